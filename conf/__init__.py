@@ -1,0 +1,1 @@
+"""Configuration files, found by Hydra as `pkg://conf`."""

@@ -1,0 +1,219 @@
+"""`python -m search run|status|front|plot`."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from rich.table import Table
+
+from search.cli import compose_config, expand_sweep, fail, run_main, to_object
+from search.config import RunConfig, validate_study_name
+from search.errors import did_you_mean
+from search.progress import console, millions
+from search.record import FailureRecord, StudyFolder, read_records
+
+HELP = """\
+usage: python -m search COMMAND [SETTING=VALUE ...]
+
+commands
+  run      search, choose a B0, then fit the scaling and emit the family; the same command
+           again goes on where it stopped
+  status   how far a study is
+  front    the Pareto front of a study, as a table
+  plot     draw results/<study>/pareto.png and pareto.csv again
+
+settings (all of them, with their values: python -m search run --cfg job)
+  study=NAME               results go to results/NAME                        [main]
+  dataset=NAME             fashion_mnist (shipped), fashion_mnist_full, cifar10, cifar100,
+                           imagefolder, npz; all but the first with dataset.root=PATH
+  space=NAME               tiny (28-40 px), efficientnet (64 px and more)    [tiny]
+  budget.max_macs=N        no candidate above it is trained: 2500000, 2.5M   [2.5M]
+  objective=NAME           pareto, or reward: accuracy*(macs/target)^w       [pareto]
+  sampler=NAME             tpe, nsga2, random                                [tpe]
+  search.trials=N          candidates to train                               [40]
+  search.scale=false       stop after the search
+  proxy.epochs=N proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
+  workers.count=N workers.threads=N                                          [2 and 1]
+  seed=N                   same seed, same trials                            [0]
+
+examples
+  python -m search run
+  python -m search run study=pets dataset=imagefolder dataset.root=pets proxy.resolution=64 \\
+      space=efficientnet budget.max_macs=30M search.trials=200
+  python -m search run -m sampler=tpe,nsga2 seed=0,1     every combination, a study each
+  python -m search status study=pets
+"""
+
+COMMANDS = ("run", "status", "front", "plot")
+RESUME = "the trials so far are on disk, and the same command goes on from them"
+
+
+@hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
+def _task(settings: DictConfig) -> None:
+    """One job. Hydra has parsed the settings; from here on they are a dataclass."""
+    config = to_object(settings)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        config.study = job_study(config.study, HydraConfig.get().job.override_dirname)
+        console.rule(config.study)
+
+    def job() -> None:
+        from search.run import search  # torch and Optuna: seconds that --help need not pay
+
+        folder = search(config)
+        if config.search.scale:
+            _scale(folder)
+
+    run_main(job, RESUME)
+
+
+def job_study(study: str, override_dirname: str) -> str:
+    """A multirun's study of one job: the study's name and the swept settings."""
+    return f"{study}_{override_dirname}".replace("/", "-") if override_dirname else study
+
+
+def _scale(folder: StudyFolder) -> None:
+    """Go on to the next step, which reads what this one wrote; `search` imports no `scaling`."""
+    settings = [f"study={folder.study}", f"results_dir={folder.path.parent}"]
+    for step in ("fit", "emit"):
+        code = subprocess.run(
+            [sys.executable, "-m", "scaling", step, *settings], check=False
+        ).returncode
+        if code == 130:
+            raise KeyboardInterrupt
+        if code:
+            sys.exit(code)
+
+
+def _run(arguments: list[str]) -> None:
+    """Check every job's settings, so that mistakes are one line; then hand over to Hydra."""
+    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
+    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    jobs, fixed = expand_sweep(overrides) if multirun else ([overrides], [])
+    if not any(argument.startswith(("--config", "-c")) for argument in arguments):
+        for job in jobs:
+            plain = [override for override in job if not override.startswith("hydra")]
+            config: RunConfig = compose_config("config", plain, RunConfig)
+            validate_study_name(config.study)
+    sys.argv = [sys.argv[0], *arguments]
+    if not multirun:
+        _task()
+        return
+    excluded = ",".join(sorted({*fixed, "study"}))
+    sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]")
+    _task()
+    _sweep_summary(jobs, fixed)
+
+
+def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
+    table = Table(title="All studies of this sweep", title_justify="left")
+    for name in ("study", "trials", "best val accuracy", "B0 val accuracy", "B0 macs"):
+        table.add_column(name, justify="left" if name == "study" else "right", overflow="fold")
+    from search.run import choose_baseline
+
+    for job in jobs:
+        config: RunConfig = compose_config(
+            "config", [override for override in job if not override.startswith("hydra")], RunConfig
+        )
+        swept = sorted(o for o in job if o.partition("=")[0] not in {*fixed, "study"})
+        study = job_study(config.study, "_".join(swept).replace("=", "-"))
+        records = StudyFolder(config.results_dir, study).completed()
+        if not records:
+            table.add_row(study, "0", "", "", "")
+            continue
+        chosen = choose_baseline(records, config)
+        best = max(record.metrics["val_accuracy"] for record in records)
+        table.add_row(
+            study,
+            str(len(records)),
+            f"{best:.4f}",
+            f"{chosen.metrics['val_accuracy']:.4f}",
+            millions(chosen.cost.macs),
+        )
+    console.print(table)
+
+
+def _status(config: RunConfig, folder: StudyFolder) -> None:
+    stored = folder.read_config()
+    records = read_records(folder.trials)
+    completed = folder.completed()
+    failed = [record for record in records if isinstance(record, FailureRecord)]
+    console.print(
+        f"{folder.path}: {len(completed)} of {stored.search.trials} trials trained, "
+        f"{len(failed)} failed; sampler {stored.sampler}, objective {stored.objective}, "
+        f"budget {millions(stored.max_macs)} macs"
+    )
+    for failure in failed[-3:]:
+        console.print(f"  trial {failure.number} {failure.kind}: {failure.error}", markup=False)
+    if completed:
+        from search.run import choose_baseline
+
+        best = max(completed, key=lambda record: record.metrics["val_accuracy"])
+        for label, record in (("best", best), ("B0", choose_baseline(completed, stored))):
+            console.print(
+                f"  {label}: val accuracy {record.metrics['val_accuracy']:.4f}, macs "
+                f"{millions(record.cost.macs)}, trial {record.number}: {record.arch}",
+                markup=False,
+            )
+    steps = ("b0.yaml", "scaling_grid.csv", "coefficients.yaml", "family/b7.yaml")
+    done = [name for name in steps if (folder / name).exists()]
+    console.print(f"  written: {', '.join(done) or 'nothing yet'}")
+
+
+def _front(config: RunConfig, folder: StudyFolder) -> None:
+    from search.run import write_front
+
+    front = write_front(folder.read_config(), folder)
+    table = Table(title=f"Pareto front of {folder.study}", title_justify="left")
+    for name in ("trial", "val accuracy", "macs", "params", "architecture"):
+        table.add_column(name, justify="left" if name == "architecture" else "right",
+                         overflow="fold")  # fmt: skip
+    for row in front[front["on_front"]].itertuples():
+        table.add_row(
+            str(row.trial), f"{row.val_accuracy:.4f}", millions(row.macs), f"{row.params:,}",
+            str(row.arch).replace("[", r"\["),
+        )  # fmt: skip
+    console.print(table)
+
+
+def _plot(config: RunConfig, folder: StudyFolder) -> None:
+    from search.run import write_front
+
+    write_front(folder.read_config(), folder)
+    console.print(f"wrote {folder / 'pareto.png'} and {folder / 'pareto.csv'}")
+
+
+def main(arguments: list[str]) -> None:
+    """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
+    if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
+        print(HELP, end="")
+        sys.exit(0 if arguments else 2)
+    command, rest = arguments[0], arguments[1:]
+    if command not in COMMANDS:
+        near = did_you_mean(command, COMMANDS)
+        fail(f"unknown command {command!r}; expected {', '.join(COMMANDS)}{near}")
+    # A polite kill is a Ctrl-C: the front so far is written, the lock released.
+    signal.signal(signal.SIGTERM, _interrupt)
+    if command == "run":
+        run_main(lambda: _run(rest), RESUME)
+        return
+
+    def show() -> None:
+        config = compose_config("config", rest, RunConfig)
+        folder = StudyFolder(config.results_dir, config.study).require()
+        {"status": _status, "front": _front, "plot": _plot}[command](config, folder)
+
+    run_main(show, "nothing was changed")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

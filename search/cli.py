@@ -1,0 +1,158 @@
+"""What both command lines share: Hydra configuration with one-line errors."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from blocks.errors import CompoundNasError
+from search.config import RunConfig
+from search.errors import ConfigError, did_you_mean
+
+
+def register_schema(name: str, schema: type[Any]) -> None:
+    """Make a dataclass the type that a YAML file's `defaults` names."""
+    ConfigStore.instance().store(name=name, node=schema)
+
+
+register_schema("run_schema", RunConfig)
+
+
+def compose_config(config_name: str, overrides: Sequence[str], schema: type[Any]) -> Any:
+    """The checked configuration object of `conf/<config_name>.yaml` with overrides.
+
+    Raises:
+        ConfigError: a misspelt key or value, a wrong type, a missing value.
+    """
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            config = compose(config_name, list(overrides))
+        return to_object(config)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigError(_explain(error, overrides, schema)) from None
+
+
+def to_object(config: DictConfig) -> Any:
+    """The dataclass behind a DictConfig: where Hydra's types stop.
+
+    Raises:
+        ConfigError: a mandatory value is missing.
+    """
+    try:
+        return OmegaConf.to_object(config)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{_field(error)} is missing; give it as {_field(error)}=…") from None
+
+
+def expand_sweep(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """The override lists of every job of a multirun, and the keys that are not swept.
+
+    Raises:
+        ConfigError: an override that cannot be read or swept.
+    """
+    import itertools
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(_one_line(error)) from None
+    alternatives, fixed = [], []
+    for override in parsed:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            fixed.append(override.key_or_group)
+            alternatives.append([str(override.input_line)])
+        elif override.is_discrete_sweep():
+            alternatives.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            raise ConfigError(f"{override.input_line}: expected a list, range() or glob() to sweep")
+    return [list(job) for job in itertools.product(*alternatives)], fixed
+
+
+def run_main(main: Callable[[], None], after_interrupt: str) -> None:
+    """Run a command: a user's mistake is one line and exit code 2, Ctrl-C is 130."""
+    try:
+        main()
+    except CompoundNasError as error:
+        fail(str(error))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        fail(f"cannot read or write{where}: {error.strerror or error}; what was done is on disk")
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)
+        # Not sys.exit: worker processes must not be awaited again.
+        sys.exit(130)
+
+
+def fail(message: str) -> None:
+    """Print one line and exit with code 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def known_keys(schema: type[Any]) -> list[str]:
+    """Dotted names of all settings."""
+
+    def walk(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
+            return [prefix]
+        children = [walk(node._get_node(k), f"{prefix}.{k}" if prefix else str(k)) for k in node]
+        return [name for names in children for name in names]
+
+    return walk(OmegaConf.structured(schema), "")
+
+
+def _explain(error: Exception, overrides: Sequence[str], schema: type[Any]) -> str:
+    """One line for what Hydra says in many: the key, what was expected, the nearest name."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, wrong = str(error.missing_cfg_file).rpartition("/")
+        if group:
+            options = list(error.options)
+            return (
+                f"{group}={wrong} is unknown; expected one of {', '.join(options)}"
+                f"{did_you_mean(wrong, options)}"
+            )
+    message = _one_line(cause)
+    if isinstance(cause, OmegaConfBaseException) and ("not in" in message or "not a" in message):
+        key = _field(cause)
+        known = known_keys(schema)
+        if "not in" in message:
+            near = did_you_mean(key, known) or _by_last_part(key, known)
+            return f"unknown setting {key!r}{near}; --help lists the settings"
+    match = re.match(r"Could not override '([^']+)'", _one_line(error))
+    if match:
+        key = match[1]
+        known = known_keys(schema)
+        near = did_you_mean(key, known) or _by_last_part(key, known)
+        if key not in known:
+            return f"unknown setting {key!r}{near}; --help lists the settings"
+    if isinstance(cause, OmegaConfBaseException):
+        key = _field(cause)
+        value = next((o.partition("=")[2] for o in overrides if o.startswith(f"{key}=")), None)
+        said = f"{key}={value}" if value is not None else key
+        return f"{said}: {message.split(' full_key:')[0]}"
+    return message
+
+
+def _by_last_part(key: str, known: Sequence[str]) -> str:
+    """`root` → `dataset.root`."""
+    last = key.rpartition(".")[2]
+    same = [name for name in known if name.rpartition(".")[2] == last]
+    return f" (did you mean {same[0]!r}?)" if same else ""
+
+
+def _field(error: Exception) -> str:
+    return str(getattr(error, "full_key", None) or "") or _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

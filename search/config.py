@@ -1,0 +1,245 @@
+"""The schema of `conf/config.yaml`: every setting, its type, its default's meaning.
+
+Hydra checks the YAML files and the command line against these dataclasses; `validate` checks
+what types cannot say.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from blocks.errors import ArchError
+from blocks.zoo import find_arch
+from search.errors import ConfigError, choose
+
+OBJECTIVES: Final = ("pareto", "reward")
+OPTIMIZERS: Final = ("adamw", "sgd")
+ON_CORRUPT: Final = ("refuse", "skip")
+
+
+@dataclass
+class DatasetConfig:
+    """Where the images come from. Splits that the data set lacks are carved from train."""
+
+    name: str = "npz"
+    root: str | None = None
+    image_size: int | None = None  # pixels; folders only; null: 1.5 × proxy.resolution
+    val_fraction: float = 1 / 6
+    test_fraction: float = 1 / 7
+    on_corrupt: str = "refuse"
+    download: bool = False
+
+
+@dataclass
+class StageConfig:
+    """One stage of the space; a list left null is the space's own list."""
+
+    channels: int = 16
+    stride: int = 1
+    repeats: list[int] = field(default_factory=lambda: [1])
+    kernel: list[int] | None = None
+    expand_ratio: list[int] | None = None
+    se_ratio: list[float] | None = None
+    width: list[float] | None = None
+    skip: list[bool] | None = None
+
+
+@dataclass
+class SpaceConfig:
+    """Choices per stage, and what all members share."""
+
+    stages: list[StageConfig] = field(default_factory=list)
+    stem: int = 16
+    stem_stride: int = 2
+    head: int = 128
+    act: str = "silu"
+    resolution: list[int] | None = None  # null: proxy.resolution alone
+    kernel: list[int] = field(default_factory=lambda: [3, 5, 7])
+    expand_ratio: list[int] = field(default_factory=lambda: [1, 3, 4, 6])
+    se_ratio: list[float] = field(default_factory=lambda: [0.0, 0.25])
+    width: list[float] = field(default_factory=lambda: [1.0])
+    skip: list[bool] = field(default_factory=lambda: [True])
+
+
+@dataclass
+class ProxyConfig:
+    """The short training that stands for a long one."""
+
+    epochs: int = 5
+    resolution: int = 28
+    batch_size: int = 64
+    optimizer: str = "adamw"
+    lr: float = 0.006
+    momentum: float = 0.9  # SGD only
+    weight_decay: float = 0.05
+    warmup_fraction: float = 0.2
+    label_smoothing: float = 0.05
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    crop_padding: int = 0  # pixels
+    flip: bool = True
+
+
+@dataclass
+class BudgetConfig:
+    """The hard limit: a candidate above it is never built. Numbers or 600k, 25M, 0.4G."""
+
+    max_macs: Any = "2.5M"
+
+
+@dataclass
+class RewardConfig:
+    """ACC·(macs/target)^exponent, EfficientNet §3.2; it also picks B0 from a Pareto front."""
+
+    target_macs: Any = None  # null: budget.max_macs
+    exponent: float = -0.07
+
+
+@dataclass
+class SearchConfig:
+    """How long to search, and what to do around it."""
+
+    trials: int = 40
+    reference: str | None = "efficientnet_b0"
+    final_epochs: int = 12
+    scale: bool = True
+
+
+@dataclass
+class WorkersConfig:
+    """Training processes and the threads of each. `count` trials are in flight at once."""
+
+    count: int = 2
+    threads: int = 1
+
+
+@dataclass
+class RunConfig:
+    """All settings of `python -m search run`."""
+
+    study: str = "main"
+    results_dir: str = "results"
+    seed: int = 0
+    sampler: str = "tpe"
+    objective: str = "pareto"
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    space: SpaceConfig = field(default_factory=SpaceConfig)
+    proxy: ProxyConfig = field(default_factory=ProxyConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    workers: WorkersConfig = field(default_factory=WorkersConfig)
+
+    @property
+    def max_macs(self) -> int:
+        """The budget in multiply-adds."""
+        return parse_quantity("budget.max_macs", self.budget.max_macs)
+
+    @property
+    def target_macs(self) -> int:
+        """T of the reward, in multiply-adds."""
+        if self.reward.target_macs is None:
+            return self.max_macs
+        return parse_quantity("reward.target_macs", self.reward.target_macs)
+
+
+STEERING_FREE: Final = frozenset(
+    {"results_dir", "search.trials", "search.scale", "search.reference", "search.final_epochs"}
+)
+"""Settings that may change between two runs of one study: they steer no trial."""
+
+
+def parse_quantity(name: str, value: object) -> int:
+    """`25_000_000`, `25e6`, `"25M"` or `"0.4G"` as a whole number.
+
+    Raises:
+        ConfigError: anything else, or less than 1.
+    """
+    text = str(value).replace("_", "")
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)([kKMG]?)", text)
+    if match is None or isinstance(value, bool):
+        raise ConfigError(f"{name}={value} is not a quantity; expected such as 25000000, 25M, 0.4G")
+    number = float(match[1]) * {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}[match[2]]
+    if not math.isfinite(number) or number < 1:
+        raise ConfigError(f"{name}={value} is below 1; expected such as 25000000, 25M, 0.4G")
+    return round(number)
+
+
+def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> None:
+    """Check the values that types cannot say; the search space checks itself.
+
+    Raises:
+        ConfigError: names the setting, its value, and what was expected.
+    """
+    choose("sampler", config.sampler, samplers)
+    choose("objective", config.objective, OBJECTIVES)
+    choose("dataset.name", config.dataset.name, datasets)
+    choose("dataset.on_corrupt", config.dataset.on_corrupt, ON_CORRUPT)
+    choose("proxy.optimizer", config.proxy.optimizer, OPTIMIZERS)
+    validate_study_name(config.study)
+    at_least = {
+        "search.trials": (config.search.trials, 1),
+        "search.final_epochs": (config.search.final_epochs, 1),
+        "workers.count": (config.workers.count, 1),
+        "workers.threads": (config.workers.threads, 1),
+        "proxy.epochs": (config.proxy.epochs, 1),
+        "proxy.resolution": (config.proxy.resolution, 1),
+        "proxy.batch_size": (config.proxy.batch_size, 2),
+        "proxy.crop_padding": (config.proxy.crop_padding, 0),
+        "dataset.image_size": (config.dataset.image_size or 1, 1),
+    }
+    for name, (whole, least) in at_least.items():
+        if whole < least:
+            raise ConfigError(f"{name}={whole} is too small; expected {least} or more")
+    fractions = {
+        "dataset.val_fraction": config.dataset.val_fraction,
+        "dataset.test_fraction": config.dataset.test_fraction,
+        "proxy.dropout": config.proxy.dropout,
+        "proxy.drop_path": config.proxy.drop_path,
+        "proxy.warmup_fraction": config.proxy.warmup_fraction,
+        "proxy.label_smoothing": config.proxy.label_smoothing,
+    }
+    for name, share in fractions.items():
+        if not 0 <= share < 1:
+            raise ConfigError(f"{name}={share} is not a fraction; expected 0 ≤ value < 1")
+    if config.dataset.val_fraction == 0:
+        raise ConfigError("dataset.val_fraction=0 leaves nothing to search on; expected above 0")
+    if config.dataset.val_fraction + config.dataset.test_fraction >= 1:
+        raise ConfigError(
+            f"dataset.val_fraction={config.dataset.val_fraction} and dataset.test_fraction="
+            f"{config.dataset.test_fraction} leave no images to train on; expected a sum below 1"
+        )
+    positive = {"proxy.lr": config.proxy.lr}
+    for name, rate in positive.items():
+        if not (math.isfinite(rate) and rate > 0):
+            raise ConfigError(f"{name}={rate} is not a positive number")
+    for name, rate in {
+        "proxy.weight_decay": config.proxy.weight_decay,
+        "proxy.momentum": config.proxy.momentum,
+    }.items():
+        if not (math.isfinite(rate) and rate >= 0):
+            raise ConfigError(f"{name}={rate} is not a number of 0 or more")
+    if not (math.isfinite(config.reward.exponent) and config.reward.exponent <= 0):
+        raise ConfigError(
+            f"reward.exponent={config.reward.exponent} rewards cost; expected 0 or below "
+            "(the paper's is -0.07)"
+        )
+    _ = config.max_macs, config.target_macs
+    if config.search.reference is not None:
+        try:
+            find_arch(config.search.reference)
+        except ArchError as error:
+            raise ConfigError(f"search.reference: {error}") from None
+
+
+def validate_study_name(study: str) -> None:
+    """A study is a folder under results_dir, so its name is a plain file name.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*", study):
+        raise ConfigError(
+            f"study={study} is not a folder name; expected letters, digits and . _ + = , -"
+        )

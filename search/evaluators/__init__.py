@@ -1,0 +1,1 @@
+"""Architecture and fidelity in, metrics out."""

@@ -1,0 +1,75 @@
+"""The plots of a study. The only matplotlib import."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import matplotlib.ticker
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from search.pareto import non_dominated
+from search.record import TrialRecord
+
+INK, FRONT, CLOUD, REFERENCE, CHOSEN = "#222222", "#c1440e", "#8fa6b8", "#2a6f4e", "#f0b429"
+
+
+def plot_pareto(
+    records: Sequence[TrialRecord],
+    max_macs: int,
+    reference: TrialRecord | None,
+    chosen: TrialRecord | None,
+    title: str,
+) -> bytes:
+    """PNG: validation accuracy against macs, the front, the budget, the paper's B0."""
+    macs = np.array([record.cost.macs for record in records], dtype=float)
+    accuracy = np.array([100 * record.metrics["val_accuracy"] for record in records])
+    figure, axes = plt.subplots(figsize=(8, 5), dpi=150, layout="constrained")
+    axes.scatter(macs, accuracy, s=26, color=CLOUD, label=f"{len(records)} trained candidates")
+    if len(records):
+        front = non_dominated(accuracy, macs)
+        order = np.flatnonzero(front)[np.argsort(macs[front])]
+        axes.step(macs[order], accuracy[order], where="post", color=FRONT, linewidth=1.2, zorder=2)
+        axes.scatter(
+            macs[order], accuracy[order], s=34, color=FRONT, zorder=3,
+            label=f"Pareto front ({len(order)})",
+        )  # fmt: skip
+    if chosen is not None:
+        point = chosen.cost.macs, 100 * chosen.metrics["val_accuracy"]
+        axes.scatter(*point, s=170, marker="*", color=CHOSEN, edgecolor=INK, linewidth=0.8, zorder=4,
+                     label=f"chosen B0 (trial {chosen.number})")  # fmt: skip
+    if reference is not None:
+        point = reference.cost.macs, 100 * reference.metrics["val_accuracy"]
+        axes.scatter(*point, s=60, marker="D", color=REFERENCE, zorder=4,
+                     label="EfficientNet-B0 of the paper, same proxy")  # fmt: skip
+    axes.axvline(max_macs, color=INK, linestyle="--", linewidth=1, label="budget")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: _si(x)))
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    axes.set_xlabel("macs per image (convolution and linear multiply-adds)")
+    axes.set_ylabel("validation accuracy (%)")
+    axes.set_title(title)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def write_png(path: Path, png: bytes) -> None:
+    """Write a picture whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(png)
+    partial.replace(path)
+
+
+def _si(value: float) -> str:
+    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:g}{unit}"
+    return f"{value:g}"

@@ -1,0 +1,286 @@
+"""What a study leaves on disk: its folder, its lock, and the trials as JSON lines."""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import torch
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from blocks.cost import Cost
+from search.config import STEERING_FREE, RunConfig
+from search.errors import StudyError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """One trained architecture. `arch` is its spelling, `seconds` by what they went to."""
+
+    number: int
+    arch: str
+    cost: Cost
+    metrics: dict[str, float]
+    seed: int
+    fidelity: dict[str, int]
+    seconds: dict[str, float]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """One architecture whose training failed, and how: nan, oom, killed or error."""
+
+    number: int
+    arch: str
+    kind: str
+    error: str
+
+
+Record = TrialRecord | FailureRecord
+
+
+def derive_seed(seed: int, *parts: object) -> int:
+    """A 63-bit seed from the study's seed and whatever it is for; never from worker order."""
+    text = json.dumps([seed, *parts], sort_keys=True, default=str)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    names = ("compound-nas", "torch", "torchvision", "optuna", "fvcore", "numpy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """The machine and software behind a study's numbers."""
+    return {
+        "command": " ".join(sys.argv),
+        "versions": versions(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+class StudyFolder:
+    """`results_dir/study`: named files, written whole or not at all."""
+
+    def __init__(self, results_dir: str, study: str) -> None:
+        self.study = study
+        self.path = Path(results_dir).expanduser() / study
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def trials(self) -> Path:
+        """One JSON line per trained candidate."""
+        return self.path / "trials.jsonl"
+
+    def require(self) -> "StudyFolder":
+        """This folder, if a search has been here.
+
+        Raises:
+            StudyError: there is no such study; names the nearest.
+        """
+        if not (self.path / "config.yaml").is_file():
+            siblings = sorted(path.parent.name for path in self.path.parent.glob("*/config.yaml"))
+            known = f"; it holds {', '.join(siblings)}" if siblings else ""
+            raise StudyError(
+                f"no study {self.study!r} in {self.path.parent}{known}"
+                f"{did_you_mean(self.study, siblings)}"
+            )
+        return self
+
+    def open(self, config: RunConfig) -> None:
+        """Create the folder, or accept it if it is of the same configuration.
+
+        Raises:
+            StudyError: the folder belongs to another configuration; names the differences.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if (self / "config.yaml").exists():
+            stored = self.read_config()
+            differences = [
+                f"{key} {old!r} → {new!r}"
+                for key, old, new in _differences(stored, config)
+                if key not in STEERING_FREE
+            ]
+            if differences:
+                raise StudyError(
+                    f"{self.path} is of another configuration ({'; '.join(differences)}); "
+                    "give this one another name with study=…, or the old settings"
+                )
+        elif self.trials.exists():
+            raise StudyError(f"{self.path} holds trials but no config.yaml; move it away")
+        self.write("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
+
+    def read_config(self) -> RunConfig:
+        """The configuration the study was made with.
+
+        Raises:
+            StudyError: the file is damaged.
+        """
+        path = self / "config.yaml"
+        try:
+            merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(path))
+            config = OmegaConf.to_object(merged)
+        except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+            raise StudyError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+        assert isinstance(config, RunConfig)
+        return config
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file so that a crash or a full disk leaves the old one whole."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            with open(partial, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        return path
+
+    def completed(self) -> list[TrialRecord]:
+        """The trained candidates, by trial number."""
+        done = [record for record in read_records(self.trials) if isinstance(record, TrialRecord)]
+        return sorted(done, key=lambda record: record.number)
+
+
+def read_records(path: Path) -> list[Record]:
+    """All records of a JSON-lines file, in the order they were finished.
+
+    A torn last line (the machine died while it was written) is not a record.
+
+    Raises:
+        StudyError: a line that is not a record.
+    """
+    if not path.exists():
+        return []
+    found: list[Record] = []
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith("\n"):
+                break
+            try:
+                found.append(_record(json.loads(line)))
+            except (ValueError, TypeError, KeyError) as error:
+                raise StudyError(f"{path} line {number} is not a record: {error}") from None
+    return found
+
+
+def append_record(path: Path, record: Record) -> None:
+    """Add one line, on disk when this returns; a failed write leaves the file as it was."""
+    line = json.dumps(asdict(record), separators=(",", ":")) + "\n"
+    with open(path, "ab") as file:
+        before = file.tell()
+        try:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            os.truncate(path, before)
+            raise
+
+
+def cut_torn_line(path: Path) -> None:
+    """Drop what follows the last newline: a line that a crash left unfinished."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+class StudyLock:
+    """One running search or fit per study; the lock dies with its process."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self.path = folder / ".lock"
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "StudyLock":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 (held until exit)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            file.close()
+            raise StudyError(f"{self.path.parent} is in use by process {holder}") from None
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._file is not None
+        self._file.close()
+
+
+def _record(fields: dict[str, Any]) -> Record:
+    if "kind" in fields:
+        return FailureRecord(**fields)
+    return TrialRecord(**{**fields, "cost": Cost(**fields["cost"])})
+
+
+def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any]]:
+    left, right = _flat(asdict(old)), _flat(asdict(new))
+    for key in sorted(left.keys() | right.keys()):
+        if left.get(key) != right.get(key):
+            yield key, left.get(key), right.get(key)
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(tree, dict):
+        items = [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in tree.items()]
+    elif isinstance(tree, list) and any(isinstance(item, dict) for item in tree):
+        items = [(f"{prefix}[{number}]", value) for number, value in enumerate(tree, 1)]
+    else:
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        flat.update(_flat(value, key))
+    return flat

@@ -1,0 +1,320 @@
+"""A whole search: data, trials, the reference, the choice of B0, the files that people read."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from blocks.arch import ArchSpec, arch_to_mapping, format_arch, parse_arch
+from blocks.zoo import find_arch
+from search.batch import run_jobs
+from search.config import RunConfig, validate
+from search.data import DATASETS, ImageData, load_data
+from search.errors import StudyError
+from search.evaluators.train import Job, TrainEvaluator, make_job
+from search.loop import Tally, TrialLoop
+from search.pareto import non_dominated, reward
+from search.plot import plot_pareto, write_png
+from search.progress import TrialProgress, console, millions, time_table
+from search.record import (
+    StudyFolder,
+    StudyLock,
+    TrialRecord,
+    environment,
+    read_records,
+)
+from search.samplers import SAMPLERS
+from search.space import SearchSpace, build_space
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The chosen B0 as `b0.yaml` holds it."""
+
+    arch: ArchSpec
+    num_classes: int
+    trial: int
+
+
+def search(config: RunConfig) -> StudyFolder:
+    """Run a study, or go on with it, until its trials are complete and its B0 is written.
+
+    Raises:
+        ConfigError, DataError, StudyError: see the messages; what was done stays on disk.
+    """
+    validate(config, list(SAMPLERS), list(DATASETS))
+    seconds: dict[str, float] = {}
+    started = time.perf_counter()
+    data = load_data(config.dataset, config.proxy.resolution)
+    seconds["read the data"] = time.perf_counter() - started
+    space = build_space(
+        config.space, config.proxy.resolution, data.in_channels, data.num_classes, config.max_macs
+    )
+    folder = StudyFolder(config.results_dir, config.study)
+    with StudyLock(folder):
+        folder.open(config)
+        _check_data(folder, data)
+        _describe(config, data, len(space), folder)
+        with TrainEvaluator(data, config.proxy, config.workers) as evaluator:
+            tally = _run_trials(config, data, folder, evaluator, space, seconds)
+            records = folder.completed()
+            if not records:
+                raise StudyError(f"{folder.path}: no candidate was trained ({tally.ended_early})")
+            chosen = choose_baseline(records, config)
+            started = time.perf_counter()
+            final, reference = _train_final(config, data, folder, evaluator, chosen)
+            seconds["final B0 and reference"] = time.perf_counter() - started
+        started = time.perf_counter()
+        write_baseline(config, data, folder, chosen, final)
+        write_front(config, folder)
+        seconds["report"] = time.perf_counter() - started
+        _summarise(config, folder, tally, chosen, final, reference)
+        console.print(time_table("Where the time went (search)", seconds))
+    return folder
+
+
+def choose_baseline(records: Sequence[TrialRecord], config: RunConfig) -> TrialRecord:
+    """The candidate of the highest ACC·(macs/target)^exponent: the paper's own choice of B0."""
+    return max(records, key=lambda record: (_reward(record, config), -record.cost.macs))
+
+
+def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
+    """Write pareto.csv (every candidate, the front marked) and pareto.png; returns the table."""
+    records = folder.completed()
+    if not records:
+        raise StudyError(f"{folder.path} has no completed trial to plot")
+    table = pd.DataFrame(
+        {
+            "trial": [record.number for record in records],
+            "val_accuracy": [record.metrics["val_accuracy"] for record in records],
+            "macs": [record.cost.macs for record in records],
+            "params": [record.cost.params for record in records],
+            "flops_fvcore": [record.cost.flops_fvcore for record in records],
+            "activations": [record.cost.activations for record in records],
+            "reward": [_reward(record, config) for record in records],
+            "arch": [record.arch for record in records],
+        }
+    )
+    table["on_front"] = non_dominated(table["val_accuracy"], table["macs"])
+    table = table.sort_values(["macs", "val_accuracy"], ascending=[True, False], ignore_index=True)
+    folder.write("pareto.csv", table.to_csv(index=False))
+    reference = read_records(folder / "reference.jsonl")
+    latest = reference[-1] if reference and isinstance(reference[-1], TrialRecord) else None
+    chosen = choose_baseline(records, config)
+    title = f"{config.study}: {config.dataset.name} at {config.proxy.resolution} px, "
+    title += f"{config.proxy.epochs} epochs"
+    png = plot_pareto(records, config.max_macs, latest, chosen, title)
+    write_png(folder / "pareto.png", png)
+    return table
+
+
+def write_baseline(
+    config: RunConfig,
+    data: ImageData,
+    folder: StudyFolder,
+    chosen: TrialRecord,
+    final: TrialRecord,
+) -> None:
+    """Write b0.yaml: the architecture, what it costs, what it reached, and on which images."""
+    content: dict[str, Any] = {
+        "name": "b0",
+        "arch": chosen.arch,
+        "num_classes": data.num_classes,
+        "trial": chosen.number,
+        "cost": _cost(chosen),
+        "proxy": {"epochs": config.proxy.epochs, "seed": chosen.seed, **chosen.metrics},
+        "reward": _reward(chosen, config),
+        "final": {"epochs": final.fidelity["epochs"], "seed": final.seed, **final.metrics},
+        "weights": "b0.pt",
+        "dataset": {
+            "name": data.name,
+            "sha256": data.sha256,
+            "train": len(data.train),
+            "val": len(data.val),
+            "test": len(data.test),
+            "classes": list(data.classes),
+        },
+        "fields": arch_to_mapping(parse_arch(chosen.arch)),
+    }
+    folder.write("b0.yaml", yaml.safe_dump(content, sort_keys=False, width=10_000))
+
+
+def read_baseline(folder: StudyFolder) -> Baseline:
+    """The B0 of a study.
+
+    Raises:
+        StudyError: the study has none yet, or the file is damaged.
+    """
+    path = folder / "b0.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Baseline(parse_arch(content["arch"]), content["num_classes"], content["trial"])
+    except FileNotFoundError:
+        raise StudyError(
+            f"{folder.path} has no b0.yaml; finish its search first: "
+            f"python -m search run study={folder.study}"
+        ) from None
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+
+
+def reference_arch(config: RunConfig, data: ImageData) -> ArchSpec | None:
+    """The published network that the same proxy is to train, at the data's size and channels."""
+    if config.search.reference is None:
+        return None
+    return replace(
+        find_arch(config.search.reference),
+        resolution=config.proxy.resolution,
+        in_channels=data.in_channels,
+    )
+
+
+def _run_trials(
+    config: RunConfig,
+    data: ImageData,
+    folder: StudyFolder,
+    evaluator: TrainEvaluator,
+    space: SearchSpace,
+    seconds: dict[str, float],
+) -> Tally:
+    before = folder.completed()
+    if before:
+        console.print(f"going on with {len(before)} trained candidates from {folder.path}")
+    started = time.perf_counter()
+    progress = TrialProgress("trial", config.search.trials, len(before))
+    for record in before:
+        progress.known(record)
+    with progress:
+        loop = TrialLoop(config, space, data.num_classes, folder, evaluator, progress)
+        try:
+            tally = loop.run()
+        except BaseException:
+            # Ctrl-C included: the front of what was done is worth having.
+            if folder.completed():
+                write_front(config, folder)
+            raise
+    spent = time.perf_counter() - started
+    seconds["propose"] = tally.seconds["ask"]
+    seconds["count"] = tally.seconds["count"]
+    new = {record.number for record in folder.completed()} - {record.number for record in before}
+    worked = [record for record in folder.completed() if record.number in new]
+    # Workers overlap; what they did is shown as its share of the wall clock.
+    wall = max(0.0, spent - seconds["propose"] - seconds["count"])
+    parts = {
+        name: sum(record.seconds.get(name, 0.0) for record in worked)
+        for name in ("train", "eval", "fvcore")
+    }
+    whole = sum(parts.values()) or 1.0
+    for name, label in (("train", "train"), ("eval", "validate"), ("fvcore", "fvcore referee")):
+        seconds[label] = wall * parts[name] / whole
+    return tally
+
+
+def _train_final(
+    config: RunConfig,
+    data: ImageData,
+    folder: StudyFolder,
+    evaluator: TrainEvaluator,
+    chosen: TrialRecord,
+) -> tuple[TrialRecord, TrialRecord | None]:
+    """Train the chosen B0 for longer and read the test split once; the reference beside it."""
+    final_job = make_job(chosen.arch, config.search.final_epochs, config.seed, replicate=1)
+    final_job = replace(final_job, test=True, save=str(folder / "b0.pt"))
+    reference = reference_arch(config, data)
+    jobs: list[tuple[Job, Path]] = [(final_job, folder / "final.jsonl")]
+    if reference is not None:
+        job = make_job(format_arch(reference), config.proxy.epochs, config.seed)
+        jobs.append((job, folder / "reference.jsonl"))
+    console.print(
+        f"training the chosen B0 (trial {chosen.number}) for {config.search.final_epochs} epochs"
+        + (f", and {config.search.reference} by the proxy" if reference else "")
+    )
+    records = run_jobs(evaluator, jobs)
+    return records[0], records[1] if reference else None
+
+
+def _check_data(folder: StudyFolder, data: ImageData) -> None:
+    """Pin the study to the images it began with."""
+    path = folder / "environment.json"
+    if path.exists():
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))["dataset_sha256"]
+        except (ValueError, KeyError) as error:
+            raise StudyError(f"{path} is damaged: {error}") from None
+        if stored != data.sha256:
+            raise StudyError(
+                f"{folder.path} was made on other images (sha256 {stored[:12]}… → "
+                f"{data.sha256[:12]}…); give this one another name with study=…"
+            )
+        return
+    content = {**environment(), "dataset_sha256": data.sha256}
+    folder.write("environment.json", json.dumps(content, indent=2) + "\n")
+
+
+def _describe(config: RunConfig, data: ImageData, combinations: int, folder: StudyFolder) -> None:
+    channels = "grey" if data.in_channels == 1 else "RGB"
+    console.print(
+        f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
+        f"{channels} images, {data.num_classes} classes, at {config.proxy.resolution} px"
+    )
+    if data.skipped:
+        console.print(f"skipped {len(data.skipped)} unreadable images, first {data.skipped[0]}")
+    console.print(
+        f"space: {combinations:,} combinations; budget {millions(config.max_macs)} macs; "
+        f"sampler {config.sampler}, objective {config.objective}; results in {folder.path}",
+        markup=False,
+    )
+
+
+def _summarise(
+    config: RunConfig,
+    folder: StudyFolder,
+    tally: Tally,
+    chosen: TrialRecord,
+    final: TrialRecord,
+    reference: TrialRecord | None,
+) -> None:
+    if tally.ended_early:
+        console.print(f"ended early: {tally.ended_early}")
+    console.print(
+        f"{len(folder.completed())} trained; this run: {tally.over_budget} over budget (counted, "
+        f"not trained), {tally.duplicates} duplicates (not trained again), {tally.failures} failed"
+    )
+    console.print(f"B0: {chosen.arch}", markup=False)
+    console.print(
+        f"  macs {millions(chosen.cost.macs)}, flops_fvcore {millions(chosen.cost.flops_fvcore)}, "
+        f"params {chosen.cost.params:,}"
+    )
+    console.print(
+        f"  val accuracy {chosen.metrics['val_accuracy']:.4f} at {config.proxy.epochs} epochs; "
+        f"after {final.fidelity['epochs']}: val {final.metrics['val_accuracy']:.4f}, "
+        f"test {final.metrics['test_accuracy']:.4f}"
+    )
+    if reference is not None:
+        console.print(
+            f"  {config.search.reference} by the same proxy: val accuracy "
+            f"{reference.metrics['val_accuracy']:.4f} at macs {millions(reference.cost.macs)}"
+        )
+
+
+def _reward(record: TrialRecord, config: RunConfig) -> float:
+    return reward(
+        record.metrics["val_accuracy"],
+        record.cost.macs,
+        config.target_macs,
+        config.reward.exponent,
+    )
+
+
+def _cost(record: TrialRecord) -> dict[str, int]:
+    return {
+        "params": record.cost.params,
+        "macs": record.cost.macs,
+        "flops_fvcore": record.cost.flops_fvcore,
+        "activations": record.cost.activations,
+    }

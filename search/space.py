@@ -1,0 +1,130 @@
+"""The search space: choices per stage in, architectures out."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from blocks.arch import ArchSpec, StageSpec
+from blocks.cost import count
+from blocks.errors import ArchError
+from blocks.rounding import round_channels
+from search.config import SpaceConfig
+from search.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Architectures spanned by lists of choices.
+
+    `choices` maps a parameter's name (`stage1.kernel`, …) to its values. Every member has
+    every parameter, so that samplers see one fixed box.
+    """
+
+    config: SpaceConfig
+    in_channels: int
+    choices: Mapping[str, tuple[Any, ...]]
+
+    def __len__(self) -> int:
+        """Combinations of choices; some spell the same architecture."""
+        return math.prod(len(values) for values in self.choices.values())
+
+    def suggest(self, trial: optuna.Trial) -> ArchSpec:
+        """The architecture that the study's sampler proposes for `trial`."""
+        values = {
+            name: trial.suggest_categorical(name, options) for name, options in self.choices.items()
+        }
+        return self.build(values)
+
+    def build(self, values: Mapping[str, Any]) -> ArchSpec:
+        """The architecture of one combination of choices."""
+        stages = []
+        for number, stage in enumerate(self.config.stages, 1):
+            expand_ratio = values[f"stage{number}.expand_ratio"]
+            stages.append(
+                StageSpec(
+                    block="ds" if expand_ratio == 1 else "ir",
+                    repeats=values[f"stage{number}.repeats"],
+                    kernel=values[f"stage{number}.kernel"],
+                    stride=stage.stride,
+                    expand_ratio=expand_ratio,
+                    channels=round_channels(stage.channels * values[f"stage{number}.width"]),
+                    se_ratio=values[f"stage{number}.se_ratio"],
+                    skip=values[f"stage{number}.skip"],
+                )
+            )
+        return ArchSpec(
+            stem=self.config.stem,
+            stages=tuple(stages),
+            head=self.config.head,
+            resolution=values["resolution"],
+            act=self.config.act,
+            stem_stride=self.config.stem_stride,
+            in_channels=self.in_channels,
+        )
+
+    def smallest(self) -> ArchSpec:
+        """The cheapest member: cost rises with every choice, so it is the corner of least values."""
+        return self.build({name: min(values) for name, values in self.choices.items()})
+
+
+def build_space(
+    config: SpaceConfig, proxy_resolution: int, in_channels: int, num_classes: int, max_macs: int
+) -> SearchSpace:
+    """The space of a configuration, checked.
+
+    Raises:
+        ConfigError: an empty list, a value no block can have, or a budget that not even the
+            cheapest member meets.
+    """
+    if not config.stages:
+        raise ConfigError("space.stages is empty; expected at least one stage")
+    choices: dict[str, tuple[Any, ...]] = {}
+    resolutions = config.resolution if config.resolution is not None else [proxy_resolution]
+    choices["resolution"] = _choices("space.resolution", resolutions)
+    for number, stage in enumerate(config.stages, 1):
+        for name in ("repeats", "kernel", "expand_ratio", "se_ratio", "width", "skip"):
+            own = getattr(stage, name)
+            # Counted from 1 for people; Hydra's own list index stays out of it.
+            where = f"space.stages (stage {number}) {name}" if own else f"space.{name}"
+            values = own if own is not None else getattr(config, name)
+            choices[f"stage{number}.{name}"] = _choices(where, values)
+            for value in values:
+                if name == "width" and not (math.isfinite(value) and value > 0):
+                    raise ConfigError(f"{where}={value} is not a positive number")
+                _check_choice(where, name, value)
+    space = SearchSpace(config, in_channels, choices)
+    try:
+        smallest = space.smallest()
+    except ArchError as error:
+        raise ConfigError(f"space: {error}") from None
+    least = count(smallest, num_classes).macs
+    if least > max_macs:
+        raise ConfigError(
+            f"budget.max_macs={max_macs} is below every member of the space; the smallest has "
+            f"{least} macs: {smallest}"
+        )
+    return space
+
+
+def _choices(where: str, values: list[Any]) -> tuple[Any, ...]:
+    if not values:
+        raise ConfigError(f"{where} is empty; expected at least one choice")
+    if len(set(values)) != len(values):
+        raise ConfigError(f"{where}={values} holds a choice twice")
+    return tuple(values)
+
+
+def _check_choice(where: str, name: str, value: Any) -> None:
+    """Let the block itself say whether it can be built with this value."""
+    if name == "width":
+        return
+    fields: dict[str, Any] = {"repeats": 1, "kernel": 3, "expand_ratio": 2, "se_ratio": 0.0}
+    fields[name] = value
+    block = "ds" if fields["expand_ratio"] == 1 else "ir"
+    try:
+        StageSpec(block, stride=1, channels=8, **fields)
+    except ArchError as error:
+        raise ConfigError(f"{where}: {error}") from None

@@ -1,0 +1,116 @@
+"""The training loop: proxy candidates, the scaling grid and the final B0 all go through it."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blocks.arch import ArchSpec
+from blocks.network import Network
+from search.config import ProxyConfig
+from search.data import Batches, Split
+from search.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A trained network, its validation accuracy after the last epoch, and its losses.
+
+    `train_loss` holds one mean per epoch, in nats, label smoothing included.
+    """
+
+    network: Network
+    val_accuracy: float
+    val_loss: float
+    train_loss: tuple[float, ...]
+    train_seconds: float
+    eval_seconds: float
+
+
+def train(
+    arch: ArchSpec, num_classes: int, batches: Batches, proxy: ProxyConfig, epochs: int, seed: int
+) -> TrainingResult:
+    """Train `arch` from scratch for `epochs` and measure it on the validation split.
+
+    Everything random (weights, order, augmentation, dropout) follows `seed`.
+
+    Raises:
+        TrainingError: the loss stopped being a number.
+    """
+    torch.manual_seed(seed)
+    shuffle = torch.Generator().manual_seed(seed)
+    network = Network(arch, num_classes, dropout=proxy.dropout, drop_path=proxy.drop_path)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = _optimizer(network, proxy)
+    batch_size = min(proxy.batch_size, len(batches.train))
+    steps = epochs * (len(batches.train) // batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _warmup_cosine(step, steps, proxy.warmup_fraction)
+    )
+    started = time.perf_counter()
+    losses = []
+    for _ in range(epochs):
+        network.train()
+        epoch_losses = []
+        for images, labels in batches.shuffled(batch_size, proxy.flip, proxy.crop_padding, shuffle):
+            loss = F.cross_entropy(network(images), labels, label_smoothing=proxy.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            epoch_losses.append(loss.detach())
+        losses.append(torch.stack(epoch_losses).mean().item())
+        if not math.isfinite(losses[-1]):
+            raise TrainingError("nan", f"the loss became {losses[-1]} in epoch {len(losses)}")
+    trained = time.perf_counter()
+    accuracy, val_loss = evaluate(network, batches, batches.val)
+    return TrainingResult(
+        network,
+        accuracy,
+        val_loss,
+        tuple(losses),
+        trained - started,
+        time.perf_counter() - trained,
+    )
+
+
+@torch.inference_mode()
+def evaluate(network: Network, batches: Batches, split: Split) -> tuple[float, float]:
+    """Top-1 accuracy (fraction) and mean cross-entropy (nats) of `network` on `split`."""
+    network.eval()
+    correct = 0
+    loss = 0.0
+    for images, labels in zip(split.images.split(256), split.labels.split(256), strict=True):
+        logits: Tensor = network(batches.normalise(images))
+        correct += int((logits.argmax(1) == labels).sum())
+        loss += F.cross_entropy(logits, labels, reduction="sum").item()
+    return correct / len(split), loss / len(split)
+
+
+def _optimizer(network: Network, proxy: ProxyConfig) -> torch.optim.Optimizer:
+    # Batch norm and biases are left out of weight decay (tensorflow/tpu efficientnet main.py).
+    decayed, free = [], []
+    for module in network.modules():
+        for parameter in module.parameters(recurse=False):
+            weight = isinstance(module, nn.Conv2d | nn.Linear) and parameter.ndim > 1
+            (decayed if weight else free).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": proxy.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    if proxy.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, proxy.lr, momentum=proxy.momentum, nesterov=proxy.momentum > 0, fused=True
+        )
+    return torch.optim.AdamW(groups, proxy.lr, fused=True)
+
+
+def _warmup_cosine(step: int, steps: int, warmup_fraction: float) -> float:
+    """Factor of the learning rate: linear rise over the warm-up, then half a cosine to 0."""
+    warmup = warmup_fraction * steps
+    if step < warmup:
+        return (step + 1) / math.ceil(warmup)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
