@@ -9,14 +9,14 @@ SiLU or sigmoid, additions and the squeeze-excite product are counted by neither
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import torch
+from typing import TYPE_CHECKING, NamedTuple
 
 from blocks.arch import STEM_KERNEL, ArchSpec
 from blocks.errors import CostMismatchError
-from blocks.layers import expanded_channels, squeezed_channels
-from blocks.network import Network
+from blocks.rounding import expanded_channels, squeezed_channels
+
+if TYPE_CHECKING:
+    from blocks.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +132,15 @@ def _mbconv(
     return _Part(params, conv, elements, pooled, activations)
 
 
-def measure_flops_fvcore(network: Network) -> dict[str, int]:
+def measure_flops_fvcore(network: "Network") -> dict[str, int]:
     """fvcore's own count of a built network, by operator, for one image in eval mode.
 
     Runs a forward pass on the device of the network. The network is given back in the mode
     it came in.
     """
-    # The only fvcore import: half a second and a deprecation warning that most commands
-    # need not pay.
+    # Imported here, as arithmetic needs no tensors: the only use of fvcore.
+    import torch
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis
@@ -162,7 +163,7 @@ def measure_flops_fvcore(network: Network) -> dict[str, int]:
         network.train(was_training)
 
 
-def referee(network: Network) -> Cost:
+def referee(network: "Network") -> Cost:
     """The arithmetic cost of a built network, confirmed by fvcore and by its own parameters.
 
     Raises:

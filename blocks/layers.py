@@ -5,22 +5,14 @@ from typing import Final
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation, SqueezeExcitation, StochasticDepth
 
+from blocks.rounding import expanded_channels, squeezed_channels
+
 ACTIVATION_LAYERS: Final[dict[str, type[nn.Module]]] = {
     "silu": nn.SiLU,
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "hard_swish": nn.Hardswish,
 }
-
-
-def expanded_channels(in_channels: int, expand_ratio: float) -> int:
-    """Width of the depthwise convolution inside a block."""
-    return round(in_channels * expand_ratio)
-
-
-def squeezed_channels(in_channels: int, se_ratio: float) -> int:
-    """Width of the squeeze-excite bottleneck, relative to the block's input channels."""
-    return max(1, int(in_channels * se_ratio))
 
 
 class MBConv(nn.Module):

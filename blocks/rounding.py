@@ -1,4 +1,4 @@
-"""How scaled widths and depths become whole numbers (tensorflow/tpu efficientnet_model.py)."""
+"""How widths and depths become whole numbers (tensorflow/tpu efficientnet_model.py)."""
 
 import math
 
@@ -22,3 +22,13 @@ def round_repeats(repeats: float) -> int:
     whole block.
     """
     return max(1, math.ceil(repeats - 1e-9))
+
+
+def expanded_channels(in_channels: int, expand_ratio: float) -> int:
+    """Width of the depthwise convolution inside a block."""
+    return round(in_channels * expand_ratio)
+
+
+def squeezed_channels(in_channels: int, se_ratio: float) -> int:
+    """Width of the squeeze-excite bottleneck, relative to the block's input channels."""
+    return max(1, int(in_channels * se_ratio))

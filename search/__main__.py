@@ -10,6 +10,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from rich.markup import escape
 from rich.table import Table
 
 from search.cli import compose_config, expand_sweep, fail, run_main, to_object
@@ -173,11 +174,14 @@ def _front(config: RunConfig, folder: StudyFolder) -> None:
     for name in ("trial", "val accuracy", "macs", "params", "architecture"):
         table.add_column(name, justify="left" if name == "architecture" else "right",
                          overflow="fold")  # fmt: skip
-    for row in front[front["on_front"]].itertuples():
+    for row in front[front["on_front"]].to_dict("records"):
         table.add_row(
-            str(row.trial), f"{row.val_accuracy:.4f}", millions(row.macs), f"{row.params:,}",
-            str(row.arch).replace("[", r"\["),
-        )  # fmt: skip
+            str(row["trial"]),
+            f"{row['val_accuracy']:.4f}",
+            millions(row["macs"]),
+            f"{row['params']:,}",
+            escape(row["arch"]),
+        )
     console.print(table)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from search.errors import StudyError, TrainingError
 from search.evaluators.train import Job, TrainEvaluator, outcome
 from search.record import (
-    FailureRecord,
     TrialRecord,
     append_record,
     cut_torn_line,

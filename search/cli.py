@@ -1,9 +1,11 @@
 """What both command lines share: Hydra configuration with one-line errors."""
 
+import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import is_dataclass
+from typing import Any, get_type_hints
 
 import yaml
 from hydra import compose, initialize_config_module
@@ -58,8 +60,6 @@ def expand_sweep(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     Raises:
         ConfigError: an override that cannot be read or swept.
     """
-    import itertools
-
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
@@ -88,7 +88,6 @@ def run_main(main: Callable[[], None], after_interrupt: str) -> None:
         fail(f"cannot read or write{where}: {error.strerror or error}; what was done is on disk")
     except KeyboardInterrupt:
         print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)
-        # Not sys.exit: worker processes must not be awaited again.
         sys.exit(130)
 
 
@@ -98,16 +97,16 @@ def fail(message: str) -> None:
     sys.exit(2)
 
 
-def known_keys(schema: type[Any]) -> list[str]:
+def known_keys(schema: type[Any], prefix: str = "") -> list[str]:
     """Dotted names of all settings."""
-
-    def walk(node: Any, prefix: str) -> list[str]:
-        if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
-            return [prefix]
-        children = [walk(node._get_node(k), f"{prefix}.{k}" if prefix else str(k)) for k in node]
-        return [name for names in children for name in names]
-
-    return walk(OmegaConf.structured(schema), "")
+    names: list[str] = []
+    for name, kind in get_type_hints(schema).items():
+        dotted = f"{prefix}{name}"
+        if isinstance(kind, type) and is_dataclass(kind):
+            names += known_keys(kind, f"{dotted}.")
+        else:
+            names.append(dotted)
+    return names
 
 
 def _explain(error: Exception, overrides: Sequence[str], schema: type[Any]) -> str:
@@ -116,21 +115,21 @@ def _explain(error: Exception, overrides: Sequence[str], schema: type[Any]) -> s
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, wrong = str(error.missing_cfg_file).rpartition("/")
         if group:
-            options = list(error.options)
+            options = [str(option) for option in error.options]
             return (
                 f"{group}={wrong} is unknown; expected one of {', '.join(options)}"
                 f"{did_you_mean(wrong, options)}"
             )
     message = _one_line(cause)
     if isinstance(cause, OmegaConfBaseException) and ("not in" in message or "not a" in message):
-        key = _field(cause)
+        key = _as_given(_field(cause), overrides)
         known = known_keys(schema)
         if "not in" in message:
             near = did_you_mean(key, known) or _by_last_part(key, known)
             return f"unknown setting {key!r}{near}; --help lists the settings"
     match = re.match(r"Could not override '([^']+)'", _one_line(error))
     if match:
-        key = match[1]
+        key = _as_given(match[1], overrides)
         known = known_keys(schema)
         near = did_you_mean(key, known) or _by_last_part(key, known)
         if key not in known:
@@ -141,6 +140,12 @@ def _explain(error: Exception, overrides: Sequence[str], schema: type[Any]) -> s
         said = f"{key}={value}" if value is not None else key
         return f"{said}: {message.split(' full_key:')[0]}"
     return message
+
+
+def _as_given(key: str, overrides: Sequence[str]) -> str:
+    """The whole dotted name that the user wrote, where Hydra names its first wrong part."""
+    given = (override.partition("=")[0].lstrip("+~") for override in overrides)
+    return next((name for name in given if name == key or name.startswith(f"{key}.")), key)
 
 
 def _by_last_part(key: str, known: Sequence[str]) -> str:

@@ -90,7 +90,7 @@ class BudgetConfig:
 
 @dataclass
 class RewardConfig:
-    """ACC·(macs/target)^exponent, EfficientNet §3.2; it also picks B0 from a Pareto front."""
+    """ACC·(macs/target)^exponent, EfficientNet §3.2; steers and picks B0 in objective=reward."""
 
     target_macs: Any = None  # null: budget.max_macs
     exponent: float = -0.07

@@ -270,7 +270,8 @@ def _torchvision(kind: Any, config: DatasetConfig, train: bool) -> Any:
         return kind(str(_root(config)), train=train, download=config.download)
     except (RuntimeError, OSError, ValueError) as error:
         raise DataError(
-            f"cannot read dataset {config.name} in {_root(config)}: {_one_line(error)}"
+            f"cannot read dataset {config.name} in {_root(config)}: {_one_line(error)} "
+            "(dataset.download=true fetches it)"
         ) from None
 
 
@@ -368,7 +369,9 @@ def _decode(path: Path, image_size: int) -> tuple[NDArray[np.uint8], bytes]:
 
 def _root(config: DatasetConfig) -> Path:
     if config.root is None:
-        return Path("embedded") if config.name == "fashion_mnist" else Path(".")
+        if config.name == "fashion_mnist":
+            return Path("embedded")
+        raise DataError(f"dataset.root is missing: where are the images of {config.name}?")
     return Path(config.root).expanduser()
 
 
@@ -395,7 +398,7 @@ def resize(images: Tensor, resolution: int) -> Tensor:
         .round_()
         .clamp_(0, 255)
         .to(torch.uint8)
-        for chunk in images.split(4096)
+        for chunk in torch.split(images, 4096)
     ]
     return torch.cat(chunks)
 
@@ -421,7 +424,7 @@ class Batches:
         """One epoch of augmented training batches; a last batch below batch_size is dropped
         unless it is the only one."""
         order = torch.randperm(len(self.train), generator=generator)
-        for chosen in order.split(batch_size):
+        for chosen in torch.split(order, batch_size):
             if len(chosen) < min(batch_size, len(order)):
                 return
             images = augment(self.train.images[chosen], flip, padding, generator)
@@ -465,13 +468,13 @@ class _ById:
 @lru_cache(maxsize=4)
 def _prepare(handle: _ById, resolution: int) -> Batches:
     data = handle.data
-    parts = [
+    train, val, test = (
         Split(resize(split.images, resolution), split.labels)
         for split in (data.train, data.val, data.test)
-    ]
+    )
     # float64: a float32 sum over tens of millions of pixels loses digits.
-    pixels = parts[0].images.transpose(0, 1).flatten(1)
+    pixels = train.images.transpose(0, 1).flatten(1)
     mean = torch.stack([plane.double().mean() for plane in pixels])
     std = torch.stack([plane.double().std() for plane in pixels]).clamp_min(1e-3)
     shape = (1, data.in_channels, 1, 1)
-    return Batches(*parts, mean.float().view(shape), std.float().view(shape))
+    return Batches(train, val, test, mean.float().view(shape), std.float().view(shape))

@@ -39,12 +39,16 @@ def plot_pareto(
         )  # fmt: skip
     if chosen is not None:
         point = chosen.cost.macs, 100 * chosen.metrics["val_accuracy"]
-        axes.scatter(*point, s=170, marker="*", color=CHOSEN, edgecolor=INK, linewidth=0.8, zorder=4,
-                     label=f"chosen B0 (trial {chosen.number})")  # fmt: skip
+        axes.scatter(
+            *point, s=170, marker="*", color=CHOSEN, edgecolor=INK, linewidth=0.8, zorder=4,
+            label=f"chosen B0 (trial {chosen.number})",
+        )  # fmt: skip
     if reference is not None:
         point = reference.cost.macs, 100 * reference.metrics["val_accuracy"]
-        axes.scatter(*point, s=60, marker="D", color=REFERENCE, zorder=4,
-                     label="EfficientNet-B0 of the paper, same proxy")  # fmt: skip
+        axes.scatter(
+            *point, s=60, marker="D", color=REFERENCE, zorder=4,
+            label="EfficientNet-B0 of the paper, same proxy",
+        )  # fmt: skip
     axes.axvline(max_macs, color=INK, linestyle="--", linewidth=1, label="budget")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))

@@ -76,9 +76,9 @@ class TrialProgress:
             self.known(record)
         elapsed = time.monotonic() - self._started
         done = max(1, completed - self.before)
-        left = duration(elapsed / done * max(0, self.total - completed))
+        left = elapsed / done * max(0, self.total - completed)
         best = f"best {self.best.metrics['val_accuracy']:.4f}" if self.best else "no best yet"
-        self._bar.update(self._task, completed=completed, status=f"{best}, {left} left")
+        self._bar.update(self._task, completed=completed, status=f"{best}, {duration(left)} left")
         if console.is_terminal:
             return
         if isinstance(record, FailureRecord):
@@ -88,10 +88,8 @@ class TrialProgress:
                 f"acc {record.metrics['val_accuracy']:.4f}  macs {millions(record.cost.macs)}  "
                 f"{sum(record.seconds.values()):.1f} s  {record.arch}"
             )
-        console.print(
-            f"{self.what} {completed}/{self.total}  #{record.number}  {line}  [{best}, {left} left]",
-            markup=False,
-        )
+        counted = f"{self.what} {completed}/{self.total}  #{record.number}"
+        console.print(f"{counted}  {line}  [{best}, {duration(left)} left]", markup=False)
 
 
 def time_table(title: str, seconds: dict[str, float]) -> Table:

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-import torch
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -70,6 +69,8 @@ def versions() -> dict[str, str]:
 
 def environment() -> dict[str, Any]:
     """The machine and software behind a study's numbers."""
+    import torch
+
     return {
         "command": " ".join(sys.argv),
         "versions": versions(),
@@ -235,7 +236,7 @@ class StudyLock:
 
     def __enter__(self) -> "StudyLock":
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 (held until exit)
+        file = open(self.path, "a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

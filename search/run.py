@@ -58,7 +58,7 @@ def search(config: RunConfig) -> StudyFolder:
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
         folder.open(config)
-        _check_data(folder, data)
+        check_data(folder, data)
         _describe(config, data, len(space), folder)
         with TrainEvaluator(data, config.proxy, config.workers) as evaluator:
             tally = _run_trials(config, data, folder, evaluator, space, seconds)
@@ -79,8 +79,14 @@ def search(config: RunConfig) -> StudyFolder:
 
 
 def choose_baseline(records: Sequence[TrialRecord], config: RunConfig) -> TrialRecord:
-    """The candidate of the highest ACC·(macs/target)^exponent: the paper's own choice of B0."""
-    return max(records, key=lambda record: (_reward(record, config), -record.cost.macs))
+    """The B0 of these candidates.
+
+    objective=pareto: the most accurate, all being within the budget; of equals the cheapest.
+    objective=reward: the highest ACC·(macs/target)^exponent, as the paper chose its B0.
+    """
+    if config.objective == "reward":
+        return max(records, key=lambda record: (_reward(record, config), -record.cost.macs))
+    return max(records, key=lambda record: (record.metrics["val_accuracy"], -record.cost.macs))
 
 
 def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
@@ -238,7 +244,7 @@ def _train_final(
     return records[0], records[1] if reference else None
 
 
-def _check_data(folder: StudyFolder, data: ImageData) -> None:
+def check_data(folder: StudyFolder, data: ImageData) -> None:
     """Pin the study to the images it began with."""
     path = folder / "environment.json"
     if path.exists():

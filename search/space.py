@@ -3,9 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import optuna
+from typing import TYPE_CHECKING, Any
 
 from blocks.arch import ArchSpec, StageSpec
 from blocks.cost import count
@@ -13,6 +11,9 @@ from blocks.errors import ArchError
 from blocks.rounding import round_channels
 from search.config import SpaceConfig
 from search.errors import ConfigError
+
+if TYPE_CHECKING:
+    import optuna
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class SearchSpace:
         """Combinations of choices; some spell the same architecture."""
         return math.prod(len(values) for values in self.choices.values())
 
-    def suggest(self, trial: optuna.Trial) -> ArchSpec:
+    def suggest(self, trial: "optuna.Trial") -> ArchSpec:
         """The architecture that the study's sampler proposes for `trial`."""
         values = {
             name: trial.suggest_categorical(name, options) for name, options in self.choices.items()
@@ -66,7 +67,7 @@ class SearchSpace:
         )
 
     def smallest(self) -> ArchSpec:
-        """The cheapest member: cost rises with every choice, so it is the corner of least values."""
+        """The cheapest member: macs rise with every choice, so it is the corner of least values."""
         return self.build({name: min(values) for name, values in self.choices.items()})
 
 

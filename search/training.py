@@ -43,7 +43,7 @@ def train(
     torch.manual_seed(seed)
     shuffle = torch.Generator().manual_seed(seed)
     network = Network(arch, num_classes, dropout=proxy.dropout, drop_path=proxy.drop_path)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last)
     optimizer = _optimizer(network, proxy)
     batch_size = min(proxy.batch_size, len(batches.train))
     steps = epochs * (len(batches.train) // batch_size)
@@ -83,7 +83,9 @@ def evaluate(network: Network, batches: Batches, split: Split) -> tuple[float, f
     network.eval()
     correct = 0
     loss = 0.0
-    for images, labels in zip(split.images.split(256), split.labels.split(256), strict=True):
+    for images, labels in zip(
+        torch.split(split.images, 256), torch.split(split.labels, 256), strict=True
+    ):
         logits: Tensor = network(batches.normalise(images))
         correct += int((logits.argmax(1) == labels).sum())
         loss += F.cross_entropy(logits, labels, reduction="sum").item()
@@ -92,7 +94,8 @@ def evaluate(network: Network, batches: Batches, split: Split) -> tuple[float, f
 
 def _optimizer(network: Network, proxy: ProxyConfig) -> torch.optim.Optimizer:
     # Batch norm and biases are left out of weight decay (tensorflow/tpu efficientnet main.py).
-    decayed, free = [], []
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
     for module in network.modules():
         for parameter in module.parameters(recurse=False):
             weight = isinstance(module, nn.Conv2d | nn.Linear) and parameter.ndim > 1

@@ -1,0 +1,1 @@
+"""What grows a network into a family."""

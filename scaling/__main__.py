@@ -1,0 +1,69 @@
+"""`python -m scaling fit|emit`."""
+
+import sys
+
+from search.cli import compose_config, fail, register_schema, run_main
+from search.errors import did_you_mean
+
+HELP = """\
+usage: python -m scaling COMMAND [SETTING=VALUE ...]
+
+commands
+  fit      train the paper's grid around a study's B0 (alpha, beta, gamma >= 1,
+           alpha*beta^2*gamma^2 near 2) by the study's own proxy; writes scaling_grid.csv and
+           coefficients.yaml; goes on where it stopped
+  emit     write family/b0.yaml ... b7.yaml, each built, counted, and confirmed by fvcore
+
+settings
+  study=NAME                 a study of python -m search run                 [main]
+  results_dir=PATH                                                           [results]
+  grid.step=X                spacing of the grid                             [0.1]
+  grid.tolerance=X           allowed |alpha*beta^2*gamma^2 - grid.cost|      [0.1]
+  grid.cost=X                                                                [2]
+  grid.epochs=N              epochs per grid point           [the study's proxy.epochs]
+  baseline=ARCH              emit from a published network or a spelling, not a study's B0
+  num_classes=N              of such a baseline                              [1000]
+  coefficients=WHICH         fitted, published (the literal B0-B7 table), or
+                             [alpha,beta,gamma]                              [fitted]
+  members=N                  b0 ... b(N-1)                                   [8]
+
+examples
+  python -m scaling fit study=main grid.step=0.05
+  python -m scaling emit study=main
+  python -m scaling emit study=main coefficients=[1.2,1.1,1.15]
+  python -m scaling emit baseline=efficientnet_b0 coefficients=published
+"""
+
+COMMANDS = ("fit", "emit")
+
+
+def main(arguments: list[str]) -> None:
+    """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
+    if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
+        print(HELP, end="")
+        sys.exit(0 if arguments else 2)
+    command, rest = arguments[0], arguments[1:]
+    if command not in COMMANDS:
+        near = did_you_mean(command, COMMANDS)
+        fail(f"unknown command {command!r}; expected {', '.join(COMMANDS)}{near}")
+
+    def job() -> None:
+        from scaling.config import ScalingConfig, validate
+
+        register_schema("scaling_schema", ScalingConfig)
+        config = compose_config("scaling", rest, ScalingConfig)
+        validate(config)
+        if command == "fit":
+            from scaling.fit import fit  # torch: seconds that --help need not pay
+
+            fit(config)
+        else:
+            from scaling.family import emit
+
+            emit(config)
+
+    run_main(job, "the points trained so far are on disk, and the same command goes on from them")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
