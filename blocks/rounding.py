@@ -18,7 +18,7 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 def round_repeats(repeats: float) -> int:
     """`repeats` up to a whole number (`round_repeats` of the reference implementation).
 
-    The guard keeps floating-point dust, such as 10·1.1 = 11.000000000000002, from buying a
+    The guard keeps floating-point dust, such as √2² = 2.0000000000000004, from buying a
     whole block.
     """
     return max(1, math.ceil(repeats - 1e-9))

@@ -18,7 +18,7 @@ settings
   study=NAME                 a study of python -m search run                 [main]
   results_dir=PATH                                                           [results]
   grid.step=X                spacing of the grid                             [0.1]
-  grid.tolerance=X           allowed |alpha*beta^2*gamma^2 - grid.cost|      [0.1]
+  grid.tolerance=X           allowed |alpha*beta^2*gamma^2 - grid.cost|      [0.05]
   grid.cost=X                                                                [2]
   grid.epochs=N              epochs per grid point           [the study's proxy.epochs]
   baseline=ARCH              emit from a published network or a spelling, not a study's B0

@@ -13,7 +13,7 @@ class GridConfig:
     """The paper's small grid at φ = 1: α, β, γ ≥ 1 with |α·β²·γ² − cost| ≤ tolerance."""
 
     step: float = 0.1
-    tolerance: float = 0.1
+    tolerance: float = 0.05
     cost: float = 2.0
     epochs: int | None = None  # null: the study's proxy.epochs
 

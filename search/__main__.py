@@ -34,7 +34,7 @@ settings (all of them, with their values: python -m search run --cfg job)
   dataset=NAME             fashion_mnist (shipped), fashion_mnist_full, cifar10, cifar100,
                            imagefolder, npz; all but the first with dataset.root=PATH
   space=NAME               tiny (28-40 px), efficientnet (64 px and more)    [tiny]
-  budget.max_macs=N        no candidate above it is trained: 2500000, 2.5M   [2.5M]
+  budget.max_macs=N        no candidate above it is trained: 2000000, 2M       [2M]
   objective=NAME           pareto, or reward: accuracy*(macs/target)^w       [pareto]
   sampler=NAME             tpe, nsga2, random                                [tpe]
   search.trials=N          candidates to train                               [40]

@@ -70,7 +70,7 @@ class ProxyConfig:
     resolution: int = 28
     batch_size: int = 64
     optimizer: str = "adamw"
-    lr: float = 0.006
+    lr: float = 0.02
     momentum: float = 0.9  # SGD only
     weight_decay: float = 0.05
     warmup_fraction: float = 0.2
@@ -85,7 +85,7 @@ class ProxyConfig:
 class BudgetConfig:
     """The hard limit: a candidate above it is never built. Numbers or 600k, 25M, 0.4G."""
 
-    max_macs: Any = "2.5M"
+    max_macs: Any = "2M"
 
 
 @dataclass

@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -185,7 +186,7 @@ def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> _Raw:
     try:
         with np.load(stream, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, BadZipFile) as error:
         raise DataError(f"cannot read {where}: {_one_line(error)}") from None
     for name in ("x_train", "y_train"):
         if name not in found:
@@ -201,7 +202,13 @@ def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> _Raw:
 
 
 def _load_npz(config: DatasetConfig, image_size: int) -> _Raw:
-    return _read_npz(_root(config), str(_root(config)), None)
+    path = _root(config)
+    try:
+        stream = open(path, "rb")
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    with stream:
+        return _read_npz(stream, str(path), None)
 
 
 FASHION_CLASSES: Final = (

@@ -58,7 +58,7 @@ def plot_pareto(
     axes.set_ylabel("validation accuracy (%)")
     axes.set_title(title)
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     plt.close(figure)

@@ -41,19 +41,24 @@ class SearchSpace:
 
     def build(self, values: Mapping[str, Any]) -> ArchSpec:
         """The architecture of one combination of choices."""
-        stages = []
+        stages: list[StageSpec] = []
         for number, stage in enumerate(self.config.stages, 1):
             expand_ratio = values[f"stage{number}.expand_ratio"]
+            repeats = values[f"stage{number}.repeats"]
+            channels = round_channels(stage.channels * values[f"stage{number}.width"])
+            entering = stages[-1].channels if stages else self.config.stem
+            # Without a shortcut to drop, with and without one are the same network: one spelling.
+            has_shortcut = repeats > 1 or (stage.stride == 1 and entering == channels)
             stages.append(
                 StageSpec(
                     block="ds" if expand_ratio == 1 else "ir",
-                    repeats=values[f"stage{number}.repeats"],
+                    repeats=repeats,
                     kernel=values[f"stage{number}.kernel"],
                     stride=stage.stride,
                     expand_ratio=expand_ratio,
-                    channels=round_channels(stage.channels * values[f"stage{number}.width"]),
+                    channels=channels,
                     se_ratio=values[f"stage{number}.se_ratio"],
-                    skip=values[f"stage{number}.skip"],
+                    skip=values[f"stage{number}.skip"] or not has_shortcut,
                 )
             )
         return ArchSpec(

@@ -1,0 +1,90 @@
+"""`count` against fvcore: equal on random architectures, and how many times faster.
+
+    python results/benchmarks/count_against_fvcore.py --architectures 1000
+
+Each architecture is drawn at random, built, and counted by both; per-operator counts must be
+equal to the last integer. Then both are timed on the same architectures, one thread, in one
+run: fvcore without the time to build the network, `count` as the mean of 100 calls.
+"""
+
+import argparse
+import platform
+import random
+import sys
+import time
+
+import numpy as np
+import torch
+
+from blocks.arch import ArchSpec, StageSpec
+from blocks.cost import count, count_by_operator, measure_flops_fvcore
+from blocks.network import Network
+from search.record import versions
+
+
+def random_arch(draw: random.Random) -> ArchSpec:
+    """Any network the grammar can say, of a size that fvcore traces in reasonable time."""
+    stages = []
+    for _ in range(draw.randint(1, 7)):
+        expand_ratio = draw.choice([1, 2, 3, 4, 6, 2.5])
+        stages.append(
+            StageSpec(
+                block="ds" if expand_ratio == 1 else "ir",
+                repeats=draw.randint(1, 4),
+                kernel=draw.choice([3, 5, 7, 9]),
+                stride=draw.choice([1, 1, 2]),
+                expand_ratio=expand_ratio,
+                channels=draw.choice([7, 8, 12, 16, 24, 40, 80]),
+                se_ratio=draw.choice([0.0, 0.0, 0.25, 0.25, 0.1, 1.0]),
+                skip=draw.random() < 0.7,
+            )
+        )
+    return ArchSpec(
+        stem=draw.choice([8, 12, 16, 32]),
+        stages=tuple(stages),
+        head=draw.choice([33, 64, 128, 320]),
+        resolution=draw.randint(7, 96),
+        act=draw.choice(["silu", "relu", "relu6", "hard_swish"]),
+        stem_stride=draw.choice([1, 2]),
+        in_channels=draw.choice([1, 3]),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--architectures", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    draw = random.Random(arguments.seed)
+    ratios, fvcore_ms, count_us = [], [], []
+    for number in range(arguments.architectures):
+        arch = random_arch(draw)
+        num_classes = draw.choice([2, 10, 1000])
+        network = Network(arch, num_classes).eval()
+        started = time.perf_counter()
+        measured = measure_flops_fvcore(network)
+        fvcore_seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        for _ in range(100):
+            cost = count(arch, num_classes)
+        count_seconds = (time.perf_counter() - started) / 100
+        by_operator = count_by_operator(arch, num_classes)
+        counted = {name: flops for name, flops in by_operator.items() if flops}
+        params = sum(parameter.numel() for parameter in network.parameters())
+        if counted != measured or cost.params != params:
+            sys.exit(f"architecture {number} differs: {arch}\n {counted}\n {measured}")
+        if cost.flops_fvcore != sum(measured.values()):
+            sys.exit(f"architecture {number}: total differs from its operators: {arch}")
+        ratios.append(fvcore_seconds / count_seconds)
+        fvcore_ms.append(1e3 * fvcore_seconds)
+        count_us.append(1e6 * count_seconds)
+    low, median, high = np.percentile(ratios, [5, 50, 95])
+    print(f"{len(ratios)} architectures: per-operator counts and params all equal")
+    print(f"fvcore median {np.median(fvcore_ms):.1f} ms, count median {np.median(count_us):.1f} us")
+    print(f"count is {median:,.0f} times faster (5%-95%: {low:,.0f}-{high:,.0f})")
+    print(f"seed {arguments.seed}, {platform.processor() or platform.machine()}, {versions()}")
+
+
+if __name__ == "__main__":
+    main()

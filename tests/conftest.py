@@ -1,0 +1,89 @@
+"""Shared fixtures: real small images, and the real command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from sklearn.datasets import load_digits
+
+# Networks take as long to build as they take; the same examples on every machine.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """scikit-learn's 1,797 real 8×8 digits as a .npz of train and test."""
+    bunch = load_digits()
+    images = (bunch.images * 15).astype(np.uint8)
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    np.savez(
+        path,
+        x_train=images[:1400],
+        y_train=bunch.target[:1400],
+        x_test=images[1400:],
+        y_test=bunch.target[1400:],
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def digits_settings(digits: Path) -> list[str]:
+    """A whole search of the digits in seconds; some candidates are over the budget."""
+    return [
+        "dataset=npz",
+        f"dataset.root={digits}",
+        "proxy.resolution=8",
+        "proxy.epochs=1",
+        "budget.max_macs=100k",
+        "search.trials=6",
+        "search.final_epochs=2",
+        "search.reference=null",
+        "search.scale=false",
+    ]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run `python -m <module> …` in an empty folder, as a user would."""
+
+    def run(
+        *arguments: str, check: int | None = 0, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        done: subprocess.CompletedProcess[str] = subprocess.run(  # type: ignore[call-overload]
+            [sys.executable, "-m", *arguments],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            **options,
+        )
+        if check is not None:
+            assert done.returncode == check, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def one_line_error(done: subprocess.CompletedProcess[str]) -> str:
+    """The single line of a refused command; fails on a traceback or another exit code."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]

@@ -1,0 +1,58 @@
+"""`python -m scaling`, through subprocess."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Cli, one_line_error
+
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "efficientnet.json").read_text())
+
+
+def test_published_table_through_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    """All eight networks are built, run once by fvcore at full resolution, and equal the table."""
+    cli("scaling", "emit", "baseline=efficientnet_b0", "coefficients=published")
+    family = tmp_path / "results" / "efficientnet_b0" / "family"
+    with open(family / "family.csv", encoding="utf-8") as rows:
+        table = {f"efficientnet_{row['name']}": row for row in csv.DictReader(rows)}
+    assert table.keys() == GOLDEN.keys()
+    for name, golden in GOLDEN.items():
+        for field, value in golden.items():
+            assert int(table[name][field]) == value, (name, field)
+    b1 = yaml.safe_load((family / "b1.yaml").read_text())
+    assert b1["coefficients"] == "published"
+    assert b1["ratio_to_b0"]["macs"] == 1.7801
+
+
+def test_given_coefficients(cli: Cli, tmp_path: Path) -> None:
+    spelling = "r16-s8-[ds_r1_k3_s1_e1_c8|ir_r2_k3_s2_e4_c16_se0.25]-h32"
+    arguments = [f"baseline='{spelling}'", "coefficients=[1.2,1.1,1.15]", "members=3"]
+    cli("scaling", "emit", *arguments, "num_classes=4")
+    family = tmp_path / "results" / "baseline" / "family"
+    assert sorted(path.name for path in family.iterdir()) == [
+        "b0.yaml", "b1.yaml", "b2.yaml", "family.csv",
+    ]  # fmt: skip
+    b2 = yaml.safe_load((family / "b2.yaml").read_text())
+    assert (b2["phi"], b2["resolution"], b2["num_classes"]) == (2.0, 21, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["emit", "baseline=efficientnet_b0", "coefficients=[0.9,1,1]"], "alpha=0.9"),
+        (["emit", "baseline=efficientnet_b0", "coefficients=[1.2,1.1]"], "is not a triple"),
+        (["emit", "coefficients=publishd"], "did you mean 'published'"),
+        (["emit", "baseline=efficientnet_b0"], "no study 'efficientnet_b0'"),
+        (["emit", "baseline=efficientnet_bo", "coefficients=published"], "unknown network"),
+        (["emit", "coefficients=published", "members=9", "baseline=efficientnet_b0"], "members=9"),
+        (["fit"], "no study 'main' in results"),
+        (["fit", "grid.stepp=1"], "did you mean 'grid.step'"),
+        (["fit", "grid.step=0"], "grid.step=0"),
+        (["fit", "baseline=efficientnet_b0"], "belong to scaling emit"),
+    ],
+)
+def test_bad_input(cli: Cli, arguments: list[str], message: str) -> None:
+    assert message in one_line_error(cli("scaling", *arguments, check=None))

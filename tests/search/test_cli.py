@@ -1,0 +1,218 @@
+"""The real command line, through subprocess."""
+
+import csv
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from blocks.arch import parse_arch
+from blocks.cost import count
+from search.record import read_records
+from tests.conftest import Cli, environment, one_line_error
+
+
+def trials(study: Path) -> list[tuple[object, ...]]:
+    """What a study found, without its timings, by trial number."""
+    lines = [json.loads(line) for line in (study / "trials.jsonl").read_text().splitlines()]
+    return sorted((line["number"], line["arch"], line["metrics"]["val_loss"]) for line in lines)
+
+
+@pytest.mark.parametrize("package", ["search", "scaling"])
+def test_help_is_for_people(cli: Cli, package: str) -> None:
+    for arguments in (["--help"], ["run", "--help"]):
+        shown = cli(package, *arguments).stdout
+        assert shown.startswith(f"usage: python -m {package} COMMAND")
+        assert "examples" in shown
+    assert cli(package, check=2).stdout.startswith("usage")
+
+
+def test_unknown_commands_name_the_nearest(cli: Cli) -> None:
+    assert "did you mean 'run'" in one_line_error(cli("search", "runn", check=None))
+    assert "did you mean 'emit'" in one_line_error(cli("scaling", "emitt", check=None))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("search.trals=3", "did you mean 'search.trials'?"),
+        ("sampler=tpee", "did you mean 'tpe'?"),
+        ("dataset=imagefolder", "dataset.root is missing"),
+        ("budget.max_macs=1k", "the smallest has"),
+        ("search.trials=1,2", "--multirun"),
+        ("results_dir=/proc/nowhere", "cannot read or write"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    cli: Cli, tmp_path: Path, override: str, message: str
+) -> None:
+    assert message in one_line_error(cli("search", "run", override, check=None))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> None:
+    settings = [*digits_settings, "study=whole", "search.scale=true", "search.trials=4",
+                "search.reference=efficientnet_b0"]  # fmt: skip
+    shown = cli("search", "run", *settings).stdout
+    study = tmp_path / "results" / "whole"
+    assert "Where the time went" in shown
+    assert "trial 4/4" in shown
+    files = {str(path.relative_to(study)) for path in study.rglob("*") if path.is_file()}
+    assert files >= {
+        "config.yaml", "environment.json", "trials.jsonl", "pareto.csv", "pareto.png", "b0.yaml",
+        "b0.pt", "scaling_grid.csv", "coefficients.yaml", "family/family.csv",
+        *(f"family/b{number}.yaml" for number in range(8)),
+    }  # fmt: skip
+    assert (study / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    with open(study / "pareto.csv", encoding="utf-8") as rows:
+        table = list(csv.DictReader(rows))
+    front = [row for row in table if row["on_front"] == "True"]
+    assert front
+    assert [float(r["val_accuracy"]) for r in front] == sorted(
+        float(r["val_accuracy"]) for r in front
+    )
+    baseline = yaml.safe_load((study / "b0.yaml").read_text())
+    best = max(float(row["val_accuracy"]) for row in table)
+    assert baseline["proxy"]["val_accuracy"] == best
+    assert 0 < baseline["final"]["test_accuracy"] <= 1
+    coefficients = yaml.safe_load((study / "coefficients.yaml").read_text())
+    assert abs(coefficients["nominal_cost"] - 2) <= 0.05
+    family = [
+        yaml.safe_load((study / "family" / f"b{number}.yaml").read_text()) for number in range(8)
+    ]
+    assert family[0]["arch"] == baseline["arch"]
+    for member in family:
+        cost = count(parse_arch(member["arch"]), member["num_classes"])
+        assert (cost.params, cost.macs) == (member["cost"]["params"], member["cost"]["macs"])
+    macs = [member["cost"]["macs"] for member in family]
+    assert macs == sorted(set(macs))
+    reference = read_records(study / "reference.jsonl")
+    assert len(reference) == 1
+
+    # Again: nothing is trained twice, the test split is not read again, the files stay.
+    before = {name: (study / name).read_bytes() for name in ("trials.jsonl", "final.jsonl")}
+    shown = cli("search", "run", *settings).stdout
+    assert "going on with 4 trained candidates" in shown
+    assert before == {name: (study / name).read_bytes() for name in before}
+
+    # More trials are more trials; another proxy is another study.
+    cli("search", "run", *settings, "search.trials=5", "search.scale=false")
+    assert len(trials(study)) == 5
+    refused = one_line_error(cli("search", "run", *settings, "proxy.epochs=2", check=None))
+    assert "proxy.epochs 1 → 2" in refused
+
+    assert "5 of 5 trials trained" in cli("search", "status", "study=whole").stdout
+    assert "Pareto front of whole" in cli("search", "front", "study=whole").stdout
+    (study / "pareto.png").unlink()
+    cli("search", "plot", "study=whole")
+    assert (study / "pareto.png").exists()
+    message = one_line_error(cli("search", "status", "study=hole", check=None))
+    assert "did you mean 'whole'" in message
+
+
+def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_lines(path: Path, lines: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() or path.read_bytes().count(b"\n") < lines:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(word) for word in found.stdout.split()]
+
+
+def test_kill_9_loses_at_most_what_was_in_flight(
+    cli: Cli, tmp_path: Path, digits_settings: list[str]
+) -> None:
+    settings = [*digits_settings, "search.trials=12", "search.final_epochs=1"]
+    whole = start(tmp_path, "search", "run", *settings, "study=whole")
+    process = start(tmp_path, "search", "run", *settings, "study=cut")
+    cut = tmp_path / "results" / "cut"
+    for lines in (2, 5):
+        wait_for_lines(cut / "trials.jsonl", lines, process)
+        workers = children(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        on_disk = trials(cut)
+        assert len(on_disk) >= lines
+        deadline = time.monotonic() + 30
+        while any(Path(f"/proc/{pid}").exists() for pid in workers):
+            assert time.monotonic() < deadline, "workers outlive their parent"
+            time.sleep(0.05)
+        process = start(tmp_path, "search", "run", *settings, "study=cut")
+    assert process.wait(timeout=300) == 0, process.communicate()
+    assert whole.wait(timeout=300) == 0, whole.communicate()
+    assert trials(cut) == trials(tmp_path / "results" / "whole")
+    assert set(on_disk) <= set(trials(cut))
+
+
+def test_ctrl_c_ends_cleanly_and_a_second_run_is_refused_meanwhile(
+    cli: Cli, tmp_path: Path, digits_settings: list[str]
+) -> None:
+    process = start(tmp_path, "search", "run", *digits_settings, "search.trials=500")
+    study = tmp_path / "results" / "main"
+    wait_for_lines(study / "trials.jsonl", 2, process)
+    busy = one_line_error(cli("search", "run", *digits_settings, "search.trials=500", check=None))
+    assert f"in use by process {process.pid}" in busy
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().startswith("interrupted; the trials so far are on disk")
+    assert "Traceback" not in errors
+    assert (study / "pareto.png").exists()
+    assert not (study / "b0.yaml").exists()
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    cli: Cli, tmp_path: Path, digits_settings: list[str]
+) -> None:
+    def small_disk() -> None:
+        # The kernel refuses to let any file grow beyond this, as a full disk would.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+    refused = cli("search", "run", *digits_settings, check=None, preexec_fn=small_disk)
+    assert "cannot read or write" in one_line_error(refused)
+    study = tmp_path / "results" / "main"
+    before = trials(study)
+    assert before
+    cli("search", "run", *digits_settings)
+    assert set(before) <= set(trials(study))
+    assert len(trials(study)) == 6
+
+
+def test_multirun_gives_each_job_its_study_and_ends_with_a_table(
+    cli: Cli, tmp_path: Path, digits_settings: list[str]
+) -> None:
+    settings = [*digits_settings, "search.trials=2", "search.final_epochs=1"]
+    shown = cli("search", "run", "-m", *settings, "sampler=tpe,random", "seed=1").stdout
+    names = {path.parent.name for path in (tmp_path / "results").glob("*/b0.yaml")}
+    assert names == {"main_sampler-tpe", "main_sampler-random"}
+    table = shown[shown.index("All studies of this sweep") :]
+    for name in names:
+        assert re.search(rf"{name}\W+2\W+0\.\d{{4}}", table), table
+    refused = cli("search", "run", "-m", "sampler=tpe,rnadom", check=None)
+    assert "did you mean 'random'" in one_line_error(refused)

@@ -1,0 +1,243 @@
+"""The loop on real digits: budget, duplicates, failures, determinism, resume."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from blocks.arch import parse_arch
+from blocks.cost import count
+from search.config import RunConfig
+from search.data import ImageData, load_data
+from search.errors import StudyError, TrainingError
+from search.evaluators.train import Evaluation, Job, TrainEvaluator, outcome, run_job
+from search.loop import MAX_FAILURES, Tally, TrialLoop, open_study
+from search.record import (
+    FailureRecord,
+    Record,
+    StudyFolder,
+    TrialRecord,
+    append_record,
+    read_records,
+)
+from search.space import build_space
+from tests.search.test_config import config_of
+
+CLASSES = 10
+
+
+class Quiet:
+    def trial(self, record: Record, completed: int) -> None:
+        pass
+
+
+class InProcess:
+    """The real training, here and now, in the order of the jobs: every future is finished
+    before the next job is known. On one thread, as a worker would."""
+
+    def __init__(self, data: ImageData, config: RunConfig, fail: Sequence[int] = ()) -> None:
+        torch.set_num_threads(1)
+        self.data, self.config, self.fail = data, config, set(fail)
+        self.jobs: list[Job] = []
+
+    def evaluate(self, job: Job) -> "Future[Evaluation]":
+        future: Future[Evaluation] = Future()
+        self.jobs.append(job)
+        if len(self.jobs) in self.fail or -1 in self.fail:
+            future.set_exception(TrainingError("nan", "made to fail"))
+        else:
+            future.set_result(run_job(job, self.data, self.config.proxy))
+        return future
+
+
+@pytest.fixture(scope="module")
+def digits_data(digits: Path) -> ImageData:
+    return load_data(config_of("dataset=npz", f"dataset.root={digits}").dataset, 8)
+
+
+def run_loop(
+    config: RunConfig, data: ImageData, root: Path, evaluator: Any = None
+) -> tuple[Tally, StudyFolder, Any]:
+    space = build_space(config.space, 8, data.in_channels, CLASSES, config.max_macs)
+    folder = StudyFolder(str(root), config.study)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    evaluator = evaluator or InProcess(data, config)
+    tally = TrialLoop(config, space, CLASSES, folder, evaluator, Quiet()).run()
+    return tally, folder, evaluator
+
+
+def what(records: Sequence[TrialRecord]) -> list[tuple[int, str, float, float]]:
+    return [(r.number, r.arch, r.metrics["val_accuracy"], r.metrics["val_loss"]) for r in records]
+
+
+@pytest.fixture
+def config(digits_settings: list[str]) -> RunConfig:
+    return config_of(*digits_settings)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("objective", ["pareto", "reward"])
+def test_a_study_completes_within_its_budget(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path, sampler: str, objective: str
+) -> None:
+    config.sampler, config.objective = sampler, objective
+    config.budget.max_macs = "40k"
+    config.search.trials = 4
+    tally, folder, evaluator = run_loop(config, digits_data, tmp_path)
+    records = folder.completed()
+    assert len(records) == 4
+    assert all(record.cost.macs <= 40_000 for record in records)
+    assert all(record.cost == count(parse_arch(record.arch), CLASSES) for record in records)
+    # Over budget means: counted and told, never trained.
+    assert tally.over_budget > 0
+    assert len(evaluator.jobs) == 4
+    study = open_study(config, folder)
+    pruned = study.get_trials(states=(TrialState.PRUNED,))
+    assert len(pruned) == tally.over_budget
+    assert all(trial.constraints["macs"] > 0 for trial in pruned)
+    assert len(study.directions) == (2 if objective == "pareto" else 1)
+
+
+def test_a_small_space_is_trained_once_and_ends(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.loop.MAX_BARREN_ASKS", 30)
+    config.budget.max_macs = "1G"
+    config.space.stages = config.space.stages[:1]
+    config.space.stages[0].repeats = [1]
+    config.space.kernel, config.space.expand_ratio = [3, 5], [1]
+    config.space.se_ratio, config.space.skip = [0.0], [True]
+    config.space.width = [0.9, 1.0, 1.1]  # 16 channels by rounding, all three
+    config.sampler = "random"
+    tally, folder, evaluator = run_loop(config, digits_data, tmp_path)
+    assert len(folder.completed()) == 2
+    assert len({job.arch for job in evaluator.jobs}) == len(evaluator.jobs) == 2
+    assert tally.duplicates >= 30
+    assert tally.ended_early is not None
+
+
+def test_same_seed_same_trials_and_another_seed_others(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    found = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        config.study, config.seed = name, seed
+        _, folder, _ = run_loop(config, digits_data, tmp_path)
+        found.append(what(folder.completed()))
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+def test_worker_order_changes_nothing(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    """Real worker processes, whose timing nobody controls, against trainings done at once."""
+    config.search.trials = 14  # past TPE's random start-up
+    config.study = "at-once"
+    _, here, _ = run_loop(config, digits_data, tmp_path)
+    config.study = "workers"
+    with TrainEvaluator(digits_data, config.proxy, config.workers) as evaluator:
+        _, there, _ = run_loop(config, digits_data, tmp_path, evaluator)
+    assert what(here.completed()) == what(there.completed())
+
+
+@pytest.mark.parametrize("stop_at", ["train", "record", "tell"])
+def test_a_crash_anywhere_leads_to_the_same_trials(
+    config: RunConfig,
+    digits_data: ImageData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_at: str,
+) -> None:
+    config.budget.max_macs = "60k"
+    config.study = "whole"
+    _, whole, _ = run_loop(config, digits_data, tmp_path)
+    config.study = "cut"
+
+    class Crash(BaseException):
+        pass
+
+    def crash_at(call: int, function: Any) -> Any:
+        calls = 0
+
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                raise Crash
+            return function(*arguments, **options)
+
+        return wrapped
+
+    for call in (1, 3):
+        with monkeypatch.context() as patch:
+            if stop_at == "train":
+                patch.setattr(InProcess, "evaluate", crash_at(call, InProcess.evaluate))
+            elif stop_at == "record":
+                patch.setattr("search.loop.append_record", crash_at(call, append_record))
+            else:
+                patch.setattr(optuna.Study, "tell", crash_at(call, optuna.Study.tell))
+            with pytest.raises(Crash):
+                run_loop(config, digits_data, tmp_path)
+    _, cut, _ = run_loop(config, digits_data, tmp_path)
+    assert what(cut.completed()) == what(whole.completed())
+    states = [trial.state for trial in open_study(config, cut).get_trials()]
+    assert TrialState.RUNNING not in states
+
+
+def test_a_failed_training_is_recorded_and_the_search_goes_on(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    evaluator = InProcess(digits_data, config, fail=[2])
+    tally, folder, _ = run_loop(config, digits_data, tmp_path, evaluator)
+    failures = [r for r in read_records(folder.trials) if isinstance(r, FailureRecord)]
+    assert [(failure.kind, failure.error) for failure in failures] == [("nan", "made to fail")]
+    assert tally.failures == 1
+    assert len(folder.completed()) == config.search.trials
+
+
+def test_trainings_that_all_fail_end_the_search(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    evaluator = InProcess(digits_data, config, fail=[-1])
+    config.search.trials = 50
+    with pytest.raises(StudyError, match=f"{MAX_FAILURES} trainings in a row failed.*made to fail"):
+        run_loop(config, digits_data, tmp_path, evaluator)
+
+
+def test_a_killed_worker_is_replaced_and_its_job_done(
+    config: RunConfig, digits_data: ImageData
+) -> None:
+    config.workers.count = 1
+    job = Job("r8-i1-s8-[ds_r1_k3_s1_e1_c8]-h16", 1, seed=0)
+    with TrainEvaluator(digits_data, config.proxy, config.workers) as evaluator:
+        first = outcome(evaluator.evaluate(job))
+        for pid in list(evaluator._pool._processes or {}):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(1)  # the pool notices
+        with contextlib.suppress(TrainingError):
+            outcome(evaluator.evaluate(job))
+        assert outcome(evaluator.evaluate(job)).metrics == first.metrics
+
+
+def test_the_journal_holds_each_architecture(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    _, folder, _ = run_loop(config, digits_data, tmp_path)
+    lines = [json.loads(line) for line in folder.trials.read_text().splitlines()]
+    study = open_study(config, folder)
+    by_number = {trial.number: trial for trial in study.get_trials()}
+    for line in lines:
+        trial = by_number[line["number"]]
+        assert trial.user_attrs["arch"] == line["arch"]
+        assert trial.values == [line["metrics"]["val_accuracy"], line["cost"]["macs"]]

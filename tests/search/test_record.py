@@ -1,0 +1,103 @@
+"""What is on disk survives what happens to disks."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from blocks.cost import Cost
+from search.config import RunConfig, StageConfig
+from search.errors import StudyError
+from search.record import (
+    FailureRecord,
+    StudyFolder,
+    StudyLock,
+    TrialRecord,
+    append_record,
+    cut_torn_line,
+    derive_seed,
+    read_records,
+)
+
+TRIAL = TrialRecord(
+    3, "r8-…", Cost(1, 2, 3, 4), {"val_accuracy": 0.5}, 7, {"epochs": 1}, {"train": 0.1}, {}
+)
+FAILURE = FailureRecord(4, "r8-…", "nan", "the loss became nan")
+
+
+def test_records_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    for record in (TRIAL, FAILURE):
+        append_record(path, record)
+    assert read_records(path) == [TRIAL, FAILURE]
+
+
+def test_a_torn_last_line_is_no_record_and_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    append_record(path, TRIAL)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: len(whole) // 2])
+    assert read_records(path) == [TRIAL]
+    cut_torn_line(path)
+    assert path.read_bytes() == whole
+    append_record(path, FAILURE)
+    assert read_records(path) == [TRIAL, FAILURE]
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    append_record(path, TRIAL)
+    path.write_bytes(path.read_bytes() + b'{"number": 1}\n')
+    with pytest.raises(StudyError, match="line 2 is not a record"):
+        read_records(path)
+
+
+def test_seeds_follow_from_what_they_are_for() -> None:
+    seed = derive_seed(0, "arch", {"epochs": 5}, 0)
+    assert seed == derive_seed(0, "arch", {"epochs": 5}, 0)
+    others = {
+        derive_seed(1, "arch", {"epochs": 5}, 0),
+        derive_seed(0, "arc", {"epochs": 5}, 0),
+        derive_seed(0, "arch", {"epochs": 6}, 0),
+        derive_seed(0, "arch", {"epochs": 5}, 1),
+    }
+    assert len(others | {seed}) == 5
+    assert 0 <= seed < 2**63
+
+
+def test_a_study_refuses_another_configuration_and_names_the_difference(tmp_path: Path) -> None:
+    folder = StudyFolder(str(tmp_path), "s")
+    config = RunConfig()
+    config.space.stages = [StageConfig()]
+    folder.open(config)
+    assert folder.read_config() == config
+    config.search.trials = 99  # how long to search steers no trial
+    folder.open(config)
+    config.proxy.epochs = 9
+    config.space.stages = [StageConfig(channels=24)]
+    message = r"proxy.epochs 5 → 9; space.stages\[1\].channels 16 → 24"
+    with pytest.raises(StudyError, match=message):
+        folder.open(config)
+    assert folder.read_config().proxy.epochs == 5
+
+
+def test_a_missing_study_names_the_nearest(tmp_path: Path) -> None:
+    StudyFolder(str(tmp_path), "flowers").open(RunConfig())
+    with pytest.raises(StudyError, match=r"no study 'flower' .*\(did you mean 'flowers'\?\)"):
+        StudyFolder(str(tmp_path), "flower").require()
+
+
+def test_one_process_per_study(tmp_path: Path) -> None:
+    folder = StudyFolder(str(tmp_path), "s")
+    with StudyLock(folder), pytest.raises(StudyError, match=f"in use by process {os.getpid()}"):
+        StudyLock(folder).__enter__()
+    with StudyLock(folder):
+        pass
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = StudyFolder(str(tmp_path), "s")
+    folder.write("a.yaml", "old")
+    with pytest.raises(UnicodeEncodeError):
+        folder.write("a.yaml", "new \ud800")
+    assert (folder / "a.yaml").read_text() == "old"

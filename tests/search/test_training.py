@@ -1,0 +1,83 @@
+"""The training loop, on the smallest real images."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from blocks.arch import parse_arch
+from search.config import DatasetConfig, ProxyConfig
+from search.data import Batches, ImageData, load_data, prepare
+from search.errors import TrainingError
+from search.evaluators.train import Job, run_job
+from search.training import _warmup_cosine, train
+
+ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
+PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False)
+
+
+@pytest.fixture(scope="module")
+def data(digits: Path) -> ImageData:
+    return load_data(DatasetConfig(root=str(digits)), 8)
+
+
+@pytest.fixture(scope="module")
+def batches(data: ImageData) -> Batches:
+    return prepare(data, 8)
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("adamw", 0.02), ("sgd", 0.2)])
+def test_it_learns_digits(batches: Batches, optimizer: str, lr: float) -> None:
+    proxy = replace(PROXY, optimizer=optimizer, lr=lr, weight_decay=1e-3)
+    result = train(ARCH, 10, batches, proxy, 4, seed=0)
+    assert result.val_accuracy > 0.85
+    assert result.train_loss[-1] < result.train_loss[0]
+
+
+def test_same_seed_same_network(batches: Batches) -> None:
+    proxy = replace(PROXY, dropout=0.2, drop_path=0.2, crop_padding=1, flip=True)
+    first, second, other = (train(ARCH, 10, batches, proxy, 1, seed) for seed in (1, 1, 2))
+    assert first.train_loss == second.train_loss
+    assert first.val_loss == second.val_loss
+    for ours, theirs in zip(first.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert first.val_loss != other.val_loss
+
+
+def test_a_loss_that_explodes_is_a_nan_failure(batches: Batches) -> None:
+    proxy = replace(PROXY, optimizer="sgd", lr=1e30)
+    with pytest.raises(TrainingError) as failure:
+        train(ARCH, 10, batches, proxy, 1, seed=0)
+    assert failure.value.kind == "nan"
+
+
+def test_batch_norm_and_biases_are_not_decayed(batches: Batches) -> None:
+    # A learning rate this small moves nothing by gradient; decay is lr·weight_decay = 0.5.
+    proxy = replace(PROXY, optimizer="sgd", lr=1e-9, weight_decay=5e8, momentum=0.0)
+    network = train(ARCH, 10, batches, proxy, 1, seed=0).network
+    assert all(p.abs().max() < 1e-3 for p in network.parameters() if p.ndim > 1)
+    norms = [m.weight for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all((weight - 1).abs().max() < 1e-3 for weight in norms)
+
+
+def test_schedule_warms_up_and_falls_to_nothing() -> None:
+    factors = [_warmup_cosine(step, 100, 0.2) for step in range(101)]
+    assert factors[0] == pytest.approx(1 / 20)
+    assert max(factors) == factors[20] == 1
+    assert factors[100] == pytest.approx(0)
+    assert all(a >= b for a, b in itertools.pairwise(factors))
+
+
+def test_a_job_measures_test_and_saves_weights(data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "b0.pt"
+    job = Job(str(ARCH), 2, seed=3, test=True, save=str(path))
+    done = run_job(job, data, PROXY)
+    assert {"val_accuracy", "test_accuracy"} <= done.metrics.keys()
+    weights = torch.load(path, weights_only=True)
+    again = train(ARCH, 10, prepare(data, 8), PROXY, 2, seed=3).network.state_dict()
+    assert all(torch.equal(weights[name], again[name]) for name in again)
+    plain = run_job(replace(job, test=False, save=None), data, PROXY)
+    assert "test_accuracy" not in plain.metrics
+    assert plain.metrics["val_loss"] == done.metrics["val_loss"]
