@@ -4,9 +4,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 import hydra
+from hydra._internal.utils import get_args_parser  # what hydra.main itself parses with
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -14,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search.cli import compose_config, expand_sweep, fail, run_main, to_object
-from search.config import RunConfig, validate_study_name
+from search.config import RunConfig
 from search.errors import did_you_mean
 from search.progress import console, millions
 from search.record import FailureRecord, StudyFolder, read_records
@@ -64,7 +66,7 @@ def _task(settings: DictConfig) -> None:
         console.rule(config.study)
 
     def job() -> None:
-        from search.run import search  # torch and Optuna: seconds that --help need not pay
+        from search.run import search
 
         folder = search(config)
         if config.search.scale:
@@ -93,22 +95,30 @@ def _scale(folder: StudyFolder) -> None:
 
 def _run(arguments: list[str]) -> None:
     """Check every job's settings, so that mistakes are one line; then hand over to Hydra."""
-    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
-    jobs, fixed = expand_sweep(overrides) if multirun else ([overrides], [])
-    if not any(argument.startswith(("--config", "-c")) for argument in arguments):
-        for job in jobs:
-            plain = [override for override in job if not override.startswith("hydra")]
-            config: RunConfig = compose_config("config", plain, RunConfig)
-            validate_study_name(config.study)
+    parsed = get_args_parser().parse_args(arguments)
+    jobs, fixed = expand_sweep(parsed.overrides) if parsed.multirun else ([parsed.overrides], [])
+    configs = [_compose(job) for job in jobs]
+    from search.run import check_settings  # torch and Optuna: seconds that --help need not pay
+
+    for config in configs:
+        check_settings(config)
     sys.argv = [sys.argv[0], *arguments]
-    if not multirun:
+    if not parsed.multirun:
         _task()
         return
+    # Hydra makes this folder itself, but its complaint about a read-only disk is no one line.
+    Path(configs[0].results_dir, "sweeps", configs[0].study).mkdir(parents=True, exist_ok=True)
     excluded = ",".join(sorted({*fixed, "study"}))
     sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]")
     _task()
     _sweep_summary(jobs, fixed)
+
+
+def _compose(job: Sequence[str]) -> RunConfig:
+    """The settings of one job, Hydra's own set aside."""
+    plain = [override for override in job if not override.lstrip("+~").startswith("hydra")]
+    config: RunConfig = compose_config("config", plain, RunConfig)
+    return config
 
 
 def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
@@ -118,9 +128,7 @@ def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
     from search.run import choose_baseline
 
     for job in jobs:
-        config: RunConfig = compose_config(
-            "config", [override for override in job if not override.startswith("hydra")], RunConfig
-        )
+        config = _compose(job)
         swept = sorted(o for o in job if o.partition("=")[0] not in {*fixed, "study"})
         study = job_study(config.study, "_".join(swept).replace("=", "-"))
         records = StudyFolder(config.results_dir, study).completed()

@@ -114,7 +114,7 @@ def _carve_missing(
         "test": config.test_fraction if "test" not in splits else 0.0,
     }
     labels = splits["train"].labels
-    places = np.array([_place(image_hash, wanted) for image_hash in hashes["train"]])
+    places = np.array([_place(image_hash, wanted) for image_hash in hashes["train"]], dtype=object)
     for number, name in enumerate(raw.classes):
         members = (labels == number).nonzero().flatten().tolist()
         # Small classes may draw no image for a part: the lowest hashes fill it.
@@ -204,11 +204,10 @@ def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> _Raw:
 def _load_npz(config: DatasetConfig, image_size: int) -> _Raw:
     path = _root(config)
     try:
-        stream = open(path, "rb")
+        with path.open("rb") as stream:
+            return _read_npz(stream, str(path), None)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
-    with stream:
-        return _read_npz(stream, str(path), None)
 
 
 FASHION_CLASSES: Final = (
@@ -479,9 +478,14 @@ def _prepare(handle: _ById, resolution: int) -> Batches:
         Split(resize(split.images, resolution), split.labels)
         for split in (data.train, data.val, data.test)
     )
-    # float64: a float32 sum over tens of millions of pixels loses digits.
-    pixels = train.images.transpose(0, 1).flatten(1)
-    mean = torch.stack([plane.double().mean() for plane in pixels])
-    std = torch.stack([plane.double().std() for plane in pixels]).clamp_min(1e-3)
-    shape = (1, data.in_channels, 1, 1)
-    return Batches(train, val, test, mean.float().view(shape), std.float().view(shape))
+    moments = [_moments(plane) for plane in train.images.unbind(1)]
+    mean, std = torch.tensor(moments, dtype=torch.float32).T.reshape(2, 1, -1, 1, 1)
+    return Batches(train, val, test, mean, std.clamp_min(1e-3))
+
+
+def _moments(plane: Tensor) -> tuple[float, float]:
+    """Mean and deviation of uint8 pixels, exact and without a float copy: by histogram."""
+    counts = torch.bincount(plane.flatten(), minlength=256).double()
+    values = torch.arange(256, dtype=torch.float64)
+    mean = (counts @ values) / counts.sum()
+    return mean.item(), ((counts @ (values - mean) ** 2) / counts.sum()).sqrt().item()

@@ -16,7 +16,7 @@ from typing import Protocol
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blocks.arch import format_arch
 from blocks.cost import count
@@ -113,7 +113,7 @@ class TrialLoop:
             StudyError: trainings fail one after the other.
         """
         for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._admit(self._revive(frozen.number, frozen._trial_id))
+            self._admit(self._revive(frozen))
         barren = 0
         while True:
             while self._wants_more():
@@ -141,10 +141,16 @@ class TrialLoop:
         self.tally.seconds["ask"] += time.perf_counter() - started
         return trial
 
-    def _revive(self, number: int, trial_id: int) -> Trial:
+    def _revive(self, frozen: FrozenTrial) -> Trial:
         """A trial that an interrupted run had asked: same number, same proposal."""
-        self._reseed(number)
-        return Trial(self.study, trial_id)
+        self._reseed(frozen.number)
+        trial = Trial(self.study, frozen._trial_id)
+        # Interrupted between two parameters: draw again what is stored, so that the sampler's
+        # random state stands where it stood.
+        for name, distribution in frozen.distributions.items():
+            if not distribution.single() and name not in trial.relative_params:
+                self.study.sampler.sample_independent(self.study, frozen, name, distribution)
+        return trial
 
     def _reseed(self, number: int) -> None:
         # A sampler per trial: its random state follows from the trial's number, so an
@@ -163,7 +169,8 @@ class TrialLoop:
         self.tally.seconds["count"] += time.perf_counter() - asked
         if macs > self.config.max_macs:
             # Told as pruned with its excess: TPE learns from it, and nothing was trained.
-            trial.set_constraint("macs", macs / self.config.max_macs - 1.0)
+            if "macs" not in trial.constraints:  # a crash may have come between this and tell
+                trial.set_constraint("macs", macs / self.config.max_macs - 1.0)
             self.study.tell(trial, state=TrialState.PRUNED)
             self.tally.over_budget += 1
             return False

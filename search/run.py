@@ -41,13 +41,22 @@ class Baseline:
     trial: int
 
 
+def check_settings(config: RunConfig) -> None:
+    """Refuse what no search could run with, before any image is read.
+
+    Raises:
+        ConfigError: names the setting, its value, and what was expected.
+    """
+    validate(config, list(SAMPLERS), list(DATASETS))
+
+
 def search(config: RunConfig) -> StudyFolder:
     """Run a study, or go on with it, until its trials are complete and its B0 is written.
 
     Raises:
         ConfigError, DataError, StudyError: see the messages; what was done stays on disk.
     """
-    validate(config, list(SAMPLERS), list(DATASETS))
+    check_settings(config)
     seconds: dict[str, float] = {}
     started = time.perf_counter()
     data = load_data(config.dataset, config.proxy.resolution)

@@ -69,9 +69,8 @@ def cli(tmp_path: Path) -> Cli:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=600,
             check=False,
-            **options,
+            **{"timeout": 600, **options},
         )
         if check is not None:
             assert done.returncode == check, done.stdout + done.stderr

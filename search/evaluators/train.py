@@ -21,7 +21,7 @@ from blocks.arch import parse_arch
 from blocks.cost import Cost, referee
 from search.config import ProxyConfig, WorkersConfig
 from search.data import ImageData, prepare
-from search.errors import TrainingError
+from search.errors import StudyError, TrainingError
 from search.record import derive_seed
 from search.training import evaluate, train
 
@@ -68,7 +68,7 @@ class TrainEvaluator:
 
     def __init__(self, data: ImageData, proxy: ProxyConfig, workers: WorkersConfig) -> None:
         self.workers = workers
-        self._arguments = (data, proxy, workers.threads)
+        self._arguments = (data, proxy, workers.threads, os.getpid())
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
@@ -99,13 +99,22 @@ class TrainEvaluator:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def evaluate(self, job: Job) -> "Future[Evaluation]":
-        """Queue a job."""
+        """Queue a job.
+
+        Raises:
+            StudyError: no worker can be started.
+        """
         try:
             return self._pool.submit(_run_job, job)
         except BrokenProcessPool:
             self._pool.shutdown(wait=False)
             self._pool = self._start()
             return self._pool.submit(_run_job, job)
+        except RuntimeError as error:  # torch, where it cannot place the images in shared memory
+            raise StudyError(
+                f"cannot share the images with the training processes: {error} (is the shared "
+                "memory of this machine, /dev/shm, too small?)"
+            ) from None
 
 
 def outcome(future: "Future[Evaluation]") -> Evaluation:
@@ -125,18 +134,17 @@ def outcome(future: "Future[Evaluation]") -> Evaluation:
 _state: tuple[ImageData, ProxyConfig] | None = None
 
 
-def _start_worker(data: ImageData, proxy: ProxyConfig, threads: int) -> None:
+def _start_worker(data: ImageData, proxy: ProxyConfig, threads: int, parent: int) -> None:
     global _state
     # Ctrl-C reaches the whole process group; only the parent decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
+    _die_with(parent)
     torch.set_num_threads(threads)
     _state = data, proxy
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """A worker whose parent was killed ends within a second, rather than training for nobody."""
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,5 +1,6 @@
 """The real command line, through subprocess."""
 
+import contextlib
 import csv
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -118,23 +120,39 @@ def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> 
     assert "did you mean 'whole'" in message
 
 
-def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
-def wait_for_lines(path: Path, lines: int, process: subprocess.Popen[str]) -> None:
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a command in a process group of its own, its errors in errors.txt."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*arguments: str) -> "subprocess.Popen[bytes]":
+        with open(tmp_path / "errors.txt", "wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=tmp_path,
+                env=environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for_lines(path: Path, lines: int, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + 120
     while not path.exists() or path.read_bytes().count(b"\n") < lines:
         assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None
         time.sleep(0.02)
 
 
@@ -145,12 +163,20 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in found.stdout.split()]
 
 
+def running(pid: int) -> bool:
+    """Whether a process is at work; a dead one may wait long for somebody to reap it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_kill_9_loses_at_most_what_was_in_flight(
-    cli: Cli, tmp_path: Path, digits_settings: list[str]
+    start: Start, tmp_path: Path, digits_settings: list[str]
 ) -> None:
     settings = [*digits_settings, "search.trials=12", "search.final_epochs=1"]
-    whole = start(tmp_path, "search", "run", *settings, "study=whole")
-    process = start(tmp_path, "search", "run", *settings, "study=cut")
+    whole = start("search", "run", *settings, "study=whole")
+    process = start("search", "run", *settings, "study=cut")
     cut = tmp_path / "results" / "cut"
     for lines in (2, 5):
         wait_for_lines(cut / "trials.jsonl", lines, process)
@@ -160,27 +186,27 @@ def test_kill_9_loses_at_most_what_was_in_flight(
         on_disk = trials(cut)
         assert len(on_disk) >= lines
         deadline = time.monotonic() + 30
-        while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        while any(running(pid) for pid in workers):
             assert time.monotonic() < deadline, "workers outlive their parent"
             time.sleep(0.05)
-        process = start(tmp_path, "search", "run", *settings, "study=cut")
-    assert process.wait(timeout=300) == 0, process.communicate()
-    assert whole.wait(timeout=300) == 0, whole.communicate()
+        process = start("search", "run", *settings, "study=cut")
+    assert process.wait(timeout=300) == 0, (tmp_path / "errors.txt").read_text()
+    assert whole.wait(timeout=300) == 0
     assert trials(cut) == trials(tmp_path / "results" / "whole")
     assert set(on_disk) <= set(trials(cut))
 
 
 def test_ctrl_c_ends_cleanly_and_a_second_run_is_refused_meanwhile(
-    cli: Cli, tmp_path: Path, digits_settings: list[str]
+    cli: Cli, start: Start, tmp_path: Path, digits_settings: list[str]
 ) -> None:
-    process = start(tmp_path, "search", "run", *digits_settings, "search.trials=500")
+    process = start("search", "run", *digits_settings, "search.trials=500")
     study = tmp_path / "results" / "main"
     wait_for_lines(study / "trials.jsonl", 2, process)
     busy = one_line_error(cli("search", "run", *digits_settings, "search.trials=500", check=None))
     assert f"in use by process {process.pid}" in busy
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.wait(timeout=60) == 130
+    errors = (tmp_path / "errors.txt").read_text()
     assert errors.strip().startswith("interrupted; the trials so far are on disk")
     assert "Traceback" not in errors
     assert (study / "pareto.png").exists()
@@ -192,16 +218,22 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 ) -> None:
     def small_disk() -> None:
         # The kernel refuses to let any file grow beyond this, as a full disk would.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    refused = cli("search", "run", *digits_settings, check=None, preexec_fn=small_disk)
+    settings = [*digits_settings, "budget.max_macs=1M", "search.trials=30"]
+    size = 30_000
+    refused = cli("search", "run", *settings, check=None, preexec_fn=small_disk)
+    assert "cannot share the images" in one_line_error(refused)
+    size = 100_000
+    refused = cli("search", "run", *settings, check=None, preexec_fn=small_disk)
     assert "cannot read or write" in one_line_error(refused)
     study = tmp_path / "results" / "main"
     before = trials(study)
     assert before
-    cli("search", "run", *digits_settings)
+    assert len(before) < 30
+    cli("search", "run", *settings)
     assert set(before) <= set(trials(study))
-    assert len(trials(study)) == 6
+    assert len(trials(study)) == 30
 
 
 def test_multirun_gives_each_job_its_study_and_ends_with_a_table(

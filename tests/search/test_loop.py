@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
 from blocks.arch import parse_arch
 from blocks.cost import count
@@ -151,7 +151,7 @@ def test_worker_order_changes_nothing(
     assert what(here.completed()) == what(there.completed())
 
 
-@pytest.mark.parametrize("stop_at", ["train", "record", "tell"])
+@pytest.mark.parametrize("stop_at", ["suggest", "train", "record", "tell"])
 def test_a_crash_anywhere_leads_to_the_same_trials(
     config: RunConfig,
     digits_data: ImageData,
@@ -181,7 +181,10 @@ def test_a_crash_anywhere_leads_to_the_same_trials(
 
     for call in (1, 3):
         with monkeypatch.context() as patch:
-            if stop_at == "train":
+            if stop_at == "suggest":
+                suggest = crash_at(40 * call, Trial.suggest_categorical)
+                patch.setattr(Trial, "suggest_categorical", suggest)
+            elif stop_at == "train":
                 patch.setattr(InProcess, "evaluate", crash_at(call, InProcess.evaluate))
             elif stop_at == "record":
                 patch.setattr("search.loop.append_record", crash_at(call, append_record))

@@ -54,10 +54,10 @@ def test_a_loss_that_explodes_is_a_nan_failure(batches: Batches) -> None:
 
 
 def test_batch_norm_and_biases_are_not_decayed(batches: Batches) -> None:
-    # A learning rate this small moves nothing by gradient; decay is lr·weight_decay = 0.5.
-    proxy = replace(PROXY, optimizer="sgd", lr=1e-9, weight_decay=5e8, momentum=0.0)
+    # A learning rate this small moves nothing by gradient; decay is lr·weight_decay = 0.9.
+    proxy = replace(PROXY, optimizer="sgd", lr=1e-9, weight_decay=9e8, momentum=0.0)
     network = train(ARCH, 10, batches, proxy, 1, seed=0).network
-    assert all(p.abs().max() < 1e-3 for p in network.parameters() if p.ndim > 1)
+    assert all(p.abs().max() < 1e-2 for p in network.parameters() if p.ndim > 1)
     norms = [m.weight for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert all((weight - 1).abs().max() < 1e-3 for weight in norms)
 
@@ -67,7 +67,7 @@ def test_schedule_warms_up_and_falls_to_nothing() -> None:
     assert factors[0] == pytest.approx(1 / 20)
     assert max(factors) == factors[20] == 1
     assert factors[100] == pytest.approx(0)
-    assert all(a >= b for a, b in itertools.pairwise(factors))
+    assert all(a >= b for a, b in itertools.pairwise(factors[20:]))
 
 
 def test_a_job_measures_test_and_saves_weights(data: ImageData, tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""The README's main job, whole: minutes, so marked slow."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from search.record import TrialRecord, read_records
+from tests.conftest import Cli
+
+
+@pytest.mark.slow
+def test_the_main_job_ends_with_a_family(cli: Cli, tmp_path: Path) -> None:
+    """The default search, unchanged: 40 real trials, a B0 above 87%, a grid, eight members."""
+    cli("search", "run", timeout=3600)
+    study = tmp_path / "results" / "main"
+    trained = [r for r in read_records(study / "trials.jsonl") if isinstance(r, TrialRecord)]
+    assert len({record.arch for record in trained}) == 40
+    assert all(record.cost.macs <= 2_000_000 for record in trained)
+    baseline = yaml.safe_load((study / "b0.yaml").read_text())
+    assert baseline["proxy"]["val_accuracy"] > 0.87
+    assert baseline["final"]["val_accuracy"] > 0.87
+    coefficients = yaml.safe_load((study / "coefficients.yaml").read_text())
+    assert coefficients["networks"] >= 8
+    for number in range(8):
+        assert (study / "family" / f"b{number}.yaml").exists()
+    [reference] = read_records(study / "reference.jsonl")
+    assert isinstance(reference, TrialRecord)
+    assert reference.arch.startswith("r28-i1-s32-[ds_r1_k3_s1_e1_c16_se0.25|ir_r2_k3_s2_e6_c24")
