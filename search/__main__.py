@@ -1,23 +1,17 @@
 """`python -m search run|status|front|plot`."""
 
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
-import hydra
 from hydra._internal.utils import get_args_parser  # what hydra.main itself parses with
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli import compose_config, expand_sweep, fail, run_main, to_object
+from search.cli import compose_config, expand_sweep, fail, run_main
 from search.config import RunConfig
 from search.errors import did_you_mean
+from search.job import RESUME, job_study, run_hydra
 from search.progress import console, millions
 from search.record import FailureRecord, StudyFolder, read_records
 
@@ -54,43 +48,6 @@ examples
 """
 
 COMMANDS = ("run", "status", "front", "plot")
-RESUME = "the trials so far are on disk, and the same command goes on from them"
-
-
-@hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
-def _task(settings: DictConfig) -> None:
-    """One job. Hydra has parsed the settings; from here on they are a dataclass."""
-    config = to_object(settings)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        config.study = job_study(config.study, HydraConfig.get().job.override_dirname)
-        console.rule(config.study)
-
-    def job() -> None:
-        from search.run import search
-
-        folder = search(config)
-        if config.search.scale:
-            _scale(folder)
-
-    run_main(job, RESUME)
-
-
-def job_study(study: str, override_dirname: str) -> str:
-    """A multirun's study of one job: the study's name and the swept settings."""
-    return f"{study}_{override_dirname}".replace("/", "-") if override_dirname else study
-
-
-def _scale(folder: StudyFolder) -> None:
-    """Go on to the next step, which reads what this one wrote; `search` imports no `scaling`."""
-    settings = [f"study={folder.study}", f"results_dir={folder.path.parent}"]
-    for step in ("fit", "emit"):
-        code = subprocess.run(
-            [sys.executable, "-m", "scaling", step, *settings], check=False
-        ).returncode
-        if code == 130:
-            raise KeyboardInterrupt
-        if code:
-            sys.exit(code)
 
 
 def _run(arguments: list[str]) -> None:
@@ -104,13 +61,13 @@ def _run(arguments: list[str]) -> None:
         check_settings(config)
     sys.argv = [sys.argv[0], *arguments]
     if not parsed.multirun:
-        _task()
+        run_hydra()
         return
     # Hydra makes this folder itself, but its complaint about a read-only disk is no one line.
     Path(configs[0].results_dir, "sweeps", configs[0].study).mkdir(parents=True, exist_ok=True)
     excluded = ",".join(sorted({*fixed, "study"}))
     sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]")
-    _task()
+    run_hydra()
     _sweep_summary(jobs, fixed)
 
 
@@ -209,8 +166,6 @@ def main(arguments: list[str]) -> None:
     if command not in COMMANDS:
         near = did_you_mean(command, COMMANDS)
         fail(f"unknown command {command!r}; expected {', '.join(COMMANDS)}{near}")
-    # A polite kill is a Ctrl-C: the front so far is written, the lock released.
-    signal.signal(signal.SIGTERM, _interrupt)
     if command == "run":
         run_main(lambda: _run(rest), RESUME)
         return
@@ -221,10 +176,6 @@ def main(arguments: list[str]) -> None:
         {"status": _status, "front": _front, "plot": _plot}[command](config, folder)
 
     run_main(show, "nothing was changed")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A worker trains one candidate after the other on its own threads (two single-thr
 train more than one process of two threads). The images lie in memory once, shared.
 """
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -72,6 +73,10 @@ class TrainEvaluator:
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
+        if multiprocessing.get_start_method(allow_none=True) == "loky":
+            # Inside a joblib worker (hydra/launcher=joblib): a spawned child is told its
+            # parent's start method, and knows no loky.
+            multiprocessing.set_start_method("spawn", force=True)
         # spawn: a forked child would inherit torch's thread pools in an undefined state.
         return ProcessPoolExecutor(
             self.workers.count,

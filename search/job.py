@@ -1,0 +1,62 @@
+"""One job of `python -m search run`: a study, and the scaling steps after it."""
+
+import signal
+import subprocess
+import sys
+from types import FrameType
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from search.cli import run_main, to_object
+from search.progress import console
+from search.record import StudyFolder
+
+RESUME = "the trials so far are on disk, and the same command goes on from them"
+
+
+def run_job(settings: DictConfig) -> None:
+    """Search, fit, emit. Hydra has parsed the settings; from here on they are a dataclass."""
+    config = to_object(settings)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        config.study = job_study(config.study, HydraConfig.get().job.override_dirname)
+        console.rule(config.study)
+
+    def job() -> None:
+        from search.run import search
+
+        # A polite kill is a Ctrl-C: the front so far is written, the lock released.
+        signal.signal(signal.SIGTERM, _interrupt)
+        folder = search(config)
+        if config.search.scale:
+            _scale(folder)
+
+    run_main(job, RESUME)
+
+
+run_hydra = hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")(run_job)
+"""`run_job` behind Hydra's command line; launchers send the plain function to their workers."""
+
+
+def job_study(study: str, override_dirname: str) -> str:
+    """A multirun's study of one job: the study's name and the swept settings."""
+    return f"{study}_{override_dirname}".replace("/", "-") if override_dirname else study
+
+
+def _scale(folder: StudyFolder) -> None:
+    """Go on to the next step, which reads what this one wrote; `search` imports no `scaling`."""
+    settings = [f"study={folder.study}", f"results_dir={folder.path.parent}"]
+    for step in ("fit", "emit"):
+        code = subprocess.run(
+            [sys.executable, "-m", "scaling", step, *settings], check=False
+        ).returncode
+        if code == 130:
+            raise KeyboardInterrupt
+        if code:
+            sys.exit(code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
