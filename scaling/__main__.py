@@ -2,8 +2,7 @@
 
 import sys
 
-from search.cli import compose_config, fail, register_schema, run_main
-from search.errors import did_you_mean
+from search.cli import compose_config, read_command, register_schema, run_main
 
 HELP = """\
 usage: python -m scaling COMMAND [SETTING=VALUE ...]
@@ -39,13 +38,7 @@ COMMANDS = ("fit", "emit")
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
-    if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
-        print(HELP, end="")
-        sys.exit(0 if arguments else 2)
-    command, rest = arguments[0], arguments[1:]
-    if command not in COMMANDS:
-        near = did_you_mean(command, COMMANDS)
-        fail(f"unknown command {command!r}; expected {', '.join(COMMANDS)}{near}")
+    command, rest = read_command(arguments, COMMANDS, HELP)
 
     def job() -> None:
         from scaling.config import ScalingConfig, validate

@@ -12,7 +12,7 @@ from blocks.arch import ArchSpec, arch_to_mapping, format_arch
 from blocks.cost import Cost, count, referee
 from blocks.network import Network
 from blocks.zoo import EFFICIENTNET_B0, EFFICIENTNET_SCALING, ZOO, find_arch
-from scaling.compound import ScalingCoefficients, scale, scale_compound
+from scaling.compound import ScalingCoefficients, ScalingError, scale, scale_compound
 from scaling.config import ScalingConfig, given_coefficients
 from scaling.fit import read_coefficients
 from search.progress import console, duration, millions
@@ -82,7 +82,10 @@ def emit(config: ScalingConfig) -> StudyFolder:
         name = config.study or (config.baseline if config.baseline in ZOO else "baseline")
         folder = StudyFolder(config.results_dir, name)
         if (folder / "config.yaml").exists():
-            folder = StudyFolder(config.results_dir, f"{name}/published")
+            raise ScalingError(
+                f"{folder.path} is the study of a search; give the family of baseline="
+                f"{config.baseline} a folder of its own with study=…"
+            )
     else:
         folder = StudyFolder(config.results_dir, config.study or "main").require()
         chosen = read_baseline(folder)
@@ -106,6 +109,9 @@ def emit(config: ScalingConfig) -> StudyFolder:
             f"family/{member.name}.yaml", yaml.safe_dump(content, sort_keys=False, width=10_000)
         )
         rows.append(_row(member, cost, base))
+    for stale in (folder / "family").glob("b*.yaml"):
+        if stale.stem not in {member.name for member in members}:
+            stale.unlink()
     table = pd.DataFrame(rows)
     folder.write("family/family.csv", table.to_csv(index=False))
     _print(table, folder, coefficients)

@@ -8,10 +8,10 @@ from hydra._internal.utils import get_args_parser  # what hydra.main itself pars
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli import compose_config, expand_sweep, fail, run_main
+from search.cli import compose_config, expand_sweep, read_command, run_main
 from search.config import RunConfig
-from search.errors import did_you_mean
 from search.job import RESUME, job_study, run_hydra
+from search.pareto import hypervolume
 from search.progress import console, millions
 from search.record import FailureRecord, StudyFolder, read_records
 
@@ -80,7 +80,8 @@ def _compose(job: Sequence[str]) -> RunConfig:
 
 def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
     table = Table(title="All studies of this sweep", title_justify="left")
-    for name in ("study", "trials", "best val accuracy", "B0 val accuracy", "B0 macs"):
+    headings = ("study", "trials", "best val accuracy", "hypervolume", "B0 val accuracy", "B0 macs")
+    for name in headings:
         table.add_column(name, justify="left" if name == "study" else "right", overflow="fold")
     from search.run import choose_baseline
 
@@ -90,21 +91,25 @@ def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
         study = job_study(config.study, "_".join(swept).replace("=", "-"))
         records = StudyFolder(config.results_dir, study).completed()
         if not records:
-            table.add_row(study, "0", "", "", "")
+            table.add_row(study, "0", "", "", "", "")
             continue
         chosen = choose_baseline(records, config)
-        best = max(record.metrics["val_accuracy"] for record in records)
+        accuracy = [record.metrics["val_accuracy"] for record in records]
+        macs = [record.cost.macs for record in records]
+        # The share of the box from accuracy 0 to 1 and from no macs to the budget.
+        volume = hypervolume(accuracy, macs, 0.0, config.max_macs) / config.max_macs
         table.add_row(
             study,
             str(len(records)),
-            f"{best:.4f}",
+            f"{max(accuracy):.4f}",
+            f"{volume:.4f}",
             f"{chosen.metrics['val_accuracy']:.4f}",
             millions(chosen.cost.macs),
         )
     console.print(table)
 
 
-def _status(config: RunConfig, folder: StudyFolder) -> None:
+def _status(folder: StudyFolder) -> None:
     stored = folder.read_config()
     records = read_records(folder.trials)
     completed = folder.completed()
@@ -131,7 +136,7 @@ def _status(config: RunConfig, folder: StudyFolder) -> None:
     console.print(f"  written: {', '.join(done) or 'nothing yet'}")
 
 
-def _front(config: RunConfig, folder: StudyFolder) -> None:
+def _front(folder: StudyFolder) -> None:
     from search.run import write_front
 
     front = write_front(folder.read_config(), folder)
@@ -150,7 +155,7 @@ def _front(config: RunConfig, folder: StudyFolder) -> None:
     console.print(table)
 
 
-def _plot(config: RunConfig, folder: StudyFolder) -> None:
+def _plot(folder: StudyFolder) -> None:
     from search.run import write_front
 
     write_front(folder.read_config(), folder)
@@ -159,13 +164,7 @@ def _plot(config: RunConfig, folder: StudyFolder) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
-    if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
-        print(HELP, end="")
-        sys.exit(0 if arguments else 2)
-    command, rest = arguments[0], arguments[1:]
-    if command not in COMMANDS:
-        near = did_you_mean(command, COMMANDS)
-        fail(f"unknown command {command!r}; expected {', '.join(COMMANDS)}{near}")
+    command, rest = read_command(arguments, COMMANDS, HELP)
     if command == "run":
         run_main(lambda: _run(rest), RESUME)
         return
@@ -173,7 +172,7 @@ def main(arguments: list[str]) -> None:
     def show() -> None:
         config = compose_config("config", rest, RunConfig)
         folder = StudyFolder(config.results_dir, config.study).require()
-        {"status": _status, "front": _front, "plot": _plot}[command](config, folder)
+        {"status": _status, "front": _front, "plot": _plot}[command](folder)
 
     run_main(show, "nothing was changed")
 

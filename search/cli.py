@@ -77,6 +77,27 @@ def expand_sweep(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     return [list(job) for job in itertools.product(*alternatives)], fixed
 
 
+def read_command(
+    arguments: Sequence[str], commands: Sequence[str], usage: str
+) -> tuple[str, list[str]]:
+    """The subcommand and its settings; prints the usage where asked, or where nothing is said."""
+    if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
+        print(usage, end="")
+        sys.exit(0 if arguments else 2)
+    command = arguments[0]
+    if command not in commands:
+        fail(
+            f"unknown command {command!r}; expected {', '.join(commands)}"
+            f"{did_you_mean(command, commands)}"
+        )
+    return command, list(arguments[1:])
+
+
+def quote(value: object) -> str:
+    """A value that Hydra's override grammar reads back as it is, whatever is in it."""
+    return "'" + str(value).replace("'", "\\'") + "'"
+
+
 def run_main(main: Callable[[], None], after_interrupt: str) -> None:
     """Run a command: a user's mistake is one line and exit code 2, Ctrl-C is 130."""
     try:
@@ -121,18 +142,12 @@ def _explain(error: Exception, overrides: Sequence[str], schema: type[Any]) -> s
                 f"{did_you_mean(wrong, options)}"
             )
     message = _one_line(cause)
-    if isinstance(cause, OmegaConfBaseException) and ("not in" in message or "not a" in message):
-        key = _as_given(_field(cause), overrides)
+    refused = re.match(r"Could not override '([^']+)'", _one_line(error))
+    if refused or " not in " in message:
+        key = _as_given(refused[1] if refused else _field(cause), overrides)
         known = known_keys(schema)
-        if "not in" in message:
-            near = did_you_mean(key, known) or _by_last_part(key, known)
-            return f"unknown setting {key!r}{near}; --help lists the settings"
-    match = re.match(r"Could not override '([^']+)'", _one_line(error))
-    if match:
-        key = _as_given(match[1], overrides)
-        known = known_keys(schema)
-        near = did_you_mean(key, known) or _by_last_part(key, known)
         if key not in known:
+            near = did_you_mean(key, known) or _by_last_part(key, known)
             return f"unknown setting {key!r}{near}; --help lists the settings"
     if isinstance(cause, OmegaConfBaseException):
         key = _field(cause)

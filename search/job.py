@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from search.cli import run_main, to_object
+from search.cli import quote, run_main, to_object
 from search.progress import console
 from search.record import StudyFolder
 
@@ -47,7 +47,7 @@ def job_study(study: str, override_dirname: str) -> str:
 
 def _scale(folder: StudyFolder) -> None:
     """Go on to the next step, which reads what this one wrote; `search` imports no `scaling`."""
-    settings = [f"study={folder.study}", f"results_dir={folder.path.parent}"]
+    settings = [f"study={quote(folder.study)}", f"results_dir={quote(folder.path.parent)}"]
     for step in ("fit", "emit"):
         code = subprocess.run(
             [sys.executable, "-m", "scaling", step, *settings], check=False

@@ -245,6 +245,6 @@ def test_multirun_gives_each_job_its_study_and_ends_with_a_table(
     assert names == {"main_sampler-tpe", "main_sampler-random"}
     table = shown[shown.index("All studies of this sweep") :]
     for name in names:
-        assert re.search(rf"{name}\W+2\W+0\.\d{{4}}", table), table
+        assert re.search(rf"{name}\W+2\W+0\.\d{{4}}\W+0\.\d{{4}}", table), table
     refused = cli("search", "run", "-m", "sampler=tpe,rnadom", check=None)
     assert "did you mean 'random'" in one_line_error(refused)

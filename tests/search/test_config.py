@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.cli import compose_config, expand_sweep, known_keys
+from search.cli import compose_config, expand_sweep, known_keys, quote
 from search.config import RunConfig, parse_quantity, validate
 from search.data import DATASETS
 from search.errors import ConfigError
@@ -92,6 +92,11 @@ def test_sweeps_expand_to_every_combination() -> None:
     assert len(jobs) == 4
     assert ["sampler=nsga2", "seed=1", "search.trials=3"] in jobs
     assert fixed == ["search.trials"]
+
+
+@pytest.mark.parametrize("value", ["plain", "a b", "it's", "a,b=c", "back\\slash", "[x]", "null"])
+def test_quoted_values_survive_the_override_grammar(value: str) -> None:
+    assert config_of(f"study={quote(value)}").study == value
 
 
 def test_known_keys_are_all_leaves() -> None:
