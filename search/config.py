@@ -66,7 +66,7 @@ class SpaceConfig:
 class ProxyConfig:
     """The short training that stands for a long one."""
 
-    epochs: int = 5
+    epochs: int = 4
     resolution: int = 28
     batch_size: int = 64
     optimizer: str = "adamw"
@@ -102,7 +102,7 @@ class SearchConfig:
 
     trials: int = 40
     reference: str | None = "efficientnet_b0"
-    final_epochs: int = 12
+    final_epochs: int = 10
     scale: bool = True
 
 

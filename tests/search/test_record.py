@@ -75,10 +75,10 @@ def test_a_study_refuses_another_configuration_and_names_the_difference(tmp_path
     folder.open(config)
     config.proxy.epochs = 9
     config.space.stages = [StageConfig(channels=24)]
-    message = r"proxy.epochs 5 → 9; space.stages\[1\].channels 16 → 24"
+    message = r"proxy.epochs 4 → 9; space.stages\[1\].channels 16 → 24"
     with pytest.raises(StudyError, match=message):
         folder.open(config)
-    assert folder.read_config().proxy.epochs == 5
+    assert folder.read_config().proxy.epochs == 4
 
 
 def test_a_missing_study_names_the_nearest(tmp_path: Path) -> None:
