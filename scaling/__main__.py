@@ -1,8 +1,10 @@
 """`python -m scaling fit|emit`."""
 
+import os
 import sys
 
 from search.cli import compose_config, read_command, register_schema, run_main
+from search.process import PARENT_VARIABLE, die_with
 
 HELP = """\
 usage: python -m scaling COMMAND [SETTING=VALUE ...]
@@ -39,6 +41,9 @@ COMMANDS = ("fit", "emit")
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
     command, rest = read_command(arguments, COMMANDS, HELP)
+
+    if PARENT_VARIABLE in os.environ:  # a step of `search run`
+        die_with(int(os.environ[PARENT_VARIABLE]))
 
     def job() -> None:
         from scaling.config import ScalingConfig, validate

@@ -68,6 +68,8 @@ def scale_compound(arch: ArchSpec, coefficients: ScalingCoefficients, phi: float
     """`arch` scaled by α^φ, β^φ and γ^φ (EfficientNet, eq. 3); φ = 0 is `arch` itself."""
     if phi == 0:
         return arch
+    if (coefficients.alpha * coefficients.beta * coefficients.gamma) ** phi > 1e6:
+        raise ScalingError(f"{coefficients} at φ={phi:g} grow beyond any network")
     return scale(
         arch,
         coefficients.beta**phi,

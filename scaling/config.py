@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scaling.compound import ScalingCoefficients, ScalingError
+from search.config import validate_study_name
 from search.errors import did_you_mean
 
 
@@ -48,6 +49,10 @@ def validate(config: ScalingConfig) -> None:
     ):
         if not (math.isfinite(value) and value >= least):
             raise ScalingError(f"{name}={value} is too small; expected {least:g} or more")
+    if not grid.tolerance <= 1:
+        raise ScalingError(f"grid.tolerance={grid.tolerance:g} is too large; expected 1 or less")
+    if config.study is not None:
+        validate_study_name(config.study)
     if isinstance(config.coefficients, str):
         known = ("fitted", "published")
         if config.coefficients not in known:

@@ -19,6 +19,9 @@ from search.progress import console, duration, millions
 from search.record import StudyFolder
 from search.run import read_baseline
 
+MAX_MEMBER_MACS = 10**12
+"""Twice EfficientNet-L2: beyond it a member could not be built and checked on most machines."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -101,6 +104,13 @@ def emit(config: ScalingConfig) -> StudyFolder:
         )
         members = compound_family(baseline, coefficients, config.members)
     base = count(baseline, num_classes)
+    for member in members:
+        macs = count(member.arch, num_classes).macs
+        if macs > MAX_MEMBER_MACS:
+            raise ScalingError(
+                f"{member.name} would have {macs:.3g} macs; expected at most "
+                f"{MAX_MEMBER_MACS:.0e}: fewer members or smaller coefficients"
+            )
     rows = []
     for member in members:
         cost = referee(Network(member.arch, num_classes))

@@ -16,7 +16,7 @@ from search.data import load_data
 from search.errors import StudyError
 from search.evaluators.train import TrainEvaluator, make_job
 from search.progress import TrialProgress, console, millions, time_table
-from search.record import StudyFolder, StudyLock, TrialRecord
+from search.record import Record, StudyFolder, StudyLock, TrialRecord
 from search.run import check_data, read_baseline
 
 
@@ -95,14 +95,19 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
         ):
             finished = 0
 
-            def done(record: TrialRecord) -> None:
+            def done(record: Record) -> None:
                 nonlocal finished
                 finished += 1
                 progress.trial(record, finished)
 
-            records = run_jobs(evaluator, work, done)
+            outcomes = run_jobs(evaluator, work, done)
+        records = [record for record in outcomes if isinstance(record, TrialRecord)]
+        if not records:
+            raise StudyError(f"all {len(outcomes)} trainings of the grid failed")
+        if len(records) < len(outcomes):
+            console.print(f"{len(outcomes) - len(records)} networks failed and are left out")
         seconds["train the grid"] = time.perf_counter() - started
-        table = _table(candidates, records, baseline.arch, data.num_classes)
+        table = _table(candidates, records, baseline.arch, data.num_classes, config.grid.cost)
         winner = table.iloc[0]
         coefficients = ScalingCoefficients(
             float(winner["alpha"]), float(winner["beta"]), float(winner["gamma"])
@@ -118,7 +123,7 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
             "macs_ratio": round(float(winner["macs_ratio"]), 4),
             "val_accuracy": float(winner["val_accuracy"]),
             "points": len(candidates),
-            "networks": len(spellings),
+            "networks": len(records),
             "networks_not_distinguishable": tied,
             "epochs": epochs,
             "grid": {
@@ -140,7 +145,7 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
         "and repeats round)"
     )
     console.print(
-        f"  {tied} of {len(spellings)} networks are within the sampling error of "
+        f"  {tied} of {len(records)} networks are within the sampling error of "
         f"{len(data.val)} validation images of the best (95%, one seed each)"
     )
     console.print(time_table("Where the time went (scaling fit)", seconds))
@@ -178,13 +183,16 @@ def _table(
     records: list[TrialRecord],
     baseline: ArchSpec,
     num_classes: int,
+    nominal_cost: float,
 ) -> pd.DataFrame:
     by_arch = {record.arch: record for record in records}
     base_macs = count(baseline, num_classes).macs
     rows = []
     for candidate in candidates:
         coefficients = candidate.coefficients
-        record = by_arch[format_arch(candidate.arch)]
+        record = by_arch.get(format_arch(candidate.arch))
+        if record is None:
+            continue
         rows.append(
             {
                 "alpha": coefficients.alpha,
@@ -203,7 +211,7 @@ def _table(
         )
     table = pd.DataFrame(rows)
     # Equal accuracy: the cheaper; the same network: the point nearest to the nominal cost.
-    table["_miss"] = (table["nominal_cost"] - 2.0).abs()
+    table["_miss"] = (table["nominal_cost"] - nominal_cost).abs()
     table = table.sort_values(
         ["val_accuracy", "macs", "_miss", "alpha"],
         ascending=[False, True, True, True],

@@ -1,5 +1,8 @@
 """`python -m search run|status|front|plot`."""
 
+import argparse
+import contextlib
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +11,7 @@ from hydra._internal.utils import get_args_parser  # what hydra.main itself pars
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli import compose_config, expand_sweep, read_command, run_main
+from search.cli import compose_config, expand_sweep, fail, read_command, run_main
 from search.config import RunConfig
 from search.job import RESUME, job_study, run_hydra
 from search.pareto import hypervolume
@@ -52,7 +55,7 @@ COMMANDS = ("run", "status", "front", "plot")
 
 def _run(arguments: list[str]) -> None:
     """Check every job's settings, so that mistakes are one line; then hand over to Hydra."""
-    parsed = get_args_parser().parse_args(arguments)
+    parsed = _parse(arguments)
     jobs, fixed = expand_sweep(parsed.overrides) if parsed.multirun else ([parsed.overrides], [])
     configs = [_compose(job) for job in jobs]
     from search.run import check_settings  # torch and Optuna: seconds that --help need not pay
@@ -69,6 +72,19 @@ def _run(arguments: list[str]) -> None:
     sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]")
     run_hydra()
     _sweep_summary(jobs, fixed)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Hydra's own options and the settings, a wrong option being one line like any mistake."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return get_args_parser().parse_args(arguments)
+    except SystemExit as stop:
+        if stop.code:
+            reason = said.getvalue().strip().rpartition("error: ")[2]
+            fail(f"{reason}; settings are written name=value, see --help")
+        raise
 
 
 def _compose(job: Sequence[str]) -> RunConfig:

@@ -11,6 +11,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -60,20 +61,21 @@ def expand_sweep(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     Raises:
         ConfigError: an override that cannot be read or swept.
     """
+    alternatives: list[list[str]] = []
+    fixed: list[str] = []
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        for override in OverridesParser.create().parse_overrides(list(overrides)):
+            key = override.get_key_element()
+            if not override.is_sweep_override():
+                fixed.append(override.key_or_group)
+                alternatives.append([str(override.input_line)])
+            elif override.is_discrete_sweep() and not isinstance(override.value(), Glob):
+                values = override.sweep_string_iterator()
+                alternatives.append([f"{key}={value}" for value in values])
+            else:
+                raise ConfigError(f"{override.input_line}: expected values or range() to sweep")
     except HydraException as error:
         raise ConfigError(_one_line(error)) from None
-    alternatives, fixed = [], []
-    for override in parsed:
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            fixed.append(override.key_or_group)
-            alternatives.append([str(override.input_line)])
-        elif override.is_discrete_sweep():
-            alternatives.append([f"{key}={value}" for value in override.sweep_string_iterator()])
-        else:
-            raise ConfigError(f"{override.input_line}: expected a list, range() or glob() to sweep")
     return [list(job) for job in itertools.product(*alternatives)], fixed
 
 

@@ -145,9 +145,18 @@ class RunConfig:
 
 
 STEERING_FREE: Final = frozenset(
-    {"results_dir", "search.trials", "search.scale", "search.reference", "search.final_epochs"}
+    {
+        "results_dir",
+        "search.trials",
+        "search.scale",
+        "search.reference",
+        "search.final_epochs",
+        "dataset.root",
+        "dataset.download",
+    }
 )
-"""Settings that may change between two runs of one study: they steer no trial."""
+"""Settings that may change between two runs of one study: they steer no trial (the images are
+pinned by their hash, wherever they lie)."""
 
 
 def parse_quantity(name: str, value: object) -> int:
@@ -205,6 +214,8 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
             raise ConfigError(f"{name}={share} is not a fraction; expected 0 ≤ value < 1")
     if config.dataset.val_fraction == 0:
         raise ConfigError("dataset.val_fraction=0 leaves nothing to search on; expected above 0")
+    if config.dataset.test_fraction == 0:
+        raise ConfigError("dataset.test_fraction=0 leaves nothing to test on; expected above 0")
     if config.dataset.val_fraction + config.dataset.test_fraction >= 1:
         raise ConfigError(
             f"dataset.val_fraction={config.dataset.val_fraction} and dataset.test_fraction="

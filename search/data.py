@@ -8,6 +8,8 @@ same on every machine and run, and equal images never sit on both sides.
 import gzip
 import hashlib
 import io
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from search.config import DatasetConfig
@@ -109,6 +111,9 @@ def _carve_missing(
     raw: _Raw, config: DatasetConfig
 ) -> tuple[dict[str, Split], dict[str, list[bytes]]]:
     splits, hashes = dict(raw.splits), dict(raw.hashes)
+    twins: dict[bytes, list[int]] = {}
+    for index, image_hash in enumerate(hashes["train"]):
+        twins.setdefault(image_hash, []).append(index)
     wanted = {
         "val": config.val_fraction if "val" not in splits else 0.0,
         "test": config.test_fraction if "test" not in splits else 0.0,
@@ -129,18 +134,18 @@ def _carve_missing(
         for part in needed:
             if not any(places[index] == part for index in members):
                 spare = next(
-                    index for index in by_hash if np.sum(places[members] == places[index]) > 1
+                    index
+                    for index in by_hash
+                    if len({hashes["train"][i] for i in members if places[i] == places[index]}) > 1
                 )
-                twins = [
-                    index for index in members if hashes["train"][index] == hashes["train"][spare]
-                ]
-                places[twins] = part
+                # Equal images stay together, whatever their class.
+                places[twins[hashes["train"][spare]]] = part
     everything, every_hash = splits["train"], hashes["train"]
     for part in ("train", "val", "test"):
         if part == "train" or wanted[part] > 0:
             chosen = np.flatnonzero(places == part)
-            index = torch.from_numpy(chosen)
-            splits[part] = Split(everything.images[index], everything.labels[index])
+            rows = torch.from_numpy(chosen)
+            splits[part] = Split(everything.images[rows], everything.labels[rows])
             hashes[part] = [every_hash[place] for place in chosen]
     return splits, hashes
 
@@ -156,7 +161,8 @@ def _place(image_hash: bytes, wanted: dict[str, float]) -> str:
 def _from_arrays(
     classes: tuple[str, ...], parts: dict[str, tuple[NDArray[Any], NDArray[Any]]], where: str
 ) -> _Raw:
-    splits, hashes = {}, {}
+    splits: dict[str, Split] = {}
+    hashes: dict[str, list[bytes]] = {}
     for part, (images, labels) in parts.items():
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
             raise DataError(
@@ -179,6 +185,9 @@ def _from_arrays(
             torch.from_numpy(np.ascontiguousarray(planes)),
             torch.from_numpy(labels.astype(np.int64)),
         )
+    channels = {part: split.images.shape[1] for part, split in splits.items()}
+    if len(set(channels.values())) > 1:
+        raise DataError(f"{where}: splits differ in channels: {channels}")
     return _Raw(classes, splits, hashes)
 
 
@@ -186,7 +195,16 @@ def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> _Raw:
     try:
         with np.load(stream, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        AttributeError,
+        NotImplementedError,
+        zlib.error,
+        BadZipFile,
+    ) as error:
         raise DataError(f"cannot read {where}: {_one_line(error)}") from None
     for name in ("x_train", "y_train"):
         if name not in found:
@@ -197,7 +215,15 @@ def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> _Raw:
         if f"x_{part}" in found and f"y_{part}" in found
     }
     if classes is None:
-        classes = tuple(str(label) for label in range(int(found["y_train"].max()) + 1))
+        labels = found["y_train"]
+        if not (labels.size and np.issubdtype(labels.dtype, np.integer)):
+            raise DataError(f"{where}: y_train is not a vector of whole numbers")
+        if labels.max() >= len(labels):
+            raise DataError(
+                f"{where}: y_train goes up to {labels.max()} with {len(labels)} images; expected "
+                "labels 0, 1, 2, …"
+            )
+        classes = tuple(str(label) for label in range(int(labels.max()) + 1))
     return _from_arrays(classes, parts, where)
 
 
@@ -244,7 +270,7 @@ def _load_fashion_mnist_full(config: DatasetConfig, image_size: int) -> _Raw:
                 unpacked.write(gzip.decompress(packed.read_bytes()))
                 unpacked.flush()
                 return reader(unpacked.name).numpy()
-        except (OSError, ValueError, EOFError, AssertionError, RuntimeError) as error:
+        except (OSError, ValueError, EOFError, AssertionError, RuntimeError, zlib.error) as error:
             raise DataError(f"cannot read {path}: {_one_line(error)}") from None
 
     parts = {
@@ -286,25 +312,21 @@ def _load_imagefolder(config: DatasetConfig, image_size: int) -> _Raw:
     if not root.is_dir():
         raise DataError(f"dataset.root={root} is not a folder; expected one folder per class")
     try:
-        folders = sorted(path for path in root.iterdir() if path.is_dir())
+        folders = _class_folders(root)
     except OSError as error:
         raise DataError(f"cannot list dataset.root={root}: {error.strerror}") from None
     named = {path.name: path for path in folders if path.name in ("train", "val", "test")}
-    parts = named if "train" in named else {"train": root}
-    classes = tuple(
-        sorted(
-            path.name
-            for path in parts["train"].iterdir()
-            if path.is_dir() and not path.name.startswith(".")
-        )
-    )
+    if named and "train" not in named:
+        raise DataError(f"dataset.root={root} has {', '.join(named)} but no train folder")
+    parts = named or {"train": root}
+    classes = tuple(path.name for path in _class_folders(parts["train"]))
     if not classes:
         raise DataError(f"dataset.root={parts['train']} holds no class folders")
     decoded: dict[str, tuple[list[NDArray[np.uint8]], list[int], list[bytes]]] = {}
     skipped: list[str] = []
     for part, folder in parts.items():
         images, labels, hashes = decoded.setdefault(part, ([], [], []))
-        strangers = {path.name for path in folder.iterdir() if path.is_dir()} - set(classes)
+        strangers = {path.name for path in _class_folders(folder)} - set(classes)
         if strangers and part != "train":
             raise DataError(
                 f"{folder} holds class {min(strangers)!r}, which {parts['train']} has not"
@@ -343,6 +365,10 @@ def _load_imagefolder(config: DatasetConfig, image_size: int) -> _Raw:
     return _Raw(classes, splits, {p: d[2] for p, d in decoded.items()}, tuple(skipped))
 
 
+def _class_folders(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
 def _image_files(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
         for path in sorted(folder.rglob("*")):
@@ -355,9 +381,24 @@ def _decode(path: Path, image_size: int) -> tuple[NDArray[np.uint8], bytes]:
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
-            grey = image.mode in ("1", "L", "I", "I;16", "F")
-            pixels = image.convert("L" if grey else "RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+            if image.mode in ("I", "F"):
+                raise ValueError(f"mode {image.mode} (32 bits a pixel) has no fixed range")
+            pixels = ImageOps.exif_transpose(image)
+            if pixels.mode.startswith("I;16"):
+                wide = np.asarray(pixels).astype(np.uint16)
+                pixels = Image.fromarray((wide >> 8).astype(np.uint8))
+            pixels = pixels.convert("L" if pixels.mode in ("1", "L") else "RGB")
+    except (
+        OSError,
+        UnidentifiedImageError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        IndexError,
+        TypeError,
+        zlib.error,
+        struct.error,
+    ) as error:
         raise DataError(f"cannot decode image {path}: {_one_line(error)}") from None
     except Image.DecompressionBombError as error:
         raise DataError(f"image {path} is refused: {_one_line(error)}") from None
@@ -468,7 +509,11 @@ class _ById:
         return hash(self.data.sha256)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and other.data.sha256 == self.data.sha256
+        return (
+            isinstance(other, _ById)
+            and other.data.sha256 == self.data.sha256
+            and other.data.train.images.shape == self.data.train.images.shape
+        )
 
 
 @lru_cache(maxsize=4)

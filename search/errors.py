@@ -1,4 +1,4 @@
-"""What a user can get wrong in a search, and how a file is written when the disk says no."""
+"""What a user can get wrong in a search."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,5 +1,7 @@
 """One job of `python -m search run`: a study, and the scaling steps after it."""
 
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from search.cli import quote, run_main, to_object
+from search.process import PARENT_VARIABLE
 from search.progress import console
 from search.record import StudyFolder
 
@@ -42,16 +45,24 @@ run_hydra = hydra.main(config_path="pkg://conf", config_name="config", version_b
 
 def job_study(study: str, override_dirname: str) -> str:
     """A multirun's study of one job: the study's name and the swept settings."""
-    return f"{study}_{override_dirname}".replace("/", "-") if override_dirname else study
+    if not override_dirname:
+        return study
+    return re.sub(r"[^A-Za-z0-9._+=,-]+", "-", f"{study}_{override_dirname}")
 
 
 def _scale(folder: StudyFolder) -> None:
     """Go on to the next step, which reads what this one wrote; `search` imports no `scaling`."""
     settings = [f"study={quote(folder.study)}", f"results_dir={quote(folder.path.parent)}"]
     for step in ("fit", "emit"):
-        code = subprocess.run(
-            [sys.executable, "-m", "scaling", step, *settings], check=False
-        ).returncode
+        with subprocess.Popen(
+            [sys.executable, "-m", "scaling", step, *settings],
+            env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
+        ) as child:
+            try:
+                code = child.wait()
+            except KeyboardInterrupt:
+                child.terminate()  # a polite kill reached this process alone
+                raise
         if code == 130:
             raise KeyboardInterrupt
         if code:

@@ -20,10 +20,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blocks.arch import format_arch
 from blocks.cost import count
-from search.batch import MAX_ATTEMPTS
 from search.config import RunConfig
 from search.errors import StudyError, TrainingError
-from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job, outcome
+from search.evaluators.train import Evaluation, Evaluator, Job, make_job, outcome
 from search.pareto import reward
 from search.record import (
     FailureRecord,
@@ -71,7 +70,6 @@ class _InFlight:
     job: Job
     future: "Future[Evaluation] | None"
     record: Record | None = None
-    attempt: int = 1
     twin: bool = False  # an equal architecture was trained before, or is in flight
 
 
@@ -84,7 +82,7 @@ class TrialLoop:
         space: SearchSpace,
         num_classes: int,
         folder: StudyFolder,
-        evaluator: TrainEvaluator,
+        evaluator: Evaluator,
         progress: Progress,
     ) -> None:
         self.config = config
@@ -184,6 +182,12 @@ class TrialLoop:
             self.tally.duplicates += 1
             return False
         if trial.number in self.recorded:
+            if self.recorded[trial.number].arch != spelling:
+                raise StudyError(
+                    f"{self.folder.trials} has trial {trial.number} as "
+                    f"{self.recorded[trial.number].arch}, the sampler's journal as {spelling}; "
+                    "the two files are not of one study"
+                )
             self.in_flight.append(_InFlight(trial, job, None, self.recorded[trial.number]))
         else:
             self.in_flight.append(_InFlight(trial, job, self.evaluator.evaluate(job)))
@@ -206,12 +210,8 @@ class TrialLoop:
         assert item.future is not None
         record: Record
         try:
-            evaluation = outcome(item.future)
+            evaluation = outcome(self.evaluator, item.job, item.future)
         except TrainingError as error:
-            if error.kind == "killed" and item.attempt < MAX_ATTEMPTS:
-                item.attempt += 1
-                item.future = self.evaluator.evaluate(item.job)
-                return
             record = FailureRecord(item.trial.number, item.job.arch, error.kind, str(error))
             self.tally.failures += 1
             self._failures_in_a_row += 1

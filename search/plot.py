@@ -21,10 +21,11 @@ def plot_pareto(
     records: Sequence[TrialRecord],
     max_macs: int,
     reference: TrialRecord | None,
+    reference_name: str,
     chosen: TrialRecord | None,
     title: str,
 ) -> bytes:
-    """PNG: validation accuracy against macs, the front, the budget, the paper's B0."""
+    """PNG: validation accuracy against macs, the front, the budget, the reference."""
     macs = np.array([record.cost.macs for record in records], dtype=float)
     accuracy = np.array([100 * record.metrics["val_accuracy"] for record in records])
     figure, axes = plt.subplots(figsize=(8, 5), dpi=150, layout="constrained")
@@ -47,7 +48,7 @@ def plot_pareto(
         point = reference.cost.macs, 100 * reference.metrics["val_accuracy"]
         axes.scatter(
             *point, s=60, marker="D", color=REFERENCE, zorder=4,
-            label="EfficientNet-B0 of the paper, same proxy",
+            label=f"{reference_name}, same proxy",
         )  # fmt: skip
     axes.axvline(max_macs, color=INK, linestyle="--", linewidth=1, label="budget")
     axes.set_xscale("log")

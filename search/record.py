@@ -1,5 +1,6 @@
 """What a study leaves on disk: its folder, its lock, and the trials as JSON lines."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -153,7 +154,10 @@ class StudyFolder:
         """
         path = self / "config.yaml"
         try:
-            merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(path))
+            stored = OmegaConf.load(path)
+            if not stored:
+                raise StudyError(f"{path} is empty; the study cannot be told from another")
+            merged = OmegaConf.merge(OmegaConf.structured(RunConfig), stored)
             config = OmegaConf.to_object(merged)
         except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
             raise StudyError(f"{path} is damaged: {' '.join(str(error).split())}") from None
@@ -206,12 +210,14 @@ def read_records(path: Path) -> list[Record]:
 
 def append_record(path: Path, record: Record) -> None:
     """Add one line, on disk when this returns; a failed write leaves the file as it was."""
-    line = json.dumps(asdict(record), separators=(",", ":")) + "\n"
-    with open(path, "ab") as file:
-        before = file.tell()
+    line = json.dumps(asdict(record), separators=(",", ":"), allow_nan=False) + "\n"
+    content = line.encode()
+    # Unbuffered: a buffer would write the rest of a refused line when the file is closed.
+    with open(path, "ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
         try:
-            file.write(line.encode())
-            file.flush()
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             os.fsync(file.fileno())
         except OSError:
             os.truncate(path, before)
@@ -268,7 +274,7 @@ def _record(fields: dict[str, Any]) -> Record:
 
 
 def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any]]:
-    left, right = _flat(asdict(old)), _flat(asdict(new))
+    left, right = ({**_flat(asdict(c)), "budget.max_macs": c.max_macs} for c in (old, new))
     for key in sorted(left.keys() | right.keys()):
         if left.get(key) != right.get(key):
             yield key, left.get(key), right.get(key)

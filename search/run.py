@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from search.pareto import non_dominated, reward
 from search.plot import plot_pareto, write_png
 from search.progress import TrialProgress, console, millions, time_table
 from search.record import (
+    FailureRecord,
     StudyFolder,
     StudyLock,
     TrialRecord,
@@ -118,12 +119,17 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     table["on_front"] = non_dominated(table["val_accuracy"], table["macs"])
     table = table.sort_values(["macs", "val_accuracy"], ascending=[True, False], ignore_index=True)
     folder.write("pareto.csv", table.to_csv(index=False))
-    reference = read_records(folder / "reference.jsonl")
-    latest = reference[-1] if reference and isinstance(reference[-1], TrialRecord) else None
+    wanted = reference_arch(config, parse_arch(records[0].arch).in_channels)
+    reference = None
+    for record in read_records(folder / "reference.jsonl"):
+        if isinstance(record, TrialRecord) and wanted and record.arch == format_arch(wanted):
+            reference = record
     chosen = choose_baseline(records, config)
     title = f"{config.study}: {config.dataset.name} at {config.proxy.resolution} px, "
     title += f"{config.proxy.epochs} epochs"
-    png = plot_pareto(records, config.max_macs, latest, chosen, title)
+    png = plot_pareto(
+        records, config.max_macs, reference, config.search.reference or "", chosen, title
+    )
     write_png(folder / "pareto.png", png)
     return table
 
@@ -178,14 +184,14 @@ def read_baseline(folder: StudyFolder) -> Baseline:
         raise StudyError(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
 
-def reference_arch(config: RunConfig, data: ImageData) -> ArchSpec | None:
+def reference_arch(config: RunConfig, in_channels: int) -> ArchSpec | None:
     """The published network that the same proxy is to train, at the data's size and channels."""
     if config.search.reference is None:
         return None
     return replace(
         find_arch(config.search.reference),
         resolution=config.proxy.resolution,
-        in_channels=data.in_channels,
+        in_channels=in_channels,
     )
 
 
@@ -240,7 +246,7 @@ def _train_final(
     """Train the chosen B0 for longer and read the test split once; the reference beside it."""
     final_job = make_job(chosen.arch, config.search.final_epochs, config.seed, replicate=1)
     final_job = replace(final_job, test=True, save=str(folder / "b0.pt"))
-    reference = reference_arch(config, data)
+    reference = reference_arch(config, data.in_channels)
     jobs: list[tuple[Job, Path]] = [(final_job, folder / "final.jsonl")]
     if reference is not None:
         job = make_job(format_arch(reference), config.proxy.epochs, config.seed)
@@ -250,7 +256,14 @@ def _train_final(
         + (f", and {config.search.reference} by the proxy" if reference else "")
     )
     records = run_jobs(evaluator, jobs)
-    return records[0], records[1] if reference else None
+    final, *others = records
+    if isinstance(final, FailureRecord):
+        raise StudyError(f"the final training of B0 failed ({final.kind}): {final.error}")
+    for failure in others:
+        if isinstance(failure, FailureRecord):
+            console.print(f"the reference failed ({failure.kind}): {failure.error}", markup=False)
+    trained = [record for record in others if isinstance(record, TrialRecord)]
+    return final, trained[0] if trained else None
 
 
 def check_data(folder: StudyFolder, data: ImageData) -> None:
@@ -327,9 +340,4 @@ def _reward(record: TrialRecord, config: RunConfig) -> float:
 
 
 def _cost(record: TrialRecord) -> dict[str, int]:
-    return {
-        "params": record.cost.params,
-        "macs": record.cost.macs,
-        "flops_fvcore": record.cost.flops_fvcore,
-        "activations": record.cost.activations,
-    }
+    return asdict(record.cost)

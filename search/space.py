@@ -91,6 +91,10 @@ def build_space(
     resolutions = config.resolution if config.resolution is not None else [proxy_resolution]
     choices["resolution"] = _choices("space.resolution", resolutions)
     for number, stage in enumerate(config.stages, 1):
+        if stage.channels < 1:
+            raise ConfigError(
+                f"space.stages (stage {number}) channels={stage.channels} is not 1 or more"
+            )
         for name in ("repeats", "kernel", "expand_ratio", "se_ratio", "width", "skip"):
             own = getattr(stage, name)
             # Counted from 1 for people; Hydra's own list index stays out of it.

@@ -67,6 +67,8 @@ def train(
             raise TrainingError("nan", f"the loss became {losses[-1]} in epoch {len(losses)}")
     trained = time.perf_counter()
     accuracy, val_loss = evaluate(network, batches, batches.val)
+    if not math.isfinite(val_loss):
+        raise TrainingError("nan", f"the validation loss became {val_loss}")
     return TrainingResult(
         network,
         accuracy,

@@ -4,16 +4,17 @@ A worker trains one candidate after the other on its own threads (two single-thr
 train more than one process of two threads). The images lie in memory once, shared.
 """
 
+import math
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import torch
 from torch.multiprocessing import get_context
@@ -23,6 +24,7 @@ from blocks.cost import Cost, referee
 from search.config import ProxyConfig, WorkersConfig
 from search.data import ImageData, prepare
 from search.errors import StudyError, TrainingError
+from search.process import die_with
 from search.record import derive_seed
 from search.training import evaluate, train
 
@@ -58,6 +60,13 @@ class Evaluation:
     cost: Cost
     metrics: dict[str, float]
     seconds: dict[str, float]
+
+
+class Evaluator(Protocol):
+    """Whoever trains a job."""
+
+    def evaluate(self, job: Job) -> "Future[Evaluation]":
+        """Queue a job."""
 
 
 class TrainEvaluator:
@@ -122,8 +131,11 @@ class TrainEvaluator:
             ) from None
 
 
-def outcome(future: "Future[Evaluation]") -> Evaluation:
+def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Evaluation:
     """The future's evaluation, awaited.
+
+    One dying worker takes every training in flight with it, so each is tried once more, alone:
+    then the guilty one fails and its neighbours do not.
 
     Raises:
         TrainingError: the job failed; a dead worker (out of memory, killed) is kind `killed`.
@@ -131,9 +143,11 @@ def outcome(future: "Future[Evaluation]") -> Evaluation:
     try:
         return future.result()
     except BrokenProcessPool:
-        raise TrainingError("killed", "the training process died (killed, or out of memory)") from (
-            None
-        )
+        try:
+            return evaluator.evaluate(job).result()
+        except BrokenProcessPool:
+            reason = "the training process died (killed, or out of memory)"
+            raise TrainingError("killed", reason) from None
 
 
 _state: tuple[ImageData, ProxyConfig] | None = None
@@ -143,20 +157,9 @@ def _start_worker(data: ImageData, proxy: ProxyConfig, threads: int, parent: int
     global _state
     # Ctrl-C reaches the whole process group; only the parent decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    die_with(parent)
     torch.set_num_threads(threads)
     _state = data, proxy
-
-
-def _die_with(parent: int) -> None:
-    """A worker whose parent was killed ends within a second, rather than training for nobody."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run_job(job: Job) -> Evaluation:
@@ -192,6 +195,8 @@ def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
         metrics["test_accuracy"], metrics["test_loss"] = evaluate(
             result.network, batches, batches.test
         )
+        if not math.isfinite(metrics["test_loss"]):
+            raise TrainingError("nan", f"the test loss became {metrics['test_loss']}")
     started = time.perf_counter()
     cost = referee(result.network)
     seconds["fvcore"] = time.perf_counter() - started

@@ -51,6 +51,10 @@ def test_given_coefficients(cli: Cli, tmp_path: Path) -> None:
         (["fit"], "no study 'main' in results"),
         (["fit", "grid.stepp=1"], "did you mean 'grid.step'"),
         (["fit", "grid.step=0"], "grid.step=0"),
+        (["fit", "grid.tolerance=9"], "grid.tolerance=9"),
+        (["fit", "study=../x"], "study=../x is not a folder name"),
+        (["emit", "baseline=efficientnet_b0", "coefficients=[9e9,1,1]"], "beyond any network"),
+        (["emit", "baseline=efficientnet_b0", "coefficients=[5,2,2]"], "would have"),
         (["fit", "baseline=efficientnet_b0"], "belong to scaling emit"),
     ],
 )

@@ -100,7 +100,7 @@ def test_the_best_accuracy_wins_and_equals_are_decided_by_cost() -> None:
         cost = count(candidate.arch, 10)
         metrics = {"val_accuracy": 0.9 if number % 2 else 0.8, "val_loss": 1.0}
         records[spelling] = TrialRecord(number, spelling, cost, metrics, 0, {"epochs": 1}, {}, {})
-    table = _table(candidates, list(records.values()), TINY, 10)
+    table = _table(candidates, list(records.values()), TINY, 10, 2.0)
     assert len(table) == len(candidates)
     best = [r for r in records.values() if r.metrics["val_accuracy"] == 0.9]
     assert table.iloc[0]["macs"] == min(record.cost.macs for record in best)

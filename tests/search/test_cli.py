@@ -50,6 +50,7 @@ def test_unknown_commands_name_the_nearest(cli: Cli) -> None:
         ("dataset=imagefolder", "dataset.root is missing"),
         ("budget.max_macs=1k", "the smallest has"),
         ("search.trials=1,2", "--multirun"),
+        ("--trials=3", "settings are written name=value"),
         ("results_dir=/proc/nowhere", "cannot read or write"),
     ],
 )
@@ -104,6 +105,12 @@ def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> 
     shown = cli("search", "run", *settings).stdout
     assert "going on with 4 trained candidates" in shown
     assert before == {name: (study / name).read_bytes() for name in before}
+
+    # Weights that are gone are made again, as they were.
+    weights = (study / "b0.pt").read_bytes()
+    (study / "b0.pt").unlink()
+    cli("search", "run", *settings, "search.scale=false")
+    assert (study / "b0.pt").read_bytes() == weights
 
     # More trials are more trials; another proxy is another study.
     cli("search", "run", *settings, "search.trials=5", "search.scale=false")
@@ -194,6 +201,23 @@ def test_kill_9_loses_at_most_what_was_in_flight(
     assert whole.wait(timeout=300) == 0
     assert trials(cut) == trials(tmp_path / "results" / "whole")
     assert set(on_disk) <= set(trials(cut))
+
+
+def test_kill_9_during_the_grid_leaves_no_orphan(
+    start: Start, cli: Cli, tmp_path: Path, digits_settings: list[str]
+) -> None:
+    settings = [*digits_settings, "search.trials=2", "search.scale=true"]
+    process = start("search", "run", *settings)
+    grid = tmp_path / "results" / "main" / "scaling_grid.jsonl"
+    wait_for_lines(grid, 1, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(2)  # the orphan notices within a second
+    before = grid.read_bytes()
+    cli("search", "run", *settings)
+    assert grid.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
+    lines = [json.loads(line) for line in grid.read_text().splitlines()]
+    assert len({line["arch"] for line in lines}) == len(lines)
 
 
 def test_ctrl_c_ends_cleanly_and_a_second_run_is_refused_meanwhile(

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.cli import compose_config, expand_sweep, known_keys, quote
-from search.config import RunConfig, parse_quantity, validate
+from search.config import RunConfig, parse_quantity, validate, validate_study_name
 from search.data import DATASETS
 from search.errors import ConfigError
+from search.job import job_study
 from search.samplers import SAMPLERS
 
 
@@ -75,6 +76,7 @@ def test_misspelt_settings_name_the_nearest(override: str, message: str) -> None
         ("proxy.label_smoothing=1", "proxy.label_smoothing=1"),
         ("proxy.weight_decay=-1", "proxy.weight_decay=-1"),
         ("dataset.val_fraction=0", "dataset.val_fraction=0"),
+        ("dataset.test_fraction=0", "dataset.test_fraction=0"),
         ("dataset.val_fraction=0.9", "leave no images to train on"),
         ("reward.exponent=0.07", "reward.exponent=0.07 rewards cost"),
         ("budget.max_macs=lots", "budget.max_macs=lots is not a quantity"),
@@ -97,6 +99,18 @@ def test_sweeps_expand_to_every_combination() -> None:
 @pytest.mark.parametrize("value", ["plain", "a b", "it's", "a,b=c", "back\\slash", "[x]", "null"])
 def test_quoted_values_survive_the_override_grammar(value: str) -> None:
     assert config_of(f"study={quote(value)}").study == value
+
+
+@pytest.mark.parametrize("override", ["space=glob(*)", "proxy.lr=interval(0,1)", "seed=["])
+def test_what_cannot_be_swept_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError):
+        expand_sweep([override])
+
+
+def test_a_swept_list_makes_a_folder_name() -> None:
+    study = job_study("main", "space.kernel-[3,5]_dataset.root-/a/b")
+    validate_study_name(study)
+    assert study == "main_space.kernel-3,5-_dataset.root-a-b"
 
 
 def test_known_keys_are_all_leaves() -> None:

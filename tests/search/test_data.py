@@ -105,6 +105,37 @@ def test_corrupt_images_are_named_or_skipped(digits: Path, tmp_path: Path) -> No
     assert len(data.train) + len(data.val) + len(data.test) == 35
 
 
+def test_sixteen_bits_keep_their_range(digits: Path, tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "deep", digits)
+    ramp = np.linspace(0, 65535, 48 * 48).reshape(48, 48).astype(np.uint16)
+    for number, path in enumerate(sorted(root.rglob("*.*"))):
+        path.unlink()
+        Image.fromarray(ramp + np.uint16(number)).save(path.with_suffix(".png"))
+    data = load_data(folder_config(root, image_size=48), 16)
+    assert data.in_channels == 1
+    assert data.train.images.float().mean().item() == pytest.approx(127, abs=3)
+    Image.fromarray(ramp.astype(np.float32)).save(path.with_suffix(".tif"))
+    with pytest.raises(DataError, match="mode F"):
+        load_data(folder_config(root), 16)
+
+
+def test_equal_images_stay_together_and_every_part_is_filled(tmp_path: Path) -> None:
+    """Three different images a class, one of them twice, for every way their hashes may fall."""
+    draw = np.random.default_rng(0)
+    for _ in range(40):
+        images, labels = [], []
+        for label in range(2):
+            different = draw.integers(0, 256, (3, 4, 4), dtype=np.uint8)
+            images += [different[0], *different]
+            labels += [label] * 4
+        np.savez(tmp_path / "few.npz", x_train=np.stack(images), y_train=np.array(labels))
+        data = load_data(DatasetConfig(root=str(tmp_path / "few.npz")), 8)
+        parts = [data.train, data.val, data.test]
+        assert all(set(part.labels.tolist()) == {0, 1} for part in parts)
+        held = [{image.numpy().tobytes() for image in part.images} for part in parts]
+        assert sum(map(len, held)) == len(held[0] | held[1] | held[2]) == 6
+
+
 def test_wrong_folders(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         load_data(folder_config(tmp_path / "nowhere"), 16)
@@ -142,6 +173,17 @@ def test_wrong_arrays(tmp_path: Path) -> None:
         attempt(x_train=images.astype(float), y_train=np.arange(4))
     with pytest.raises(DataError, match="4 train images but 3 labels"):
         attempt(x_train=images, y_train=np.arange(3))
+    with pytest.raises(DataError, match="y_train is not a vector"):
+        attempt(x_train=images, y_train=np.array(list("abcd")))
+    with pytest.raises(DataError, match="y_train goes up to 9"):
+        attempt(x_train=images, y_train=np.array([0, 1, 2, 9]))
+    with pytest.raises(DataError, match="differ in channels"):
+        attempt(
+            x_train=images,
+            y_train=np.arange(4),
+            y_test=np.arange(4),
+            x_test=images[..., None][..., [0, 0, 0]],
+        )
     path.write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(DataError, match="cannot read"):
         load_data(DatasetConfig(root=str(path)), 8)

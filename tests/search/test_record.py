@@ -1,6 +1,9 @@
 """What is on disk survives what happens to disks."""
 
+import math
 import os
+import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,41 @@ def test_a_torn_last_line_is_no_record_and_is_cut(tmp_path: Path) -> None:
     assert path.read_bytes() == whole
     append_record(path, FAILURE)
     assert read_records(path) == [TRIAL, FAILURE]
+
+
+def test_a_disk_that_fills_in_the_middle_of_a_line_leaves_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    append_record(path, TRIAL)
+    whole = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (1, 20, len(whole) - 1):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + room, hard))
+        try:
+            with pytest.raises(OSError, match="large|space"):
+                append_record(path, TRIAL)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert path.read_bytes() == whole
+
+
+def test_not_a_number_is_no_record(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        append_record(tmp_path / "trials.jsonl", replace(TRIAL, metrics={"x": math.nan}))
+
+
+def test_an_empty_configuration_is_not_the_default_one(tmp_path: Path) -> None:
+    folder = StudyFolder(str(tmp_path), "s")
+    folder.write("config.yaml", "")
+    with pytest.raises(StudyError, match="is empty"):
+        folder.read_config()
+
+
+def test_the_same_budget_may_be_spelt_otherwise(tmp_path: Path) -> None:
+    folder = StudyFolder(str(tmp_path), "s")
+    config = RunConfig()
+    folder.open(config)
+    config.budget.max_macs, config.dataset.root = 2_000_000, "/elsewhere"
+    folder.open(config)
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:

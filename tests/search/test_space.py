@@ -79,6 +79,7 @@ def test_a_budget_nothing_can_meet_names_the_smallest_cost() -> None:
         ("space.width=[-1.0]", "space.width=-1"),
         ("space.stages=[]", "space.stages is empty"),
         ("space.stages=[{repeats: [0]}]", r"space.stages \(stage 1\) repeats: repeats 0"),
+        ("space.stages=[{channels: -5}]", r"space.stages \(stage 1\) channels=-5"),
         ("space.stages=[{stride: 3}]", "space: stride 3"),
         ("space.stem=0", "space: stem 0"),
         ("space.act=swish", "space: unknown act 'swish'"),

@@ -53,6 +53,13 @@ def test_a_loss_that_explodes_is_a_nan_failure(batches: Batches) -> None:
     assert failure.value.kind == "nan"
 
 
+def test_a_network_that_ends_in_nan_is_no_result(batches: Batches) -> None:
+    # One step: the training loss is from before it, and only the validation sees the damage.
+    proxy = replace(PROXY, optimizer="sgd", lr=1e30, batch_size=10_000)
+    with pytest.raises(TrainingError, match="the validation loss became nan"):
+        train(ARCH, 10, batches, proxy, 1, seed=0)
+
+
 def test_batch_norm_and_biases_are_not_decayed(batches: Batches) -> None:
     # A learning rate this small moves nothing by gradient; decay is lr·weight_decay = 0.9.
     proxy = replace(PROXY, optimizer="sgd", lr=1e-9, weight_decay=9e8, momentum=0.0)
