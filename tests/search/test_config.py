@@ -110,7 +110,7 @@ def test_what_cannot_be_swept_is_refused(override: str) -> None:
 def test_a_swept_list_makes_a_folder_name() -> None:
     study = job_study("main", "space.kernel-[3,5]_dataset.root-/a/b")
     validate_study_name(study)
-    assert study == "main_space.kernel-3,5-_dataset.root-a-b"
+    assert study == "main_space.kernel--3,5-_dataset.root--a-b"
 
 
 def test_known_keys_are_all_leaves() -> None:

@@ -55,7 +55,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_line_leaves_whole_lines(tmp_path: 
     for room in (1, 20, len(whole) - 1):
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + room, hard))
         try:
-            with pytest.raises(OSError, match="large|space"):
+            with pytest.raises(OSError, match=r"large|space"):
                 append_record(path, TRIAL)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
