@@ -44,11 +44,20 @@ def plot_pareto(
             *point, s=170, marker="*", color=CHOSEN, edgecolor=INK, linewidth=0.8, zorder=4,
             label=f"chosen B0 (trial {chosen.number})",
         )  # fmt: skip
+    if len(records):
+        # The candidates fill the frame; a reference far off is drawn at its edge, with its value.
+        low, high = float(accuracy.min()), float(accuracy.max())
+        margin = 0.15 * max(high - low, 1.0)
+        axes.set_ylim(low - 2 * margin, high + margin)
     if reference is not None:
-        point = reference.cost.macs, 100 * reference.metrics["val_accuracy"]
+        value = 100 * reference.metrics["val_accuracy"]
+        bottom, top = axes.get_ylim()
+        inside = bottom < value < top
+        edge = bottom + 0.03 * (top - bottom) if value <= bottom else top - 0.03 * (top - bottom)
         axes.scatter(
-            *point, s=60, marker="D", color=REFERENCE, zorder=4,
-            label=f"{reference_name}, same proxy",
+            reference.cost.macs, value if inside else edge, s=60, marker="D", color=REFERENCE,
+            zorder=4, label=f"{reference_name}, same proxy"
+            + ("" if inside else f" ({value:.1f}%, outside)"),
         )  # fmt: skip
     axes.axvline(max_macs, color=INK, linestyle="--", linewidth=1, label="budget")
     axes.set_xscale("log")
