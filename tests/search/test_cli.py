@@ -203,6 +203,7 @@ def test_kill_9_loses_at_most_what_was_in_flight(
     assert set(on_disk) <= set(trials(cut))
 
 
+@pytest.mark.slow
 def test_kill_9_during_the_grid_leaves_no_orphan(
     start: Start, cli: Cli, tmp_path: Path, digits_settings: list[str]
 ) -> None:
