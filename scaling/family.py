@@ -1,7 +1,7 @@
 """B0 to B7: emitted, built, counted, checked."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
@@ -140,10 +140,7 @@ def _row(member: Member, cost: Cost, base: Cost) -> dict[str, Any]:
         "depth": round(member.depth, 6),
         "resolution": member.arch.resolution,
         "blocks": sum(stage.repeats for stage in member.arch.stages),
-        "params": cost.params,
-        "macs": cost.macs,
-        "flops_fvcore": cost.flops_fvcore,
-        "activations": cost.activations,
+        **asdict(cost),
         "macs_ratio": cost.macs / base.macs,
         "arch": format_arch(member.arch),
     }
@@ -176,12 +173,7 @@ def _content(
         content["coefficients"] = "published"
     if member.dropout is not None:
         content["dropout"] = member.dropout
-    content["cost"] = {
-        "params": cost.params,
-        "macs": cost.macs,
-        "flops_fvcore": cost.flops_fvcore,
-        "activations": cost.activations,
-    }
+    content["cost"] = asdict(cost)
     content["ratio_to_b0"] = {
         "params": round(cost.params / base.params, 4),
         "macs": round(cost.macs / base.macs, 4),

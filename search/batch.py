@@ -46,7 +46,7 @@ def run_jobs(
     while pending:
         for future in wait(pending, return_when=FIRST_COMPLETED).done:
             number, job, path = pending.pop(future)
-            record = _record(evaluator, number, job, future)
+            record = record_outcome(evaluator, number, job, future)
             if isinstance(record, TrialRecord):
                 append_record(path, record)
             known[path, _key(job)] = record
@@ -54,7 +54,10 @@ def run_jobs(
     return [known[path, _key(job)] for job, path in work]
 
 
-def _record(evaluator: Evaluator, number: int, job: Job, future: "Future[Evaluation]") -> Record:
+def record_outcome(
+    evaluator: Evaluator, number: int, job: Job, future: "Future[Evaluation]"
+) -> Record:
+    """What a job came to, awaited: a trial's record, or a failure's."""
     try:
         evaluation = outcome(evaluator, job, future)
     except TrainingError as error:

@@ -20,9 +20,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blocks.arch import format_arch
 from blocks.cost import count
+from search.batch import record_outcome
 from search.config import RunConfig
-from search.errors import StudyError, TrainingError
-from search.evaluators.train import Evaluation, Evaluator, Job, make_job, outcome
+from search.errors import StudyError
+from search.evaluators.train import Evaluation, Evaluator, Job, make_job
 from search.pareto import reward
 from search.record import (
     FailureRecord,
@@ -33,7 +34,6 @@ from search.record import (
     cut_torn_line,
     derive_seed,
     read_records,
-    versions,
 )
 from search.samplers import build_sampler
 from search.space import SearchSpace
@@ -208,24 +208,11 @@ class TrialLoop:
 
     def _record(self, item: _InFlight) -> None:
         assert item.future is not None
-        record: Record
-        try:
-            evaluation = outcome(self.evaluator, item.job, item.future)
-        except TrainingError as error:
-            record = FailureRecord(item.trial.number, item.job.arch, error.kind, str(error))
+        record = record_outcome(self.evaluator, item.trial.number, item.job, item.future)
+        if isinstance(record, FailureRecord):
             self.tally.failures += 1
             self._failures_in_a_row += 1
         else:
-            record = TrialRecord(
-                item.trial.number,
-                item.job.arch,
-                evaluation.cost,
-                evaluation.metrics,
-                item.job.seed,
-                item.job.fidelity,
-                evaluation.seconds,
-                versions(),
-            )
             self._failures_in_a_row = 0
         append_record(self.folder.trials, record)
         item.record = record

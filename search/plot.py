@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import matplotlib.ticker
@@ -73,13 +72,6 @@ def plot_pareto(
     figure.savefig(buffer, format="png")
     plt.close(figure)
     return buffer.getvalue()
-
-
-def write_png(path: Path, png: bytes) -> None:
-    """Write a picture whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(png)
-    partial.replace(path)
 
 
 def _si(value: float) -> str:

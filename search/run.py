@@ -19,7 +19,7 @@ from search.errors import StudyError
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.loop import Tally, TrialLoop
 from search.pareto import non_dominated, reward
-from search.plot import plot_pareto, write_png
+from search.plot import plot_pareto
 from search.progress import TrialProgress, console, millions, time_table
 from search.record import (
     FailureRecord,
@@ -130,7 +130,7 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     png = plot_pareto(
         records, config.max_macs, reference, config.search.reference or "", chosen, title
     )
-    write_png(folder / "pareto.png", png)
+    folder.write("pareto.png", png)
     return table
 
 
