@@ -1,22 +1,33 @@
 """What a network costs, by arithmetic, and the measuring tool that referees it.
 
 `macs` are the papers' multiply-adds: convolutions and linear layers only. `flops_fvcore` is
-fvcore's total in eval mode: the same multiply-adds, plus 2 per batch-norm output element and
-1 per element that adaptive average pooling reads (fvcore `jit_handles.py`). Activations of
-SiLU or sigmoid, additions and the squeeze-excite product are counted by neither.
+fvcore's total in eval mode: the same multiply-adds, plus 2 per batch-norm output element (5
+under group norm) and 1 per element that adaptive average pooling reads (fvcore
+`jit_handles.py`). Activations, max pooling, additions and the squeeze-excite product are
+counted by neither.
+
+A formula per kind of block, `FORMULAS`, holds for whole numbers and for NumPy columns alike:
+`count` walks one architecture, `count_many` sorts the blocks of many by their shape and applies
+each formula once to all blocks of a shape.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from blocks.arch import STEM_KERNEL, ArchSpec
+import numpy as np
+from numpy.typing import NDArray
+
+from blocks.arch import BOTTLENECKS, ArchSpec
 from blocks.errors import CostMismatchError
 from blocks.rounding import expanded_channels, squeezed_channels
 
 if TYPE_CHECKING:
     from blocks.network import Network
+
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +44,125 @@ class Cost:
     activations: int
 
 
-class _Part(NamedTuple):
-    """Cost of a block: conv and linear macs, batch-norm elements, pooled elements, …"""
+@dataclass(frozen=True, slots=True)
+class CostColumns:
+    """`Cost` of many architectures: four int64 arrays of equal length, in their order."""
 
-    params: int
-    conv: int
-    norm_elements: int
-    pooled: int
-    activations: int
+    params: Integers
+    macs: Integers
+    flops_fvcore: Integers
+    activations: Integers
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    def __getitem__(self, index: int) -> Cost:
+        return Cost(
+            int(self.params[index]),
+            int(self.macs[index]),
+            int(self.flops_fvcore[index]),
+            int(self.activations[index]),
+        )
+
+
+class Part(NamedTuple):
+    """Cost of a block: conv macs, normalised elements, pooled elements, …; numbers or columns."""
+
+    params: Any
+    conv: Any
+    norm_elements: Any
+    pooled: Any
+    activations: Any
+
+
+class Shape(NamedTuple):
+    """Which of a block's optional convolutions are there: one formula holds per shape."""
+
+    block: str
+    squeezes: bool
+    projects: bool  # a bottleneck's shortcut is a convolution
+
+
+class Sizes(NamedTuple):
+    """A block's numbers or columns: channels in and out, inner and squeezed width, areas, taps."""
+
+    inputs: Any
+    outputs: Any
+    hidden: Any
+    squeezed: Any
+    in_area: Any
+    out_area: Any
+    taps: Any
+    groups: Any
+
+
+def conv_part(inputs: Any, outputs: Any, area: Any, taps: Any = 1) -> Part:
+    """A normalised convolution of `inputs` (per group) to `outputs` channels on an output map."""
+    weights = inputs * outputs * taps
+    elements = outputs * area
+    return Part(weights + 2 * outputs, weights * area, elements, 0, elements)
+
+
+def _squeeze_excite(hidden: Any, squeezed: Any, area: Any) -> Part:
+    weights = 2 * hidden * squeezed  # both convolutions have a bias
+    return Part(weights + hidden + squeezed, weights, 0, hidden * area, hidden + squeezed)
+
+
+def _add(*parts: Part) -> Part:
+    params, conv, norm_elements, pooled, activations = parts[0]
+    # Not in place: the first part's columns may be another's too.
+    for part in parts[1:]:
+        params = params + part.params
+        conv = conv + part.conv
+        norm_elements = norm_elements + part.norm_elements
+        pooled = pooled + part.pooled
+        activations = activations + part.activations
+    return Part(params, conv, norm_elements, pooled, activations)
+
+
+def _mbconv(shape: Shape, n: Sizes) -> Part:
+    parts = [conv_part(1, n.hidden, n.out_area, n.taps), conv_part(n.hidden, n.outputs, n.out_area)]
+    if shape.block == "ir":
+        parts.append(conv_part(n.inputs, n.hidden, n.in_area))
+    if shape.squeezes:
+        parts.append(_squeeze_excite(n.hidden, n.squeezed, n.out_area))
+    return _add(*parts)
+
+
+def _fused_mbconv(shape: Shape, n: Sizes) -> Part:
+    parts = [
+        conv_part(n.inputs, n.hidden, n.out_area, n.taps),
+        conv_part(n.hidden, n.outputs, n.out_area),
+    ]
+    if shape.squeezes:
+        parts.append(_squeeze_excite(n.hidden, n.squeezed, n.out_area))
+    return _add(*parts)
+
+
+def _conv_block(shape: Shape, n: Sizes) -> Part:
+    return conv_part(n.inputs, n.outputs, n.out_area, n.taps)
+
+
+def _bottleneck(shape: Shape, n: Sizes) -> Part:
+    parts = [
+        conv_part(n.inputs, n.hidden, n.in_area),
+        conv_part(n.hidden // n.groups, n.hidden, n.out_area, n.taps),
+        conv_part(n.hidden, n.outputs, n.out_area),
+    ]
+    if shape.projects:
+        parts.append(conv_part(n.inputs, n.outputs, n.out_area))
+    return _add(*parts)
+
+
+FORMULAS: Final[dict[str, Callable[[Shape, Sizes], Part]]] = {
+    "ir": _mbconv,
+    "ds": _mbconv,
+    "er": _fused_mbconv,
+    "cn": _conv_block,
+    "bt": _bottleneck,
+    "bx": _bottleneck,
+}
+"""Block token (`blocks.arch.BLOCKS`) → its cost."""
 
 
 def count(arch: ArchSpec, num_classes: int = 1000) -> Cost:
@@ -52,84 +174,236 @@ def count(arch: ArchSpec, num_classes: int = 1000) -> Cost:
         norm_elements += repeats * part.norm_elements
         pooled += repeats * part.pooled
         activations += repeats * part.activations
-    linear = arch.head * num_classes
+    linear, linear_params, linear_activations = _linear(arch, num_classes)
     macs = conv + linear
     return Cost(
-        params=params + linear + num_classes,
+        params=params + linear_params,
         macs=macs,
-        flops_fvcore=macs + 2 * norm_elements + pooled,
-        activations=activations + num_classes,
+        flops_fvcore=macs + _norm_flops(arch) * norm_elements + pooled,
+        activations=activations + linear_activations,
     )
 
 
 def count_by_operator(arch: ArchSpec, num_classes: int = 1000) -> dict[str, int]:
     """`flops_fvcore` split as fvcore's `by_operator()` splits it."""
-    totals = {"conv": 0, "batch_norm": 0, "adaptive_avg_pool2d": 0}
+    norm = "group_norm" if arch.norm_group_size else "batch_norm"
+    totals = {"conv": 0, norm: 0, "adaptive_avg_pool2d": 0}
     for repeats, part in _parts(arch):
         totals["conv"] += repeats * part.conv
-        totals["batch_norm"] += repeats * 2 * part.norm_elements
+        totals[norm] += repeats * _norm_flops(arch) * part.norm_elements
         totals["adaptive_avg_pool2d"] += repeats * part.pooled
-    return {**totals, "linear": arch.head * num_classes}
+    return {**totals, "linear": _linear(arch, num_classes)[0]}
 
 
-def _parts(arch: ArchSpec) -> Iterator[tuple[int, _Part]]:
-    """(how often, cost) of the stem, of each stage's first and later blocks, and of the head."""
-    stem = arch.stem
+def count_many(archs: Sequence[ArchSpec], num_classes: int = 1000) -> CostColumns:
+    """`count` of every architecture, as columns: the same formulas on NumPy arrays."""
+    return _Columns(archs).count(num_classes)
+
+
+def _norm_flops(arch: ArchSpec) -> int:
+    return 5 if arch.norm_group_size else 2
+
+
+def _linear(arch: ArchSpec, num_classes: int) -> tuple[int, int, int]:
+    """macs, params and activations of the linear layers behind the pooling."""
+    features = arch.head or arch.stages[-1].channels
+    hidden = arch.head_hidden
+    if not hidden:
+        macs = features * num_classes
+        return macs, macs + num_classes, num_classes
+    macs = features * hidden + hidden * num_classes
+    return macs, macs + hidden + num_classes, hidden + num_classes
+
+
+def _parts(arch: ArchSpec) -> Iterator[tuple[int, Part]]:
+    """(how often, cost) of the stem, of each stage's first and later blocks, and of the end."""
     side = -(-arch.resolution // arch.stem_stride)
-    area = side * side
-    taps = STEM_KERNEL * STEM_KERNEL * arch.in_channels * stem
-    yield 1, _Part(taps + 2 * stem, taps * area, stem * area, 0, stem * area)
-    channels = stem
+    stem_taps = arch.stem_kernel * arch.stem_kernel
+    yield 1, conv_part(arch.in_channels, arch.stem, side * side, stem_taps)
+    if arch.stem_pool:
+        side = -(-side // 2)
+    channels = arch.stem
     for stage in arch.stages:
         out_side = -(-side // stage.stride)
-        taps, ratio, se, out = (
-            stage.kernel * stage.kernel,
-            stage.expand_ratio,
-            stage.se_ratio,
-            stage.channels,
+        area, taps, out = out_side * out_side, stage.kernel * stage.kernel, stage.channels
+        formula = FORMULAS[stage.block]
+        hidden, squeezed = _inner_widths(arch, stage, channels)
+        projects = (
+            stage.block in BOTTLENECKS and stage.skip and (stage.stride != 1 or channels != out)
         )
-        yield 1, _mbconv(channels, out, side * side, out_side * out_side, taps, ratio, se)
-        side, channels = out_side, out
+        shape = Shape(stage.block, stage.se_ratio > 0, projects)
+        sizes = Sizes(channels, out, hidden, squeezed, side * side, area, taps, stage.groups)
+        yield 1, formula(shape, sizes)
         if stage.repeats > 1:
-            area = side * side
-            yield stage.repeats - 1, _mbconv(out, out, area, area, taps, ratio, se)
-    area, head = side * side, arch.head
-    weights = channels * head
-    yield (
-        1,
-        _Part(weights + 2 * head, weights * area, head * area, head * area, head * area),
-    )
+            hidden, squeezed = _inner_widths(arch, stage, out)
+            sizes = Sizes(out, out, hidden, squeezed, area, area, taps, stage.groups)
+            yield stage.repeats - 1, formula(shape._replace(projects=False), sizes)
+        side, channels = out_side, out
+    area = side * side
+    if arch.global_residual:
+        for stage in arch.stages[:-1]:
+            yield 1, conv_part(stage.channels, channels, area)
+    if arch.head:
+        part = conv_part(channels, arch.head, area)
+        yield 1, part._replace(pooled=part.activations)
+    else:
+        yield 1, Part(0, 0, 0, channels * area, 0)
 
 
-def _mbconv(
-    in_channels: int,
-    out_channels: int,
-    in_area: int,
-    out_area: int,
-    taps: int,
-    expand_ratio: float,
-    se_ratio: float,
-) -> _Part:
-    hidden = expanded_channels(in_channels, expand_ratio)
-    project = hidden * out_channels
-    params = hidden * taps + 2 * hidden + project + 2 * out_channels
-    conv = (hidden * taps + project) * out_area
-    elements = (hidden + out_channels) * out_area
-    activations = elements
-    pooled = 0
-    if expand_ratio != 1:
-        weights = in_channels * hidden
-        params += weights + 2 * hidden
-        conv += weights * in_area
-        elements += hidden * in_area
-        activations = elements
-    if se_ratio:
-        squeezed = squeezed_channels(in_channels, se_ratio)
-        params += 2 * hidden * squeezed + hidden + squeezed  # both convolutions have a bias
-        conv += 2 * hidden * squeezed
-        pooled = hidden * out_area
-        activations += hidden + squeezed
-    return _Part(params, conv, elements, pooled, activations)
+def _inner_widths(arch: ArchSpec, stage: Any, channels: int) -> tuple[int, int]:
+    """Expanded (or bottleneck) and squeezed width of a block that `channels` enter."""
+    base = stage.channels if stage.block in BOTTLENECKS else channels
+    hidden = expanded_channels(base, stage.expand_ratio)
+    if not stage.se_ratio:
+        return hidden, 0
+    base = hidden if arch.se_base == "expanded" else channels
+    return hidden, squeezed_channels(base, stage.se_ratio, arch.se_divisor)
+
+
+_STAGE_FIELDS = attrgetter(
+    "repeats", "kernel", "stride", "channels", "groups", "skip", "expand_ratio", "se_ratio"
+)
+_ARCH_FIELDS = attrgetter(
+    "stem",
+    "head",
+    "resolution",
+    "in_channels",
+    "stem_stride",
+    "stem_kernel",
+    "stem_pool",
+    "head_hidden",
+    "se_divisor",
+    "norm_group_size",
+    "global_residual",
+)
+_BLOCK_NUMBERS: Final = {block: number for number, block in enumerate(FORMULAS)}
+
+
+class _Columns:
+    """Architectures as arrays: fields of shape (archs,), stages padded to (archs, most stages)."""
+
+    def __init__(self, archs: Sequence[ArchSpec]) -> None:
+        fields = np.array([_ARCH_FIELDS(arch) for arch in archs], dtype=np.int64).reshape(-1, 11)
+        (
+            self.stem,
+            self.head,
+            self.resolution,
+            self.in_channels,
+            self.stem_stride,
+            self.stem_kernel,
+            self.stem_pool,
+            self.head_hidden,
+            self.se_divisor,
+            self.norm_group_size,
+            self.global_residual,
+        ) = fields.T
+        self.se_expanded = np.array([arch.se_base == "expanded" for arch in archs], dtype=bool)
+        self.depth = np.array([len(arch.stages) for arch in archs], dtype=np.int64)
+        stages = [stage for arch in archs for stage in arch.stages]
+        rows = np.array([_STAGE_FIELDS(stage) for stage in stages], dtype=np.float64).reshape(-1, 8)
+        blocks = np.array([_BLOCK_NUMBERS[stage.block] for stage in stages], dtype=np.int64)
+        width = int(self.depth.max(initial=0))
+        self.present = np.arange(width) < self.depth[:, None]
+        padded = np.ones((len(archs), width, 9))
+        padded[self.present, :8] = rows
+        padded[self.present, 8] = blocks
+        self.repeats, self.kernel, self.stride, self.channels, self.groups = (
+            padded[:, :, column].astype(np.int64) for column in range(5)
+        )
+        self.skip = padded[:, :, 5] > 0
+        self.expand_ratio, self.se_ratio = padded[:, :, 6], padded[:, :, 7]
+        self.block = padded[:, :, 8].astype(np.int64)
+
+    def count(self, num_classes: int) -> CostColumns:
+        archs = len(self.stem)
+        self.totals = Part(*(np.zeros(archs, dtype=np.int64) for _ in Part._fields))
+        everyone = np.arange(archs)
+        side = -(-self.resolution // self.stem_stride)
+        stem_taps = self.stem_kernel**2
+        self._sum(everyone, conv_part(self.in_channels, self.stem, side**2, stem_taps))
+        side = np.where(self.stem_pool, -(-side // 2), side)
+        channels = self.stem
+        for position in range(self.channels.shape[1]):
+            here = self.present[:, position]
+            out_side = np.where(here, -(-side // self.stride[:, position]), side)
+            out = np.where(here, self.channels[:, position], channels)
+            # The first block of the stage, and the later ones, whose input is the stage's output.
+            self._stage(position, here, channels, out, side**2, out_side**2, first=True)
+            later = here & (self.repeats[:, position] > 1)
+            self._stage(position, later, out, out, out_side**2, out_side**2, first=False)
+            side, channels = out_side, out
+        area = side**2
+        for position in range(self.channels.shape[1] - 1):
+            rows = np.flatnonzero((self.global_residual > 0) & (position < self.depth - 1))
+            self._sum(rows, conv_part(self.channels[rows, position], channels[rows], area[rows]))
+        features = np.where(self.head, self.head, channels)
+        rows = np.flatnonzero(self.head)
+        self._sum(rows, conv_part(channels[rows], self.head[rows], area[rows]))
+        pooled = self.totals.pooled + features * area
+        hidden = self.head_hidden
+        linear = features * np.where(hidden, hidden, num_classes) + hidden * num_classes
+        macs = self.totals.conv + linear
+        norm_flops = np.where(self.norm_group_size, 5, 2)
+        return CostColumns(
+            params=self.totals.params + linear + hidden + num_classes,
+            macs=macs,
+            flops_fvcore=macs + norm_flops * self.totals.norm_elements + pooled,
+            activations=self.totals.activations + hidden + num_classes,
+        )
+
+    def _stage(
+        self,
+        position: int,
+        here: NDArray[np.bool_],
+        channels: Integers,
+        out: Integers,
+        in_area: Integers,
+        out_area: Integers,
+        *,
+        first: bool,
+    ) -> None:
+        """Add the first blocks (or all later ones) of every architecture's stage at `position`."""
+        block = self.block[:, position]
+        squeezes = self.se_ratio[:, position] > 0
+        changes = (self.stride[:, position] != 1) | (channels != out)
+        bottleneck = np.isin(block, [_BLOCK_NUMBERS[name] for name in BOTTLENECKS])
+        projects = bottleneck & self.skip[:, position] & changes & first
+        shape_number = (block * 2 + squeezes) * 2 + projects
+        for number in np.unique(shape_number[here]):
+            rows = np.flatnonzero(here & (shape_number == number))
+            name = list(FORMULAS)[number // 4]
+            shape = Shape(name, bool(number // 2 % 2), bool(number % 2))
+            base = (out if name in BOTTLENECKS else channels)[rows]
+            # rint rounds half to even, as Python's round does.
+            hidden = np.rint(base * self.expand_ratio[rows, position]).astype(np.int64)
+            sizes = Sizes(
+                channels[rows],
+                out[rows],
+                hidden,
+                self._squeezed(rows, position, channels[rows], hidden) if shape.squeezes else 0,
+                in_area[rows],
+                out_area[rows],
+                self.kernel[rows, position] ** 2,
+                self.groups[rows, position],
+            )
+            times = 1 if first else self.repeats[rows, position] - 1
+            self._sum(rows, FORMULAS[name](shape, sizes), times)
+
+    def _squeezed(
+        self, rows: Integers, position: int, channels: Integers, hidden: Integers
+    ) -> Integers:
+        """`blocks.rounding.squeezed_channels` of columns."""
+        base = np.where(self.se_expanded[rows], hidden, channels)
+        asked, divisor = base * self.se_ratio[rows, position], self.se_divisor[rows]
+        whole = np.maximum(1, asked.astype(np.int64))
+        rounded = (asked + divisor / 2).astype(np.int64) // divisor * divisor
+        rounded = np.maximum(divisor, rounded)
+        rounded += np.where(rounded < 0.9 * asked, divisor, 0)
+        return np.where(divisor == 1, whole, rounded)
+
+    def _sum(self, rows: Integers, part: Part, times: Any = 1) -> None:
+        for total, column in zip(self.totals, part, strict=True):
+            total[rows] += times * column
 
 
 def measure_flops_fvcore(network: "Network") -> dict[str, int]:

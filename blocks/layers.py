@@ -1,10 +1,17 @@
-"""The modules that a stage is made of."""
+"""The modules that a stage is made of: one class per kind of block, and the dict that names them.
+
+Every block is called as `Block(arch, stage, in_channels, stride, drop_path)`: the network-wide
+conventions (activation, padding, normalisation, squeeze-excite) come from `arch`, its own row
+from `stage`. Shapes of all: (N, in_channels, H, W) → (N, stage.channels, ⌈H/stride⌉, ⌈W/stride⌉).
+"""
 
 from typing import Final
 
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation, SqueezeExcitation, StochasticDepth
+from torchvision.ops import SqueezeExcitation, StochasticDepth
 
+from blocks.arch import ArchSpec, StageSpec
 from blocks.rounding import expanded_channels, squeezed_channels
 
 ACTIVATION_LAYERS: Final[dict[str, type[nn.Module]]] = {
@@ -13,59 +20,235 @@ ACTIVATION_LAYERS: Final[dict[str, type[nn.Module]]] = {
     "relu6": nn.ReLU6,
     "hard_swish": nn.Hardswish,
 }
+GATE_LAYERS: Final[dict[str, type[nn.Module]]] = {
+    "sigmoid": nn.Sigmoid,
+    "hard_sigmoid": nn.Hardsigmoid,
+}
 
 
-class MBConv(nn.Module):
+class Conv2dSame(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding: an odd pixel goes to the right and bottom.
+
+    At stride 2 on an even side a 3×3 kernel pads 0 before and 1 after, where PyTorch's
+    symmetric k//2 pads 1 and 1 and so samples the map one pixel off. Weights trained with one
+    lose accuracy under the other.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        before_after = [
+            self._pads(side, kernel, stride)
+            for side, kernel, stride in zip(
+                x.shape[-2:], self.kernel_size, self.stride, strict=True
+            )
+        ]
+        (top, bottom), (left, right) = before_after
+        if top == bottom and left == right:
+            return F.conv2d(
+                x, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups
+            )
+        x = F.pad(x, (left, right, top, bottom))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+    @staticmethod
+    def _pads(side: int, kernel: int, stride: int) -> tuple[int, int]:
+        pads = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        return pads // 2, pads - pads // 2
+
+
+class ConvNormAct(nn.Module):
+    """Convolution without bias, normalisation, activation (None: linear), as `arch` has them."""
+
+    def __init__(
+        self,
+        arch: ArchSpec,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        act: str | None = None,
+    ) -> None:
+        super().__init__()
+        if arch.padding == "same":
+            self.conv: nn.Conv2d = Conv2dSame(
+                in_channels, out_channels, kernel, stride, groups=groups, bias=False
+            )
+        else:
+            self.conv = nn.Conv2d(
+                in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
+            )
+        self.norm = make_norm(arch, out_channels)
+        self.act = ACTIVATION_LAYERS[act](inplace=True) if act is not None else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(self.norm(self.conv(x)))
+        return out
+
+
+def make_norm(arch: ArchSpec, channels: int) -> nn.Module:
+    """Batch normalisation, or group normalisation where `arch.norm_group_size` asks for it."""
+    if arch.norm_group_size:
+        return nn.GroupNorm(channels // arch.norm_group_size, channels, eps=arch.norm_eps)
+    return nn.BatchNorm2d(channels, eps=arch.norm_eps, momentum=arch.norm_momentum)
+
+
+def make_squeeze_excite(
+    arch: ArchSpec, stage: StageSpec, in_channels: int, hidden: int
+) -> SqueezeExcitation:
+    """Squeeze-excite over `hidden` channels of a block that `in_channels` enter."""
+    base = hidden if arch.se_base == "expanded" else in_channels
+    return SqueezeExcitation(
+        hidden,
+        squeezed_channels(base, stage.se_ratio, arch.se_divisor),
+        activation=ACTIVATION_LAYERS[arch.se_act or stage.act or arch.act],
+        scale_activation=GATE_LAYERS[arch.se_gate],
+    )
+
+
+class Shortcut(nn.Module):
+    """What the residual blocks share: x + drop_path(drop_block(branch)), where there is a shortcut.
+
+    The identity exists where stride is 1, the channels stay, and the stage does not say
+    `noskip`. Stochastic depth drops the branch of a sample with probability `drop_path`
+    (arXiv 1603.09382); `drop_block` is replaced by `Network` where DropBlock is asked for.
+    """
+
+    def __init__(self, stage: StageSpec, in_channels: int, stride: int, drop_path: float) -> None:
+        super().__init__()
+        self.skip = stage.skip and stride == 1 and in_channels == stage.channels
+        self.drop_block: nn.Module = nn.Identity()
+        self.drop_path = StochasticDepth(drop_path, "row")
+
+    def add(self, x: Tensor, out: Tensor) -> Tensor:
+        out = self.drop_block(out)
+        return x + self.drop_path(out) if self.skip else out
+
+
+class MBConv(Shortcut):
     """Mobile inverted bottleneck: expand, depthwise, squeeze-excite, project, add.
 
-    Shapes: (N, in_channels, H, W) → (N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉).
-    With `expand_ratio` 1 the expansion convolution is left out (depthwise-separable block).
-    The identity shortcut exists where stride is 1, the channels stay, and `skip` is true;
-    stochastic depth drops the branch of a sample with probability `drop_path`.
+    Blocks `ir` and, without the expansion, `ds`.
 
     Source: MobileNetV2 (arXiv 1801.04381), squeeze-excite as in MnasNet (1807.11626).
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int,
-        stride: int,
-        expand_ratio: float,
-        se_ratio: float,
-        activation: type[nn.Module],
-        skip: bool,
-        drop_path: float,
+        self, arch: ArchSpec, stage: StageSpec, in_channels: int, stride: int, drop_path: float
     ) -> None:
-        super().__init__()
-        hidden = expanded_channels(in_channels, expand_ratio)
-        layers: list[nn.Module] = []
-        if expand_ratio != 1:
-            layers.append(Conv2dNormActivation(in_channels, hidden, 1, activation_layer=activation))
-        layers.append(
-            Conv2dNormActivation(
-                hidden, hidden, kernel, stride, groups=hidden, activation_layer=activation
-            )
+        super().__init__(stage, in_channels, stride, drop_path)
+        hidden = expanded_channels(in_channels, stage.expand_ratio)
+        act = stage.act or arch.act
+        self.expand = (
+            ConvNormAct(arch, in_channels, hidden, 1, act=act) if stage.expand_ratio != 1 else None
         )
-        if se_ratio:
-            squeezed = squeezed_channels(in_channels, se_ratio)
-            layers.append(SqueezeExcitation(hidden, squeezed, activation=activation))
-        layers.append(Conv2dNormActivation(hidden, out_channels, 1, activation_layer=None))
-        self.branch = nn.Sequential(*layers)
-        self.skip = skip and stride == 1 and in_channels == out_channels
-        self.drop_path = StochasticDepth(drop_path, "row")
+        self.depthwise = ConvNormAct(arch, hidden, hidden, stage.kernel, stride, hidden, act)
+        self.squeeze_excite = (
+            make_squeeze_excite(arch, stage, in_channels, hidden) if stage.se_ratio else None
+        )
+        self.project = ConvNormAct(arch, hidden, stage.channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.branch(x)
-        return x + self.drop_path(out) if self.skip else out
+        out = x
+        if self.expand is not None:
+            out = self.expand(out)
+        out = self.depthwise(out)
+        if self.squeeze_excite is not None:
+            out = self.squeeze_excite(out)
+        return self.add(x, self.project(out))
+
+
+class FusedMBConv(Shortcut):
+    """MBConv whose expansion and depthwise are one full k×k convolution. Block `er`.
+
+    Source: EfficientNetV2 (arXiv 2104.00298, fig. 2).
+    """
+
+    def __init__(
+        self, arch: ArchSpec, stage: StageSpec, in_channels: int, stride: int, drop_path: float
+    ) -> None:
+        super().__init__(stage, in_channels, stride, drop_path)
+        hidden = expanded_channels(in_channels, stage.expand_ratio)
+        act = stage.act or arch.act
+        self.expand = ConvNormAct(arch, in_channels, hidden, stage.kernel, stride, act=act)
+        self.squeeze_excite = (
+            make_squeeze_excite(arch, stage, in_channels, hidden) if stage.se_ratio else None
+        )
+        self.project = ConvNormAct(arch, hidden, stage.channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.expand(x)
+        if self.squeeze_excite is not None:
+            out = self.squeeze_excite(out)
+        return self.add(x, self.project(out))
+
+
+class ConvBlock(Shortcut):
+    """One k×k convolution, normalised and activated, with a shortcut: Fused-MBConv1. Block `cn`.
+
+    Source: EfficientNetV2 (arXiv 2104.00298, table 4, stage 1).
+    """
+
+    def __init__(
+        self, arch: ArchSpec, stage: StageSpec, in_channels: int, stride: int, drop_path: float
+    ) -> None:
+        super().__init__(stage, in_channels, stride, drop_path)
+        act = stage.act or arch.act
+        self.spatial = ConvNormAct(arch, in_channels, stage.channels, stage.kernel, stride, act=act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.add(x, self.spatial(x))
+
+
+class Bottleneck(Shortcut):
+    """Reduce, k×k with the stride ("v1.5"), expand, add, activate. Blocks `bt` and `bx`.
+
+    Where the shape changes the shortcut is a strided 1×1 convolution; `noskip` drops both kinds.
+
+    Source: ResNet (arXiv 1512.03385), ResNeXt's groups (1611.05431).
+    """
+
+    def __init__(
+        self, arch: ArchSpec, stage: StageSpec, in_channels: int, stride: int, drop_path: float
+    ) -> None:
+        super().__init__(stage, in_channels, stride, drop_path)
+        inner = expanded_channels(stage.channels, stage.expand_ratio)
+        act = stage.act or arch.act
+        self.reduce = ConvNormAct(arch, in_channels, inner, 1, act=act)
+        self.spatial = ConvNormAct(arch, inner, inner, stage.kernel, stride, stage.groups, act)
+        self.expand = ConvNormAct(arch, inner, stage.channels, 1)
+        self.shortcut = (
+            ConvNormAct(arch, in_channels, stage.channels, 1, stride)
+            if stage.skip and not self.skip
+            else None
+        )
+        self.act = ACTIVATION_LAYERS[act](inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.drop_block(self.expand(self.spatial(self.reduce(x))))
+        if self.shortcut is not None:
+            out = self.shortcut(x) + self.drop_path(out)
+        elif self.skip:
+            out = x + self.drop_path(out)
+        activated: Tensor = self.act(out)
+        return activated
+
+
+BLOCK_LAYERS: Final[dict[str, type[Shortcut]]] = {
+    "ir": MBConv,
+    "ds": MBConv,
+    "er": FusedMBConv,
+    "cn": ConvBlock,
+    "bt": Bottleneck,
+    "bx": Bottleneck,
+}
+"""Block token → module; the tokens are those of `blocks.arch.BLOCKS`."""
 
 
 def initialise(module: nn.Module) -> None:
     """Draw weights as the reference implementation does (tensorflow/tpu efficientnet_model.py).
 
     Convolutions N(0, √(2/fan_out)) with the fan-out of one group, so that a depthwise kernel
-    counts its own taps only; the classifier U(±1/√out); batch norm 1 and 0.
+    counts its own taps only; linear layers U(±1/√out); normalisation 1 and 0.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
@@ -78,6 +261,6 @@ def initialise(module: nn.Module) -> None:
             bound = layer.out_features**-0.5
             nn.init.uniform_(layer.weight, -bound, bound)
             nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm2d):
+        elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)

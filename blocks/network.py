@@ -1,10 +1,10 @@
 """The only place where a specification becomes modules."""
 
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation
 
-from blocks.arch import STEM_KERNEL, ArchSpec
-from blocks.layers import ACTIVATION_LAYERS, MBConv, initialise
+from blocks.arch import ArchSpec
+from blocks.drop_block import DropBlock, DropBlockSpec
+from blocks.layers import ACTIVATION_LAYERS, BLOCK_LAYERS, ConvNormAct, Shortcut, initialise
 
 
 class Network(nn.Module):
@@ -14,7 +14,9 @@ class Network(nn.Module):
     `arch.resolution` is what it is meant for and costed at.
 
     `drop_path` rises linearly over the L blocks: block l has probability drop_path·l/L
-    (EfficientNet's reference code; l from 0, every block counted).
+    (EfficientNet's reference code; l from 0, every block counted). `drop_block` acts on the
+    branches of the blocks at the last two resolutions, as the paper has it; see
+    `set_progress` for its schedule.
     """
 
     def __init__(
@@ -24,48 +26,87 @@ class Network(nn.Module):
         *,
         dropout: float = 0.0,
         drop_path: float = 0.0,
+        drop_block: DropBlockSpec | None = None,
     ) -> None:
         super().__init__()
         self.arch = arch
-        activation = ACTIVATION_LAYERS[arch.act]
-        self.stem = Conv2dNormActivation(
-            arch.in_channels,
-            arch.stem,
-            STEM_KERNEL,
-            arch.stem_stride,
-            activation_layer=activation,
+        self.stem = ConvNormAct(
+            arch, arch.in_channels, arch.stem, arch.stem_kernel, arch.stem_stride, act=arch.act
         )
+        self.stem_pool = nn.MaxPool2d(3, 2, 1) if arch.stem_pool else nn.Identity()
         blocks_in_all = sum(stage.repeats for stage in arch.stages)
         block_number = 0
         channels = arch.stem
-        stages: list[nn.Module] = []
+        self.stages = nn.ModuleList()
         for stage in arch.stages:
-            blocks: list[nn.Module] = []
+            blocks = nn.ModuleList()
             for repeat in range(stage.repeats):
-                blocks.append(
-                    MBConv(
-                        channels,
-                        stage.channels,
-                        stage.kernel,
-                        stage.stride if repeat == 0 else 1,
-                        stage.expand_ratio,
-                        stage.se_ratio,
-                        activation,
-                        stage.skip,
-                        drop_path * block_number / blocks_in_all,
-                    )
-                )
+                stride = stage.stride if repeat == 0 else 1
+                rate = drop_path * block_number / blocks_in_all
+                blocks.append(BLOCK_LAYERS[stage.block](arch, stage, channels, stride, rate))
                 channels = stage.channels
                 block_number += 1
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.Sequential(*stages)
-        self.head = Conv2dNormActivation(channels, arch.head, 1, activation_layer=activation)
+            self.stages.append(blocks)
+        self.global_residual = (
+            nn.ModuleList(
+                ConvNormAct(arch, stage.channels, channels, 1, stride)
+                for stage, stride in zip(arch.stages[:-1], strides_to_the_end(arch), strict=False)
+            )
+            if arch.global_residual
+            else None
+        )
+        self.head = (
+            ConvNormAct(arch, channels, arch.head, 1, act=arch.act) if arch.head else nn.Identity()
+        )
         self.pool = nn.AdaptiveAvgPool2d(1)
+        features = arch.head or channels
+        self.hidden = (
+            nn.Sequential(
+                nn.Linear(features, arch.head_hidden), ACTIVATION_LAYERS[arch.act](inplace=True)
+            )
+            if arch.head_hidden
+            else nn.Identity()
+        )
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(arch.head, num_classes)
+        self.classifier = nn.Linear(arch.head_hidden or features, num_classes)
         initialise(self)
+        if drop_block is not None:
+            self._place_drop_block(drop_block)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.head(self.stages(self.stem(x)))
-        logits: Tensor = self.classifier(self.dropout(self.pool(x).flatten(1)))
+        # Loops instead of nested Sequentials: a Sequential's frame keeps its input alive.
+        x = self.stem_pool(self.stem(x))
+        outputs = []
+        for blocks in self.stages:
+            for block in blocks:  # type: ignore[union-attr]
+                x = block(x)
+            if self.global_residual is not None:
+                outputs.append(x)
+        if self.global_residual is not None:
+            for project, output in zip(self.global_residual, outputs, strict=False):
+                x = x + project(output)
+        x = self.hidden(self.pool(self.head(x)).flatten(1))
+        logits: Tensor = self.classifier(self.dropout(x))
         return logits
+
+    def set_progress(self, progress: float) -> None:
+        """Tell what is scheduled over training (DropBlock) how much of it is done, 0 to 1."""
+        for module in self.modules():
+            if isinstance(module, DropBlock):
+                module.progress = progress
+
+    def _place_drop_block(self, spec: DropBlockSpec) -> None:
+        strides = strides_to_the_end(self.arch)
+        for blocks, to_the_end in zip(self.stages, strides, strict=True):
+            if to_the_end <= 2:
+                for block in blocks:  # type: ignore[union-attr]
+                    assert isinstance(block, Shortcut)
+                    block.drop_block = DropBlock(spec)
+
+
+def strides_to_the_end(arch: ArchSpec) -> list[int]:
+    """For each stage, by how much the stages after it shrink its map."""
+    strides = [1]
+    for stage in reversed(arch.stages[1:]):
+        strides.append(strides[-1] * stage.stride)
+    return strides[::-1]

@@ -1,6 +1,8 @@
 """How widths and depths become whole numbers (tensorflow/tpu efficientnet_model.py)."""
 
 import math
+from collections.abc import Callable
+from typing import Final
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
@@ -15,6 +17,24 @@ def round_channels(channels: float, divisor: int = 8) -> int:
     return rounded
 
 
+def floor_channels(channels: float) -> int:
+    """`channels` down to a whole number, at least 8 (as articles that retell the paper have it)."""
+    return max(8, math.floor(channels))
+
+
+def floor8_channels(channels: float) -> int:
+    """`channels` down to a multiple of 8, at least 8."""
+    return max(8, math.floor(channels) // 8 * 8)
+
+
+ROUNDINGS: Final[dict[str, Callable[[float], int]]] = {
+    "paper": round_channels,
+    "floor": floor_channels,
+    "floor8": floor8_channels,
+}
+"""Rounding policy → what it makes of a scaled width: 32·1.4 = 44.8 → 48, 44, 40."""
+
+
 def round_repeats(repeats: float) -> int:
     """`repeats` up to a whole number (`round_repeats` of the reference implementation).
 
@@ -24,11 +44,17 @@ def round_repeats(repeats: float) -> int:
     return max(1, math.ceil(repeats - 1e-9))
 
 
-def expanded_channels(in_channels: int, expand_ratio: float) -> int:
-    """Width of the depthwise convolution inside a block."""
-    return round(in_channels * expand_ratio)
+def expanded_channels(channels: int, expand_ratio: float) -> int:
+    """Inner width of a block whose `expand_ratio` is relative to `channels`."""
+    return round(channels * expand_ratio)
 
 
-def squeezed_channels(in_channels: int, se_ratio: float) -> int:
-    """Width of the squeeze-excite bottleneck, relative to the block's input channels."""
-    return max(1, int(in_channels * se_ratio))
+def squeezed_channels(channels: int, se_ratio: float, divisor: int = 1) -> int:
+    """Width of the squeeze-excite bottleneck whose `se_ratio` is relative to `channels`.
+
+    Down to a whole number (EfficientNet), or by the 90% rule to a multiple of `divisor`
+    (MobileNetV3).
+    """
+    if divisor == 1:
+        return max(1, int(channels * se_ratio))
+    return round_channels(channels * se_ratio, divisor)
