@@ -9,5 +9,17 @@ class ArchError(CompoundNasError):
     """An architecture that cannot be spelt, read or built."""
 
 
+class WeightsError(CompoundNasError):
+    """A weights file that cannot be read, or that belongs to another network."""
+
+
+class ExportError(CompoundNasError):
+    """A network that cannot be exported, or an exported one that differs from its origin."""
+
+
+class LatencyError(CompoundNasError):
+    """A measurement that cannot be made, or a latency table that cannot be read."""
+
+
 class CostMismatchError(CompoundNasError):
     """The arithmetic count and the measuring tool disagree: a bug here, never bad input."""
