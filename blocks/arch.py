@@ -196,7 +196,7 @@ class ArchSpec:
         if size == 0:
             return
         if size == 1:
-            raise ArchError("norm_group_size 1 leaves one channel a group; expected 0, or 2 or more")
+            raise ArchError("norm_group_size 1 leaves one channel a group; expected 0, or over 1")
         widths = {"stem": self.stem, "head": self.head}
         channels = self.stem
         for number, stage in enumerate(self.stages, 1):
@@ -341,7 +341,7 @@ def _from_fields(kind: type[_Spec], mapping: Mapping[str, Any], where: str) -> _
     known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     for key in mapping:
         if key not in known:
-            raise ArchError(f"unknown field {key!r} in {where}{_nearest(key, known)}")
+            raise ArchError(f"unknown field {key!r} in {where}{nearest(key, known)}")
     try:
         return kind(**mapping)
     except TypeError as error:
@@ -374,7 +374,7 @@ def _parse_stage(text: str, position: int, arch_act: str) -> StageSpec:
     if block not in BLOCKS:
         raise ArchError(
             f"unknown block {block!r} at position {position + 1}; expected one of "
-            f"{', '.join(BLOCKS)}{_nearest(block, BLOCKS)}"
+            f"{', '.join(BLOCKS)}{nearest(block, BLOCKS)}"
         )
     readers = {
         "r": _integer,
@@ -511,7 +511,7 @@ def _number(value: float) -> str:
 def _check_word(name: str, value: object, known: Any) -> None:
     if value not in known:
         raise ArchError(
-            f"unknown {name} {value!r}; expected one of {', '.join(known)}{_nearest(value, known)}"
+            f"unknown {name} {value!r}; expected one of {', '.join(known)}{nearest(value, known)}"
         )
 
 
@@ -532,6 +532,7 @@ def _check_real(name: str, value: object, least: float, most: float) -> None:
         raise ArchError(f"{name} {value!r} is not a number from {least:g} to {most:g}")
 
 
-def _nearest(word: object, known: Any) -> str:
+def nearest(word: object, known: Any) -> str:
+    """` (did you mean 'x'?)` where a known word is close, else nothing."""
     close = difflib.get_close_matches(str(word), list(known), 1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,479 @@
+"""Weights files of other libraries: read, mapped onto our networks and back.
+
+A *layout* is how a library names the modules of a network. It is written here as a table of
+module names for each kind of block, so that a layout can be read beside the library's code;
+the tensors below a module (`weight`, `running_mean`, …) are called the same everywhere.
+"""
+
+import importlib.util
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from blocks.arch import BOTTLENECKS, ArchSpec, StageSpec, nearest
+from blocks.errors import WeightsError
+from blocks.network import Network
+
+State = dict[str, Tensor]
+Names = Iterator[tuple[str, str]]
+"""(module of ours, module of theirs)."""
+
+PACKAGE_PREFIX: Final = "package:"
+_SUFFIXES: Final = (".pth", ".pt", ".bin", ".safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block in its place: `index` counts within the stage, `number` through the network."""
+
+    stage: StageSpec
+    stage_index: int
+    index: int
+    number: int
+    shortcut_is_conv: bool
+
+    @property
+    def ours(self) -> str:
+        return f"stages.{self.stage_index}.{self.index}"
+
+    @property
+    def parts(self) -> list[str]:
+        """Its convolutions in the order of execution, by our names."""
+        if self.stage.block in BOTTLENECKS:
+            return ["reduce", "spatial", "expand"]
+        if self.stage.block == "cn":
+            return ["spatial"]
+        middle = ["squeeze_excite"] if self.stage.se_ratio else []
+        if self.stage.block == "er":
+            return ["expand", *middle, "project"]
+        return [*(["expand"] if self.stage.block == "ir" else []), "depthwise", *middle, "project"]
+
+
+def _blocks(arch: ArchSpec) -> Iterator[_Block]:
+    number, channels = 0, arch.stem
+    for stage_index, stage in enumerate(arch.stages):
+        for index in range(stage.repeats):
+            changes = index == 0 and (stage.stride != 1 or channels != stage.channels)
+            conv = stage.block in BOTTLENECKS and stage.skip and changes
+            yield _Block(stage, stage_index, index, number, conv)
+            number, channels = number + 1, stage.channels
+
+
+def _conv_norm(ours: str, conv: str, norm: str) -> Names:
+    yield f"{ours}.conv", conv
+    yield f"{ours}.norm", norm
+
+
+# timm/models/_efficientnet_blocks.py: our part → their convolution and normalisation.
+_TIMM_PARTS: Final = {
+    "ir": {
+        "expand": ("conv_pw", "bn1"),
+        "depthwise": ("conv_dw", "bn2"),
+        "project": ("conv_pwl", "bn3"),
+    },
+    "ds": {"depthwise": ("conv_dw", "bn1"), "project": ("conv_pw", "bn2")},
+    "er": {"expand": ("conv_exp", "bn1"), "project": ("conv_pwl", "bn2")},
+    "cn": {"spatial": ("conv", "bn1")},
+}
+
+
+def timm_stages(arch: ArchSpec) -> list[int]:
+    """Which of timm's stages each of ours is a part of.
+
+    timm writes neighbours that differ in their expansion alone as one stage (MobileNetV3).
+    """
+    alike = attrgetter("block", "kernel", "channels", "se_ratio", "skip", "groups", "act")
+    stages = [0]
+    for before, stage in zip(arch.stages, arch.stages[1:], strict=False):
+        continues = stage.stride == 1 and alike(stage) == alike(before)
+        stages.append(stages[-1] + (not continues))
+    return stages
+
+
+def _timm(arch: ArchSpec) -> Names:
+    yield from _conv_norm("stem", "conv_stem", "bn1")
+    stages = timm_stages(arch)
+    blocks_before: dict[int, int] = {}
+    for block in _blocks(arch):
+        stage = stages[block.stage_index]
+        theirs = f"blocks.{stage}.{blocks_before.setdefault(stage, 0)}"
+        blocks_before[stage] += 1
+        for part in block.parts:
+            if part == "squeeze_excite":
+                yield f"{block.ours}.{part}.fc1", f"{theirs}.se.conv_reduce"
+                yield f"{block.ours}.{part}.fc2", f"{theirs}.se.conv_expand"
+            else:
+                conv, norm = _TIMM_PARTS[block.stage.block][part]
+                yield from _conv_norm(f"{block.ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}")
+    if arch.head_hidden:  # MobileNetV3: the head is the last stage, the hidden layer a convolution
+        last = stages[-1] + 1
+        yield from _conv_norm("head", f"blocks.{last}.0.conv", f"blocks.{last}.0.bn1")
+        yield "hidden.0", "conv_head"
+    else:
+        yield from _conv_norm("head", "conv_head", "bn2")
+    yield "classifier", "classifier"
+
+
+def _resnet(arch: ArchSpec) -> Names:
+    """torchvision/models/resnet.py, and timm's, which kept the names."""
+    yield from _conv_norm("stem", "conv1", "bn1")
+    for block in _blocks(arch):
+        theirs = f"layer{block.stage_index + 1}.{block.index}"
+        for number, part in enumerate(block.parts, 1):
+            yield from _conv_norm(
+                f"{block.ours}.{part}", f"{theirs}.conv{number}", f"{theirs}.bn{number}"
+            )
+        if block.shortcut_is_conv:
+            yield from _conv_norm(
+                f"{block.ours}.shortcut", f"{theirs}.downsample.0", f"{theirs}.downsample.1"
+            )
+    yield "classifier", "fc"
+
+
+def _torchvision_efficientnet(arch: ArchSpec) -> Names:
+    """torchvision/models/efficientnet.py."""
+    yield from _conv_norm("stem", "features.0.0", "features.0.1")
+    for block in _blocks(arch):
+        yield from _numbered(block, f"features.{block.stage_index + 1}.{block.index}.block")
+    last = len(arch.stages) + 1
+    yield from _conv_norm("head", f"features.{last}.0", f"features.{last}.1")
+    yield "classifier", "classifier.1"
+
+
+def _torchvision_mobilenetv3(arch: ArchSpec) -> Names:
+    """torchvision/models/mobilenetv3.py."""
+    yield from _conv_norm("stem", "features.0.0", "features.0.1")
+    last = 0
+    for block in _blocks(arch):
+        last = block.number + 1
+        yield from _numbered(block, f"features.{last}.block")
+    yield from _conv_norm("head", f"features.{last + 1}.0", f"features.{last + 1}.1")
+    yield "hidden.0", "classifier.0"
+    yield "classifier", "classifier.3"
+
+
+def _numbered(block: _Block, theirs: str) -> Names:
+    for number, part in enumerate(block.parts):
+        if part == "squeeze_excite":
+            yield f"{block.ours}.{part}.fc1", f"{theirs}.{number}.fc1"
+            yield f"{block.ours}.{part}.fc2", f"{theirs}.{number}.fc2"
+        else:
+            yield from _conv_norm(
+                f"{block.ours}.{part}", f"{theirs}.{number}.0", f"{theirs}.{number}.1"
+            )
+
+
+def _torchvision_mobilenetv2(arch: ArchSpec) -> Names:
+    """torchvision/models/mobilenetv2.py."""
+    yield from _conv_norm("stem", "features.0.0", "features.0.1")
+    last = 0
+    for block in _blocks(arch):
+        last = block.number + 1
+        theirs = f"features.{last}.conv"
+        *activated, linear = block.parts
+        for number, part in enumerate(activated):
+            yield from _conv_norm(
+                f"{block.ours}.{part}", f"{theirs}.{number}.0", f"{theirs}.{number}.1"
+            )
+        number = len(activated)
+        yield from _conv_norm(
+            f"{block.ours}.{linear}", f"{theirs}.{number}", f"{theirs}.{number + 1}"
+        )
+    yield from _conv_norm("head", f"features.{last + 1}.0", f"features.{last + 1}.1")
+    yield "classifier", "classifier.1"
+
+
+def _torchvision_mnasnet(arch: ArchSpec) -> Names:
+    """torchvision/models/mnasnet.py: stem and first block stand unrolled in one Sequential."""
+    yield from _conv_norm("stem", "layers.0", "layers.1")
+    for block in _blocks(arch):
+        if block.number == 0:
+            places = ["layers.3", "layers.6"], ["layers.4", "layers.7"]
+        else:
+            theirs = f"layers.{block.stage_index + 7}.{block.index}.layers"
+            places = (
+                [f"{theirs}.{number}" for number in (0, 3, 6)],
+                [f"{theirs}.{number}" for number in (1, 4, 7)],
+            )
+        for part, conv, norm in zip(block.parts, *places, strict=False):
+            yield from _conv_norm(f"{block.ours}.{part}", conv, norm)
+    last = len(arch.stages) + 7
+    yield from _conv_norm("head", f"layers.{last}", f"layers.{last + 1}")
+    yield "classifier", "classifier.1"
+
+
+def _efficientnet_pytorch(arch: ArchSpec) -> Names:
+    """lukemelas/EfficientNet-PyTorch: underscores, blocks numbered through."""
+    names = {
+        "expand": ("_expand_conv", "_bn0"),
+        "depthwise": ("_depthwise_conv", "_bn1"),
+        "project": ("_project_conv", "_bn2"),
+    }
+    yield from _conv_norm("stem", "_conv_stem", "_bn0")
+    for block in _blocks(arch):
+        theirs = f"_blocks.{block.number}"
+        for part in block.parts:
+            if part == "squeeze_excite":
+                yield f"{block.ours}.{part}.fc1", f"{theirs}._se_reduce"
+                yield f"{block.ours}.{part}.fc2", f"{theirs}._se_expand"
+            elif part in names:
+                conv, norm = names[part]
+                yield from _conv_norm(f"{block.ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}")
+    yield from _conv_norm("head", "_conv_head", "_bn1")
+    yield "classifier", "_fc"
+
+
+def _timm_layout(arch: ArchSpec) -> Callable[[ArchSpec], Names]:
+    return _resnet if arch.stages[0].block in BOTTLENECKS else _timm
+
+
+def _torchvision_layout(arch: ArchSpec) -> Callable[[ArchSpec], Names]:
+    """The file of torchvision whose networks look like `arch`."""
+    if arch.stages[0].block in BOTTLENECKS:
+        return _resnet
+    if arch.head_hidden:
+        return _torchvision_mobilenetv3
+    plain = all(stage.block in ("ir", "ds") and not stage.se_ratio for stage in arch.stages)
+    if plain and arch.act == "relu6":
+        return _torchvision_mobilenetv2
+    if plain and arch.act == "relu":
+        return _torchvision_mnasnet
+    return _torchvision_efficientnet
+
+
+LAYOUTS: Final[dict[str, Callable[[ArchSpec], Callable[[ArchSpec], Names]]]] = {
+    "timm": _timm_layout,
+    "torchvision": _torchvision_layout,
+    "efficientnet_pytorch": lambda arch: _efficientnet_pytorch,
+}
+SOURCES: Final = ("auto", "compound_nas", *LAYOUTS)
+
+# What a library's networks have in place of PyTorch's batch norm (eps 1e-5, momentum 0.1), by
+# the beginning of the zoo's name. timm: its own names are PyTorch's, `tf_…` is in `find_arch`.
+_CONVENTIONS: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    "torchvision": {
+        "efficientnet_b5": {"norm_eps": 1e-3, "norm_momentum": 0.01},
+        "efficientnet_b6": {"norm_eps": 1e-3, "norm_momentum": 0.01},
+        "efficientnet_b7": {"norm_eps": 1e-3, "norm_momentum": 0.01},
+        "efficientnetv2": {"norm_eps": 1e-3},
+        "mobilenetv3": {"norm_eps": 1e-3, "norm_momentum": 0.01},
+        "mnasnet": {"norm_momentum": 3e-4},
+    },
+    "efficientnet_pytorch": {
+        "efficientnet": {"padding": "same", "norm_eps": 1e-3, "norm_momentum": 0.01},
+    },
+}
+
+
+def source_arch(name: str, arch: ArchSpec, source: str) -> ArchSpec:
+    """`arch` with the padding and batch norm that `source` gives the zoo's network `name`."""
+    for beginning, conventions in _CONVENTIONS.get(source, {}).items():
+        if name.startswith(beginning):
+            return replace(arch, **conventions)
+    return arch
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a weights file: safetensors, or PyTorch's own format without code.
+
+    A checkpoint's `state_dict` or `model` entry is unwrapped, `module.` prefixes are dropped.
+
+    Raises:
+        WeightsError: not there, truncated, no tensors in it, or a pickle with code (refused).
+    """
+    try:
+        if path.suffix == ".safetensors":
+            content = _read_safetensors(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        first = str(error).splitlines()[0]
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise WeightsError(
+                f"{path} is a pickle with code in it ({_blamed(str(error))}), which would run on "
+                "loading: refused; expected tensors alone (torch.save(model.state_dict(), …))"
+            ) from None
+        raise WeightsError(f"{path} is not a weights file: {first}") from None
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
+            raise WeightsError(f"cannot read {path}: {error.strerror}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise WeightsError(
+            f"{path} is truncated or not a weights file: {reason[:200]}"
+        ) from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path} holds a {type(content).__name__}; expected named tensors")
+    state = {
+        str(name).removeprefix("module."): tensor
+        for name, tensor in content.items()
+        if isinstance(tensor, Tensor)
+    }
+    if not state:
+        raise WeightsError(f"{path} holds no tensors")
+    return state
+
+
+def _blamed(message: str) -> str:
+    """What PyTorch's loader refused: `GLOBAL os.system`, say."""
+    for line in message.splitlines():
+        if "GLOBAL" in line:
+            return line[line.index("GLOBAL") :].split(" was not")[0].strip()
+    return "not on the list of safe types"
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise WeightsError(
+            f'{path} needs safetensors: pip install "compound-nas[export]"'
+        ) from None
+    try:
+        state: State = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is truncated or not a safetensors file: {error}") from None
+    return state
+
+
+def find_weights(text: str) -> Path:
+    """A path, or `package:NAME`: the one weights file inside an installed package.
+
+    Raises:
+        WeightsError: no such package, or none or several weights files in it.
+    """
+    if not text.startswith(PACKAGE_PREFIX):
+        return Path(text)
+    package = text.removeprefix(PACKAGE_PREFIX)
+    # The package itself is not imported: only its folder is looked into.
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(f"{text}: no package {package!r} is installed")
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    files = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES)
+    if len(files) != 1:
+        raise WeightsError(
+            f"{text} holds {len(files)} weights files ({', '.join(p.name for p in files)}); "
+            f"expected one; give the path of one in {folder}"
+        )
+    return files[0]
+
+
+def detect_source(state: Mapping[str, Tensor], arch: ArchSpec) -> str:
+    """The layout whose names fit `state` best."""
+    fits = {"compound_nas": _modules(state) & _modules(_template(arch))}
+    for source, layout in LAYOUTS.items():
+        fits[source] = _modules(state) & {theirs for _, theirs in layout(arch)(arch)}
+    return max(fits, key=lambda source: len(fits[source]))
+
+
+def from_foreign(state: Mapping[str, Tensor], arch: ArchSpec, source: str) -> State:
+    """A state dict in the layout of `source`, renamed to ours; unknown names stay as they are."""
+    if source == "compound_nas":
+        return dict(state)
+    ours_of = {theirs: ours for ours, theirs in _layout(source, arch)(arch)}
+    renamed: State = {}
+    for name, tensor in state.items():
+        module, _, leaf = name.rpartition(".")
+        ours = f"{ours_of[module]}.{leaf}" if module in ours_of else name
+        if ours == "hidden.0.weight" and tensor.ndim == 4:
+            tensor = tensor.flatten(1)  # timm writes MobileNetV3's hidden layer as a 1×1 convolution
+        renamed[ours] = tensor
+    return renamed
+
+
+def to_foreign(state: Mapping[str, Tensor], arch: ArchSpec, source: str) -> State:
+    """The inverse of `from_foreign`: our state dict under the names of `source`.
+
+    Raises:
+        WeightsError: the layout has no name for a part of this network.
+    """
+    if source == "compound_nas":
+        return dict(state)
+    theirs_of = dict(_layout(source, arch)(arch))
+    renamed: State = {}
+    for name, tensor in state.items():
+        module, _, leaf = name.rpartition(".")
+        if module not in theirs_of:
+            raise WeightsError(f"the layout of {source} has no name for {name} of {arch}")
+        theirs = f"{theirs_of[module]}.{leaf}"
+        if theirs == "conv_head.weight" and tensor.ndim == 2:
+            tensor = tensor[:, :, None, None]
+        renamed[theirs] = tensor
+    return renamed
+
+
+def load_weights(network: Network, path: Path, source: str = "auto") -> str:
+    """Load a weights file of any known layout into `network`, every tensor of it.
+
+    Returns the layout that the file was in. Conventions that are no tensors (padding, epsilon)
+    are the network's own affair: see `source_arch`.
+
+    Raises:
+        WeightsError: see `read_state`; or tensors are missing, too many or of another shape.
+    """
+    state = read_state(path)
+    load_state(network, state, source, str(path))
+    return source if source != "auto" else detect_source(state, network.arch)
+
+
+def load_state(network: Network, state: Mapping[str, Tensor], source: str, where: str) -> None:
+    """`load_weights` for tensors already read; `where` names them in messages."""
+    if source == "auto":
+        source = detect_source(state, network.arch)
+    ours = from_foreign(state, network.arch, source)
+    wanted = network.state_dict()
+    # Older files lack the counter of batch norm, which nothing here reads.
+    for name, tensor in wanted.items():
+        if name.endswith("num_batches_tracked"):
+            ours.setdefault(name, tensor)
+    problems = [
+        f"{name} is {_shape(ours[name])}, expected {_shape(tensor)}"
+        for name, tensor in wanted.items()
+        if name in ours and ours[name].shape != tensor.shape
+    ]
+    problems += [f"{name} is missing" for name in wanted if name not in ours]
+    problems += [f"{name} is not in the network" for name in ours if name not in wanted]
+    if problems:
+        more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise WeightsError(
+            f"{where} (read as {source}) is of another network than {_short(network.arch)}: "
+            f"{'; '.join(problems[:3])}{more}"
+        )
+    network.load_state_dict(ours)
+
+
+def _layout(source: str, arch: ArchSpec) -> Callable[[ArchSpec], Names]:
+    if source not in LAYOUTS:
+        raise WeightsError(
+            f"unknown source {source!r}{nearest(source, SOURCES)}; expected one of "
+            f"{', '.join(SOURCES)}"
+        )
+    return LAYOUTS[source](arch)
+
+
+def _template(arch: ArchSpec) -> State:
+    with torch.device("meta"):
+        return Network(arch, 1).state_dict()
+
+
+def _modules(state: Mapping[str, Tensor]) -> set[str]:
+    return {name.rpartition(".")[0] for name in state}
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a number"
+
+
+def _short(arch: ArchSpec) -> str:
+    text = str(arch)
+    return text if len(text) <= 60 else text[:57] + "…"
