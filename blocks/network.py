@@ -74,20 +74,21 @@ class Network(nn.Module):
             self._place_drop_block(drop_block)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Loops instead of nested Sequentials: a Sequential's frame keeps its input alive.
-        x = self.stem_pool(self.stem(x))
-        outputs = []
-        for blocks in self.stages:
-            for block in blocks:  # type: ignore[union-attr]
-                x = block(x)
-            if self.global_residual is not None:
-                outputs.append(x)
-        if self.global_residual is not None:
-            for project, output in zip(self.global_residual, outputs, strict=False):
-                x = x + project(output)
+        x = self._run_stages(self.stem_pool(self.stem(x)))
         x = self.hidden(self.pool(self.head(x)).flatten(1))
         logits: Tensor = self.classifier(self.dropout(x))
         return logits
+
+    def _run_stages(self, x: Tensor) -> Tensor:
+        # Loops instead of nested Sequentials: a Sequential's frame keeps its input alive.
+        residual: Tensor | None = None
+        for number, blocks in enumerate(self.stages):
+            for block in blocks:  # type: ignore[union-attr]
+                x = block(x)
+            if self.global_residual is not None and number < len(self.global_residual):
+                project = self.global_residual[number]
+                residual = project(x) if residual is None else residual + project(x)
+        return x if residual is None else x + residual
 
     def set_progress(self, progress: float) -> None:
         """Tell what is scheduled over training (DropBlock) how much of it is done, 0 to 1."""
