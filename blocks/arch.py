@@ -18,10 +18,10 @@ from blocks.errors import ArchError
 from blocks.rounding import expanded_channels
 
 BLOCKS: Final = {
-    "ir": "MBConv / inverted residual: expand, depthwise, squeeze-excite, project",
+    "ir": "MBConv: expand, depthwise, squeeze-excite (MobileNetV2: none), project",
     "ds": "depthwise-separable: the same without the expansion (MBConv1)",
     "er": "Fused-MBConv: k×k expansion, squeeze-excite, project",
-    "cn": "one k×k convolution with a shortcut (Fused-MBConv1)",
+    "cn": "Fused-MBConv1: one k×k convolution",
     "bt": "ResNet bottleneck: reduce, k×k, expand, projected shortcut",
     "bx": "ResNeXt bottleneck: the same with a grouped k×k convolution",
 }

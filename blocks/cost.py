@@ -168,7 +168,7 @@ FORMULAS: Final[dict[str, Callable[[Shape, Sizes], Part]]] = {
 def count(arch: ArchSpec, num_classes: int = 1000) -> Cost:
     """The exact cost of `Network(arch, num_classes)` at `arch.resolution`, without building it."""
     params = conv = norm_elements = pooled = activations = 0
-    for repeats, part in _parts(arch):
+    for _, repeats, part in _parts(arch):
         params += repeats * part.params
         conv += repeats * part.conv
         norm_elements += repeats * part.norm_elements
@@ -188,11 +188,28 @@ def count_by_operator(arch: ArchSpec, num_classes: int = 1000) -> dict[str, int]
     """`flops_fvcore` split as fvcore's `by_operator()` splits it."""
     norm = "group_norm" if arch.norm_group_size else "batch_norm"
     totals = {"conv": 0, norm: 0, "adaptive_avg_pool2d": 0}
-    for repeats, part in _parts(arch):
+    for _, repeats, part in _parts(arch):
         totals["conv"] += repeats * part.conv
         totals[norm] += repeats * _norm_flops(arch) * part.norm_elements
         totals["adaptive_avg_pool2d"] += repeats * part.pooled
     return {**totals, "linear": _linear(arch, num_classes)[0]}
+
+
+def count_by_stage(arch: ArchSpec, num_classes: int = 1000) -> list[Cost]:
+    """`count` split into stem, each stage, and head with classifier; the sum is `count`."""
+    costs = [Cost(0, 0, 0, 0) for _ in range(len(arch.stages) + 2)]
+    macs, params, activations = _linear(arch, num_classes)
+    linear = Part(params, macs, 0, 0, activations)
+    for where, repeats, part in [*_parts(arch), (-1, 1, linear)]:
+        before = costs[where]
+        fvcore = part.conv + _norm_flops(arch) * part.norm_elements + part.pooled
+        costs[where] = Cost(
+            before.params + repeats * part.params,
+            before.macs + repeats * part.conv,
+            before.flops_fvcore + repeats * fvcore,
+            before.activations + repeats * part.activations,
+        )
+    return costs
 
 
 def count_many(archs: Sequence[ArchSpec], num_classes: int = 1000) -> CostColumns:
@@ -215,15 +232,18 @@ def _linear(arch: ArchSpec, num_classes: int) -> tuple[int, int, int]:
     return macs, macs + hidden + num_classes, hidden + num_classes
 
 
-def _parts(arch: ArchSpec) -> Iterator[tuple[int, Part]]:
-    """(how often, cost) of the stem, of each stage's first and later blocks, and of the end."""
+def _parts(arch: ArchSpec) -> Iterator[tuple[int, int, Part]]:
+    """(where, how often, cost) of each stage's first and later blocks, from stem to head.
+
+    The stem is at 0, stages count from 1, and what comes behind them is at -1.
+    """
     side = -(-arch.resolution // arch.stem_stride)
     stem_taps = arch.stem_kernel * arch.stem_kernel
-    yield 1, conv_part(arch.in_channels, arch.stem, side * side, stem_taps)
+    yield 0, 1, conv_part(arch.in_channels, arch.stem, side * side, stem_taps)
     if arch.stem_pool:
         side = -(-side // 2)
     channels = arch.stem
-    for stage in arch.stages:
+    for number, stage in enumerate(arch.stages, 1):
         out_side = -(-side // stage.stride)
         area, taps, out = out_side * out_side, stage.kernel * stage.kernel, stage.channels
         formula = FORMULAS[stage.block]
@@ -233,21 +253,21 @@ def _parts(arch: ArchSpec) -> Iterator[tuple[int, Part]]:
         )
         shape = Shape(stage.block, stage.se_ratio > 0, projects)
         sizes = Sizes(channels, out, hidden, squeezed, side * side, area, taps, stage.groups)
-        yield 1, formula(shape, sizes)
+        yield number, 1, formula(shape, sizes)
         if stage.repeats > 1:
             hidden, squeezed = _inner_widths(arch, stage, out)
             sizes = Sizes(out, out, hidden, squeezed, area, area, taps, stage.groups)
-            yield stage.repeats - 1, formula(shape._replace(projects=False), sizes)
+            yield number, stage.repeats - 1, formula(shape._replace(projects=False), sizes)
         side, channels = out_side, out
     area = side * side
     if arch.global_residual:
         for stage in arch.stages[:-1]:
-            yield 1, conv_part(stage.channels, channels, area)
+            yield -1, 1, conv_part(stage.channels, channels, area)
     if arch.head:
         part = conv_part(channels, arch.head, area)
-        yield 1, part._replace(pooled=part.activations)
+        yield -1, 1, part._replace(pooled=part.activations)
     else:
-        yield 1, Part(0, 0, 0, channels * area, 0)
+        yield -1, 1, Part(0, 0, 0, channels * area, 0)
 
 
 def _inner_widths(arch: ArchSpec, stage: Any, channels: int) -> tuple[int, int]:
@@ -399,7 +419,8 @@ class _Columns:
         rounded = (asked + divisor / 2).astype(np.int64) // divisor * divisor
         rounded = np.maximum(divisor, rounded)
         rounded += np.where(rounded < 0.9 * asked, divisor, 0)
-        return np.where(divisor == 1, whole, rounded)
+        squeezed: Integers = np.where(divisor == 1, whole, rounded)
+        return squeezed
 
     def _sum(self, rows: Integers, part: Part, times: Any = 1) -> None:
         for total, column in zip(self.totals, part, strict=True):

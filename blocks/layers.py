@@ -5,6 +5,7 @@ conventions (activation, padding, normalisation, squeeze-excite) come from `arch
 from `stage`. Shapes of all: (N, in_channels, H, W) → (N, stage.channels, ⌈H/stride⌉, ⌈W/stride⌉).
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import torch.nn.functional as F
@@ -233,7 +234,7 @@ class Bottleneck(Shortcut):
         return activated
 
 
-BLOCK_LAYERS: Final[dict[str, type[Shortcut]]] = {
+BLOCK_LAYERS: Final[dict[str, Callable[[ArchSpec, StageSpec, int, int, float], Shortcut]]] = {
     "ir": MBConv,
     "ds": MBConv,
     "er": FusedMBConv,

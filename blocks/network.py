@@ -83,7 +83,7 @@ class Network(nn.Module):
         # Loops instead of nested Sequentials: a Sequential's frame keeps its input alive.
         residual: Tensor | None = None
         for number, blocks in enumerate(self.stages):
-            for block in blocks:  # type: ignore[union-attr]
+            for block in blocks.children():
                 x = block(x)
             if self.global_residual is not None and number < len(self.global_residual):
                 project = self.global_residual[number]
@@ -100,7 +100,7 @@ class Network(nn.Module):
         strides = strides_to_the_end(self.arch)
         for blocks, to_the_end in zip(self.stages, strides, strict=True):
             if to_the_end <= 2:
-                for block in blocks:  # type: ignore[union-attr]
+                for block in blocks.children():
                     assert isinstance(block, Shortcut)
                     block.drop_block = DropBlock(spec)
 

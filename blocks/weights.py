@@ -110,7 +110,9 @@ def _timm(arch: ArchSpec) -> Names:
                 yield f"{block.ours}.{part}.fc2", f"{theirs}.se.conv_expand"
             else:
                 conv, norm = _TIMM_PARTS[block.stage.block][part]
-                yield from _conv_norm(f"{block.ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}")
+                yield from _conv_norm(
+                    f"{block.ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}"
+                )
     if arch.head_hidden:  # MobileNetV3: the head is the last stage, the hidden layer a convolution
         last = stages[-1] + 1
         yield from _conv_norm("head", f"blocks.{last}.0.conv", f"blocks.{last}.0.bn1")
@@ -224,7 +226,9 @@ def _efficientnet_pytorch(arch: ArchSpec) -> Names:
                 yield f"{block.ours}.{part}.fc2", f"{theirs}._se_expand"
             elif part in names:
                 conv, norm = names[part]
-                yield from _conv_norm(f"{block.ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}")
+                yield from _conv_norm(
+                    f"{block.ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}"
+                )
     yield from _conv_norm("head", "_conv_head", "_bn1")
     yield "classifier", "_fc"
 
@@ -289,7 +293,7 @@ def read_state(path: Path) -> State:
     """
     try:
         if path.suffix == ".safetensors":
-            content = _read_safetensors(path)
+            content: Any = _read_safetensors(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -304,9 +308,7 @@ def read_state(path: Path) -> State:
         if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
             raise WeightsError(f"cannot read {path}: {error.strerror}") from None
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise WeightsError(
-            f"{path} is truncated or not a weights file: {reason[:200]}"
-        ) from None
+        raise WeightsError(f"{path} is truncated or not a weights file: {reason[:200]}") from None
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -331,18 +333,22 @@ def _blamed(message: str) -> str:
 
 
 def _read_safetensors(path: Path) -> State:
+    library = _safetensors(path)
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        state: State = library.load_file(path)
+    except library.SafetensorError as error:
+        raise WeightsError(f"{path} is truncated or not a safetensors file: {error}") from None
+    return state
+
+
+def _safetensors(path: Path) -> Any:
+    try:
+        import safetensors.torch
     except ImportError:
         raise WeightsError(
             f'{path} needs safetensors: pip install "compound-nas[export]"'
         ) from None
-    try:
-        state: State = load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is truncated or not a safetensors file: {error}") from None
-    return state
+    return safetensors.torch
 
 
 def find_weights(text: str) -> Path:
@@ -386,7 +392,9 @@ def from_foreign(state: Mapping[str, Tensor], arch: ArchSpec, source: str) -> St
         module, _, leaf = name.rpartition(".")
         ours = f"{ours_of[module]}.{leaf}" if module in ours_of else name
         if ours == "hidden.0.weight" and tensor.ndim == 4:
-            tensor = tensor.flatten(1)  # timm writes MobileNetV3's hidden layer as a 1×1 convolution
+            tensor = tensor.flatten(
+                1
+            )  # timm writes MobileNetV3's hidden layer as a 1×1 convolution
         renamed[ours] = tensor
     return renamed
 
@@ -452,12 +460,41 @@ def load_state(network: Network, state: Mapping[str, Tensor], source: str, where
     network.load_state_dict(ours)
 
 
-def _layout(source: str, arch: ArchSpec) -> Callable[[ArchSpec], Names]:
-    if source not in LAYOUTS:
+def write_state(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors or PyTorch's own format, by the suffix: whole or not at all.
+
+    Raises:
+        WeightsError: another suffix, or safetensors is not installed.
+    """
+    if path.suffix not in (".safetensors", ".pt", ".pth"):
+        raise WeightsError(f"cannot write {path}: expected .safetensors, .pt or .pth")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        if path.suffix == ".safetensors":
+            _safetensors(path).save_file({k: v.contiguous() for k, v in state.items()}, partial)
+        else:
+            torch.save(dict(state), partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_source(source: str) -> None:
+    """Refuse an unknown layout.
+
+    Raises:
+        WeightsError: names the nearest known one.
+    """
+    if source not in SOURCES:
         raise WeightsError(
             f"unknown source {source!r}{nearest(source, SOURCES)}; expected one of "
             f"{', '.join(SOURCES)}"
         )
+
+
+def _layout(source: str, arch: ArchSpec) -> Callable[[ArchSpec], Names]:
+    check_source(source)
     return LAYOUTS[source](arch)
 
 

@@ -130,6 +130,15 @@ _EFFICIENTNET_LITE = {
     "ir_r1_k3_s1_e6_c448]-h1280-nr6",
 }
 
+# B0–B4 → the resolution of the Lite of that number (tensorflow/tpu efficientnet/lite README).
+LITE_RESOLUTIONS: Final = {
+    "efficientnet_b0": 224,
+    "efficientnet_b1": 240,
+    "efficientnet_b2": 260,
+    "efficientnet_b3": 280,
+    "efficientnet_b4": 300,
+}
+
 # EfficientNetV2 (arXiv 2104.00298) Table 4 and google/automl efficientnetv2; at the resolution of
 # evaluation. B0–B3 are V2-B0 scaled by V1's coefficients.
 _EFFICIENTNETV2 = {

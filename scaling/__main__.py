@@ -3,7 +3,8 @@
 import os
 import sys
 
-from search.cli import compose_config, read_command, register_schema, run_main
+from blocks.console import run_main
+from search.cli import compose_config, read_command, register_schema
 from search.process import PARENT_VARIABLE, die_with
 
 HELP = """\
@@ -27,6 +28,8 @@ settings
   coefficients=WHICH         fitted, published (the literal B0-B7 table), or
                              [alpha,beta,gamma]                              [fitted]
   members=N                  b0 ... b(N-1)                                   [8]
+  rounding=POLICY            of scaled channels: paper (multiples of 8, 90% rule), floor,
+                             floor8                                [the study's, else paper]
 
 examples
   python -m scaling fit study=main grid.step=0.05

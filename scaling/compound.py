@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from blocks.arch import ArchSpec
 from blocks.errors import CompoundNasError
-from blocks.rounding import round_channels, round_repeats
+from blocks.rounding import ROUNDINGS, round_repeats
 
 
 class ScalingError(CompoundNasError):
@@ -40,13 +40,17 @@ PAPER = ScalingCoefficients(1.2, 1.1, 1.15)
 """EfficientNet §3.3."""
 
 
-def scale(arch: ArchSpec, width: float, depth: float, resolution: int) -> ArchSpec:
+def scale(
+    arch: ArchSpec, width: float, depth: float, resolution: int, rounding: str = "paper"
+) -> ArchSpec:
     """`arch` with channels × width, repeats × depth, at `resolution` pixels.
 
-    Channels, stem and head included, go to multiples of 8 by the 90% rule; repeats go up.
+    Channels, stem and head included, become whole by the policy `rounding`
+    (`blocks.rounding.ROUNDINGS`; the paper's is multiples of 8 by the 90% rule); repeats go up.
 
     Source: tensorflow/tpu efficientnet_model.py, `round_filters` and `round_repeats`.
     """
+    round_channels = ROUNDINGS[rounding]
     stages = tuple(
         replace(
             stage,
@@ -58,13 +62,17 @@ def scale(arch: ArchSpec, width: float, depth: float, resolution: int) -> ArchSp
     return replace(
         arch,
         stem=round_channels(arch.stem * width),
-        head=round_channels(arch.head * width),
+        # 0 is no such layer, at any width.
+        head=round_channels(arch.head * width) if arch.head else 0,
+        head_hidden=round_channels(arch.head_hidden * width) if arch.head_hidden else 0,
         stages=stages,
         resolution=resolution,
     )
 
 
-def scale_compound(arch: ArchSpec, coefficients: ScalingCoefficients, phi: float) -> ArchSpec:
+def scale_compound(
+    arch: ArchSpec, coefficients: ScalingCoefficients, phi: float, rounding: str = "paper"
+) -> ArchSpec:
     """`arch` scaled by α^φ, β^φ and γ^φ (EfficientNet, eq. 3); φ = 0 is `arch` itself."""
     if phi == 0:
         return arch
@@ -75,4 +83,5 @@ def scale_compound(arch: ArchSpec, coefficients: ScalingCoefficients, phi: float
         coefficients.beta**phi,
         coefficients.alpha**phi,
         round(arch.resolution * coefficients.gamma**phi),
+        rounding,
     )

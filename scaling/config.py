@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from blocks.rounding import ROUNDINGS
 from scaling.compound import ScalingCoefficients, ScalingError
 from search.config import validate_study_name
 from search.errors import did_you_mean
@@ -29,6 +30,7 @@ class ScalingConfig:
     coefficients: Any = "fitted"  # fitted | published | [alpha, beta, gamma]
     num_classes: int = 1000  # of a given baseline; a study has its own
     members: int = 8  # b0 … b7
+    rounding: str | None = None  # paper | floor | floor8; null: the study's, else paper
     grid: GridConfig = field(default_factory=GridConfig)
 
 
@@ -53,6 +55,11 @@ def validate(config: ScalingConfig) -> None:
         raise ScalingError(f"grid.tolerance={grid.tolerance:g} is too large; expected 1 or less")
     if config.study is not None:
         validate_study_name(config.study)
+    if config.rounding is not None and config.rounding not in ROUNDINGS:
+        raise ScalingError(
+            f"rounding={config.rounding} is unknown; expected {', '.join(ROUNDINGS)}"
+            f"{did_you_mean(config.rounding, ROUNDINGS)}"
+        )
     if isinstance(config.coefficients, str):
         known = ("fitted", "published")
         if config.coefficients not in known:

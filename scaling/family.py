@@ -9,13 +9,13 @@ import yaml
 from rich.table import Table
 
 from blocks.arch import ArchSpec, arch_to_mapping, format_arch
+from blocks.console import console, duration, millions
 from blocks.cost import Cost, count, referee
 from blocks.network import Network
 from blocks.zoo import EFFICIENTNET_B0, EFFICIENTNET_SCALING, ZOO, find_arch
 from scaling.compound import ScalingCoefficients, ScalingError, scale, scale_compound
 from scaling.config import ScalingConfig, given_coefficients
 from scaling.fit import read_coefficients
-from search.progress import console, duration, millions
 from search.record import StudyFolder
 from search.run import read_baseline
 
@@ -35,7 +35,7 @@ class Member:
     dropout: float | None
 
 
-def published_family(baseline: ArchSpec) -> list[Member]:
+def published_family(baseline: ArchSpec, rounding: str = "paper") -> list[Member]:
     """B0–B7 by the published table; its resolutions are taken relative to 224 pixels."""
     return [
         Member(
@@ -45,6 +45,7 @@ def published_family(baseline: ArchSpec) -> list[Member]:
                 row.width,
                 row.depth,
                 round(baseline.resolution * row.resolution / EFFICIENTNET_B0.resolution),
+                rounding,
             ),
             width=row.width,
             depth=row.depth,
@@ -56,13 +57,13 @@ def published_family(baseline: ArchSpec) -> list[Member]:
 
 
 def compound_family(
-    baseline: ArchSpec, coefficients: ScalingCoefficients, members: int
+    baseline: ArchSpec, coefficients: ScalingCoefficients, members: int, rounding: str = "paper"
 ) -> list[Member]:
     """b0, b1, …: φ = 0, 1, …"""
     return [
         Member(
             name=f"b{phi}",
-            arch=scale_compound(baseline, coefficients, phi),
+            arch=scale_compound(baseline, coefficients, phi, rounding),
             width=coefficients.beta**phi,
             depth=coefficients.alpha**phi,
             phi=float(phi),
@@ -82,6 +83,7 @@ def emit(config: ScalingConfig) -> StudyFolder:
     started = time.perf_counter()
     if config.baseline is not None:
         baseline, num_classes = find_arch(config.baseline), config.num_classes
+        rounding = config.rounding or "paper"
         name = config.study or (config.baseline if config.baseline in ZOO else "baseline")
         folder = StudyFolder(config.results_dir, name)
         if (folder / "config.yaml").exists():
@@ -93,16 +95,17 @@ def emit(config: ScalingConfig) -> StudyFolder:
         folder = StudyFolder(config.results_dir, config.study or "main").require()
         chosen = read_baseline(folder)
         baseline, num_classes = chosen.arch, chosen.num_classes
+        rounding = config.rounding or chosen.rounding
     coefficients: ScalingCoefficients | None = None
     if config.coefficients == "published":
-        members = published_family(baseline)[: config.members]
+        members = published_family(baseline, rounding)[: config.members]
     else:
         coefficients = (
             read_coefficients(folder.require(), baseline)
             if config.coefficients == "fitted"
             else given_coefficients(config)
         )
-        members = compound_family(baseline, coefficients, config.members)
+        members = compound_family(baseline, coefficients, config.members, rounding)
     base = count(baseline, num_classes)
     for member in members:
         macs = count(member.arch, num_classes).macs
@@ -114,7 +117,7 @@ def emit(config: ScalingConfig) -> StudyFolder:
     rows = []
     for member in members:
         cost = referee(Network(member.arch, num_classes))
-        content = _content(member, cost, base, num_classes, coefficients)
+        content = _content(member, cost, base, num_classes, coefficients, rounding)
         folder.write(
             f"family/{member.name}.yaml", yaml.safe_dump(content, sort_keys=False, width=10_000)
         )
@@ -152,6 +155,7 @@ def _content(
     base: Cost,
     num_classes: int,
     coefficients: ScalingCoefficients | None,
+    rounding: str,
 ) -> dict[str, Any]:
     content: dict[str, Any] = {
         "name": member.name,
@@ -160,6 +164,7 @@ def _content(
         "resolution": member.arch.resolution,
         "width_multiplier": round(member.width, 6),
         "depth_multiplier": round(member.depth, 6),
+        "rounding": rounding,
     }
     if member.phi is not None and coefficients is not None:
         content["phi"] = member.phi

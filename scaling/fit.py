@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from blocks.arch import ArchSpec, format_arch
+from blocks.console import console, millions
 from blocks.cost import count
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale_compound
 from scaling.config import GridConfig, ScalingConfig
@@ -15,7 +16,7 @@ from search.batch import run_jobs
 from search.data import load_data
 from search.errors import StudyError
 from search.evaluators.train import TrainEvaluator, make_job
-from search.progress import TrialProgress, console, millions, time_table
+from search.progress import TrialProgress, time_table
 from search.record import Record, StudyFolder, StudyLock, TrialRecord
 from search.run import check_data, read_baseline
 
@@ -28,7 +29,9 @@ class Candidate:
     arch: ArchSpec
 
 
-def grid_candidates(baseline: ArchSpec, grid: GridConfig) -> list[Candidate]:
+def grid_candidates(
+    baseline: ArchSpec, grid: GridConfig, rounding: str = "paper"
+) -> list[Candidate]:
     """All (α, β, γ) ≥ 1 on the grid with |α·β²·γ² − cost| ≤ tolerance, scaled at φ = 1.
 
     Raises:
@@ -44,7 +47,8 @@ def grid_candidates(baseline: ArchSpec, grid: GridConfig) -> list[Candidate]:
                 coefficients = ScalingCoefficients(alpha, beta, gamma)
                 # 1e-9: 1.2·1.1²·1.15² is 1.92027 on paper, and a point on the rim belongs.
                 if abs(coefficients.nominal_cost - grid.cost) <= grid.tolerance + 1e-9:
-                    found.append(Candidate(coefficients, scale_compound(baseline, coefficients, 1)))
+                    arch = scale_compound(baseline, coefficients, 1, rounding)
+                    found.append(Candidate(coefficients, arch))
     if not found:
         raise ScalingError(
             f"no point of grid.step={grid.step:g} has |αβ²γ² − {grid.cost:g}| ≤ "
@@ -68,7 +72,8 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
     folder = StudyFolder(config.results_dir, config.study or "main").require()
     run_config = folder.read_config()
     baseline = read_baseline(folder)
-    candidates = grid_candidates(baseline.arch, config.grid)
+    rounding = config.rounding or baseline.rounding
+    candidates = grid_candidates(baseline.arch, config.grid, rounding)
     data = load_data(run_config.dataset, run_config.proxy.resolution)
     if data.num_classes != baseline.num_classes:
         raise StudyError(
@@ -107,7 +112,9 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
         if len(records) < len(outcomes):
             console.print(f"{len(outcomes) - len(records)} networks failed and are left out")
         seconds["train the grid"] = time.perf_counter() - started
-        table = _table(candidates, records, baseline.arch, data.num_classes, config.grid.cost)
+        table = _table(
+            candidates, records, baseline.arch, data.num_classes, config.grid.cost, rounding
+        )
         winner = table.iloc[0]
         coefficients = ScalingCoefficients(
             float(winner["alpha"]), float(winner["beta"]), float(winner["gamma"])
@@ -126,6 +133,7 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
             "networks": len(records),
             "networks_not_distinguishable": tied,
             "epochs": epochs,
+            "rounding": rounding,
             "grid": {
                 "step": config.grid.step,
                 "tolerance": config.grid.tolerance,
@@ -184,6 +192,7 @@ def _table(
     baseline: ArchSpec,
     num_classes: int,
     nominal_cost: float,
+    rounding: str = "paper",
 ) -> pd.DataFrame:
     by_arch = {record.arch: record for record in records}
     base_macs = count(baseline, num_classes).macs
@@ -199,6 +208,7 @@ def _table(
                 "beta": coefficients.beta,
                 "gamma": coefficients.gamma,
                 "nominal_cost": round(coefficients.nominal_cost, 6),
+                "rounding": rounding,
                 "val_accuracy": record.metrics["val_accuracy"],
                 "val_loss": record.metrics["val_loss"],
                 "macs": record.cost.macs,

@@ -11,11 +11,11 @@ from hydra._internal.utils import get_args_parser  # what hydra.main itself pars
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli import compose_config, expand_sweep, fail, read_command, run_main
+from blocks.console import console, fail, millions, run_main
+from search.cli import compose_config, expand_sweep, read_command
 from search.config import RunConfig
 from search.job import RESUME, job_study, run_hydra
 from search.pareto import hypervolume
-from search.progress import console, millions
 from search.record import FailureRecord, StudyFolder, read_records
 
 HELP = """\

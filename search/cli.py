@@ -3,7 +3,7 @@
 import itertools
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
@@ -16,7 +16,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from blocks.errors import CompoundNasError
+from blocks.console import fail
 from search.config import RunConfig
 from search.errors import ConfigError, did_you_mean
 
@@ -98,26 +98,6 @@ def read_command(
 def quote(value: object) -> str:
     """A value that Hydra's override grammar reads back as it is, whatever is in it."""
     return "'" + str(value).replace("'", "\\'") + "'"
-
-
-def run_main(main: Callable[[], None], after_interrupt: str) -> None:
-    """Run a command: a user's mistake is one line and exit code 2, Ctrl-C is 130."""
-    try:
-        main()
-    except CompoundNasError as error:
-        fail(str(error))
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        fail(f"cannot read or write{where}: {error.strerror or error}; what was done is on disk")
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)
-        sys.exit(130)
-
-
-def fail(message: str) -> None:
-    """Print one line and exit with code 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
 
 
 def known_keys(schema: type[Any], prefix: str = "") -> list[str]:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from blocks.errors import ArchError
+from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
 from search.errors import ConfigError, choose
 
 OBJECTIVES: Final = ("pareto", "reward")
+DROP_BLOCK_SHAPES: Final = ("square", "circle")  # blocks.drop_block.SHAPES, without its torch
 OPTIMIZERS: Final = ("adamw", "sgd")
 ON_CORRUPT: Final = ("refuse", "skip")
 
@@ -60,6 +62,8 @@ class SpaceConfig:
     se_ratio: list[float] = field(default_factory=lambda: [0.0, 0.25])
     width: list[float] = field(default_factory=lambda: [1.0])
     skip: list[bool] = field(default_factory=lambda: [True])
+    rounding: str = "paper"  # of channels × width: paper | floor | floor8
+    global_residual: bool = False  # an experiment: all stages' outputs, projected, into the head
 
 
 @dataclass
@@ -77,6 +81,9 @@ class ProxyConfig:
     label_smoothing: float = 0.05
     dropout: float = 0.0
     drop_path: float = 0.0
+    drop_block: float = 0.0  # probability at the end of training, which it rises to
+    drop_block_size: int = 7  # side of a dropped block in map elements, odd
+    drop_block_shape: str = "square"  # square | circle
     crop_padding: int = 0  # pixels
     flip: bool = True
 
@@ -186,6 +193,8 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     choose("dataset.name", config.dataset.name, datasets)
     choose("dataset.on_corrupt", config.dataset.on_corrupt, ON_CORRUPT)
     choose("proxy.optimizer", config.proxy.optimizer, OPTIMIZERS)
+    choose("proxy.drop_block_shape", config.proxy.drop_block_shape, DROP_BLOCK_SHAPES)
+    choose("space.rounding", config.space.rounding, list(ROUNDINGS))
     validate_study_name(config.study)
     at_least = {
         "search.trials": (config.search.trials, 1),
@@ -206,6 +215,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "dataset.test_fraction": config.dataset.test_fraction,
         "proxy.dropout": config.proxy.dropout,
         "proxy.drop_path": config.proxy.drop_path,
+        "proxy.drop_block": config.proxy.drop_block,
         "proxy.warmup_fraction": config.proxy.warmup_fraction,
         "proxy.label_smoothing": config.proxy.label_smoothing,
     }
@@ -220,6 +230,10 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         raise ConfigError(
             f"dataset.val_fraction={config.dataset.val_fraction} and dataset.test_fraction="
             f"{config.dataset.test_fraction} leave no images to train on; expected a sum below 1"
+        )
+    if config.proxy.drop_block_size < 1 or config.proxy.drop_block_size % 2 == 0:
+        raise ConfigError(
+            f"proxy.drop_block_size={config.proxy.drop_block_size} is not odd and 1 or more"
         )
     positive = {"proxy.lr": config.proxy.lr}
     for name, rate in positive.items():

@@ -499,6 +499,12 @@ def prepare(data: ImageData, resolution: int) -> Batches:
     return _prepare(_ById(data), resolution)
 
 
+def normalisation(data: ImageData, resolution: int) -> tuple[list[float], list[float]]:
+    """Mean and deviation per channel that `prepare` normalises by, of pixels in 0…1."""
+    batches = prepare(data, resolution)
+    return (batches.mean.flatten() / 255).tolist(), (batches.std.flatten() / 255).tolist()
+
+
 class _ById:
     """Hashable handle of a data set: two loads of one set are one key."""
 

@@ -12,9 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from search.cli import quote, run_main, to_object
+from blocks.console import console, run_main
+from search.cli import quote, to_object
 from search.process import PARENT_VARIABLE
-from search.progress import console
 from search.record import StudyFolder
 
 RESUME = "the trials so far are on disk, and the same command goes on from them"

@@ -3,30 +3,11 @@
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from blocks.console import console, duration, millions
 from search.record import FailureRecord, Record, TrialRecord
-
-console = Console(highlight=False, soft_wrap=True)
-"""Standard output. Wide lines are left to the terminal, so that logs keep whole spellings."""
-
-
-def duration(seconds: float) -> str:
-    """`1 h 02 min`, `3 min 05 s`, or `4.2 s`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
-
-
-def millions(macs: int) -> str:
-    """Multiply-adds for people: `1.95M`, `37.75G`."""
-    return f"{macs / 1e9:.2f}G" if macs >= 1e9 else f"{macs / 1e6:.2f}M"
 
 
 class TrialProgress:

@@ -11,16 +11,17 @@ import pandas as pd
 import yaml
 
 from blocks.arch import ArchSpec, arch_to_mapping, format_arch, parse_arch
+from blocks.console import console, millions
 from blocks.zoo import find_arch
 from search.batch import run_jobs
 from search.config import RunConfig, validate
-from search.data import DATASETS, ImageData, load_data
+from search.data import DATASETS, ImageData, load_data, normalisation
 from search.errors import StudyError
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.loop import Tally, TrialLoop
 from search.pareto import non_dominated, reward
 from search.plot import plot_pareto
-from search.progress import TrialProgress, console, millions, time_table
+from search.progress import TrialProgress, time_table
 from search.record import (
     FailureRecord,
     StudyFolder,
@@ -40,6 +41,7 @@ class Baseline:
     arch: ArchSpec
     num_classes: int
     trial: int
+    rounding: str
 
 
 def check_settings(config: RunConfig) -> None:
@@ -142,6 +144,8 @@ def write_baseline(
     final: TrialRecord,
 ) -> None:
     """Write b0.yaml: the architecture, what it costs, what it reached, and on which images."""
+    arch = parse_arch(chosen.arch)
+    mean, std = normalisation(data, arch.resolution)
     content: dict[str, Any] = {
         "name": "b0",
         "arch": chosen.arch,
@@ -152,6 +156,8 @@ def write_baseline(
         "reward": _reward(chosen, config),
         "final": {"epochs": final.fidelity["epochs"], "seed": final.seed, **final.metrics},
         "weights": "b0.pt",
+        "normalisation": {"mean": mean, "std": std},
+        "rounding": config.space.rounding,
         "dataset": {
             "name": data.name,
             "sha256": data.sha256,
@@ -160,7 +166,7 @@ def write_baseline(
             "test": len(data.test),
             "classes": list(data.classes),
         },
-        "fields": arch_to_mapping(parse_arch(chosen.arch)),
+        "fields": arch_to_mapping(arch),
     }
     folder.write("b0.yaml", yaml.safe_dump(content, sort_keys=False, width=10_000))
 
@@ -174,7 +180,12 @@ def read_baseline(folder: StudyFolder) -> Baseline:
     path = folder / "b0.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Baseline(parse_arch(content["arch"]), content["num_classes"], content["trial"])
+        return Baseline(
+            parse_arch(content["arch"]),
+            content["num_classes"],
+            content["trial"],
+            content["rounding"],
+        )
     except FileNotFoundError:
         raise StudyError(
             f"{folder.path} has no b0.yaml; finish its search first: "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from blocks.arch import ArchSpec, StageSpec
 from blocks.cost import count
 from blocks.errors import ArchError
-from blocks.rounding import round_channels
+from blocks.rounding import ROUNDINGS
 from search.config import SpaceConfig
 from search.errors import ConfigError
 
@@ -42,6 +42,7 @@ class SearchSpace:
     def build(self, values: Mapping[str, Any]) -> ArchSpec:
         """The architecture of one combination of choices."""
         stages: list[StageSpec] = []
+        round_channels = ROUNDINGS[self.config.rounding]
         for number, stage in enumerate(self.config.stages, 1):
             expand_ratio = values[f"stage{number}.expand_ratio"]
             repeats = values[f"stage{number}.repeats"]
@@ -69,6 +70,7 @@ class SearchSpace:
             act=self.config.act,
             stem_stride=self.config.stem_stride,
             in_channels=self.in_channels,
+            global_residual=self.config.global_residual,
         )
 
     def smallest(self) -> ArchSpec:

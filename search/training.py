@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blocks.arch import ArchSpec
+from blocks.drop_block import DropBlockSpec
 from blocks.network import Network
 from search.config import ProxyConfig
 from search.data import Batches, Split
@@ -42,7 +43,14 @@ def train(
     """
     torch.manual_seed(seed)
     shuffle = torch.Generator().manual_seed(seed)
-    network = Network(arch, num_classes, dropout=proxy.dropout, drop_path=proxy.drop_path)
+    drop_block = DropBlockSpec(proxy.drop_block, proxy.drop_block_size, proxy.drop_block_shape)
+    network = Network(
+        arch,
+        num_classes,
+        dropout=proxy.dropout,
+        drop_path=proxy.drop_path,
+        drop_block=drop_block if proxy.drop_block else None,
+    )
     network = network.to(memory_format=torch.channels_last)
     optimizer = _optimizer(network, proxy)
     batch_size = min(proxy.batch_size, len(batches.train))
@@ -56,6 +64,7 @@ def train(
         network.train()
         epoch_losses = []
         for images, labels in batches.shuffled(batch_size, proxy.flip, proxy.crop_padding, shuffle):
+            network.set_progress(schedule.last_epoch / max(1, steps - 1))
             loss = F.cross_entropy(network(images), labels, label_smoothing=proxy.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -1,1 +1,1 @@
-"""The subcommands of `python -m blocks`, a module each: `configure(parser)` and `run(arguments)`."""
+"""The subcommands of `python -m blocks`: a module each, `configure(parser)`, `run(arguments)`."""

@@ -34,7 +34,9 @@ class AliveTensors(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         outputs = func(*args, **(kwargs or {}))
-        taken = {tensor.untyped_storage()._cdata for tensor in tree_leaves(args) if is_tensor(tensor)}
+        taken = {
+            tensor.untyped_storage()._cdata for tensor in tree_leaves(args) if is_tensor(tensor)
+        }
         for tensor in filter(is_tensor, tree_leaves(outputs)):
             storage = tensor.untyped_storage()
             if storage._cdata not in self.known | taken:

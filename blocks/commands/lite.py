@@ -1,0 +1,43 @@
+"""`python -m blocks lite ARCH`."""
+
+import argparse
+
+from rich.markup import escape
+
+from blocks.console import console, millions
+from blocks.cost import count
+from blocks.lite import lite
+from blocks.subject import read_subject
+from blocks.zoo import EFFICIENTNET_B0, LITE_RESOLUTIONS, ZOO
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("arch", help="a name of the zoo, a spelling, or a YAML file of a family")
+    parser.add_argument(
+        "--base",
+        help="the network that ARCH was scaled up from, whose stem, head, and repeats of first "
+        "and last stage stay (default: B0 for efficientnet_b1…l2, else ARCH itself)",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        metavar="PX",
+        help="(default: that of Lite0–4 for efficientnet_b0–b4, else ARCH's own)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    subject = read_subject(arguments.arch)
+    base = None
+    if arguments.base is not None:
+        base = read_subject(arguments.base).arch
+    elif subject.name in ZOO and subject.name.startswith(("efficientnet_b", "efficientnet_l2")):
+        base = EFFICIENTNET_B0
+    resolution = arguments.resolution or LITE_RESOLUTIONS.get(subject.name)
+    arch, changes = lite(subject.arch, base, resolution)
+    for line in changes or ["nothing changed: it is in its Lite form"]:
+        console.print(f"  {line}")
+    before, after = (count(each, subject.num_classes) for each in (subject.arch, arch))
+    console.print(f"  params {before.params:,} → {after.params:,}")
+    console.print(f"  macs {millions(before.macs)} → {millions(after.macs)}")
+    console.print(escape(str(arch)))

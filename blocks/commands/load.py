@@ -1,0 +1,92 @@
+"""`python -m blocks load ARCH FILE`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from blocks.console import console
+from blocks.errors import WeightsError
+from blocks.subject import Subject, read_subject
+
+if TYPE_CHECKING:
+    from blocks.network import Network
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("arch", help="a name of the zoo, a spelling, or a YAML file of a family")
+    parser.add_argument(
+        "file", help="a .pth, .pt, .bin or .safetensors file, or package:NAME of an installed one"
+    )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        default="auto",
+        metavar="SOURCE",
+        help="auto, timm, torchvision, efficientnet_pytorch, compound_nas",
+    )
+    parser.add_argument("--num-classes", type=int, default=None, metavar="N")
+    parser.add_argument("--to", default="compound_nas", metavar="SOURCE", help="layout to write")
+    parser.add_argument("--output", type=Path, metavar="FILE", help=".safetensors or .pt")
+    parser.add_argument("--images", type=Path, help="labelled images to classify (see export)")
+    parser.add_argument("--labels", default="folder", choices=("folder", "name"))
+    parser.add_argument("--mean", type=float, nargs="+", metavar="X", help="of pixels in 0…1")
+    parser.add_argument("--std", type=float, nargs="+", metavar="X")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from blocks.network import Network  # torch: seconds that --help need not pay
+    from blocks.weights import (
+        check_source,
+        detect_source,
+        find_weights,
+        load_state,
+        read_state,
+        source_arch,
+        to_foreign,
+        write_state,
+    )
+
+    check_source(arguments.source)
+    check_source(arguments.to)
+    subject = read_subject(arguments.arch, arguments.num_classes)
+    path = find_weights(arguments.file)
+    state = read_state(path)
+    source = arguments.source
+    if source == "auto":
+        source = detect_source(state, subject.arch)
+    arch = source_arch(subject.name, subject.arch, source)
+    network = Network(arch, subject.num_classes).eval()
+    load_state(network, state, source, str(path))
+    params = sum(parameter.numel() for parameter in network.parameters())
+    console.print(f"{path.name} ({source}): every tensor fits, {params:,} params")
+    console.print(escape(str(arch)))
+    if arguments.images is not None:
+        _classify(network, subject, arguments)
+    if arguments.output is not None:
+        if arguments.to == "auto":
+            raise WeightsError("--to auto is no layout to write; name one")
+        write_state(to_foreign(network.state_dict(), arch, arguments.to), arguments.output)
+        console.print(f"wrote {arguments.output} in the layout of {arguments.to}")
+
+
+def _classify(network: "Network", subject: Subject, arguments: argparse.Namespace) -> None:
+    import torch
+
+    from blocks.images import read_images
+
+    images = read_images(
+        arguments.images,
+        network.arch,
+        subject.num_classes,
+        mean=arguments.mean or subject.mean,
+        std=arguments.std or subject.std,
+        labels=arguments.labels,
+    )
+    if images.labels is None:
+        raise WeightsError(f"{arguments.images} has no labels; see --labels")
+    with torch.inference_mode():
+        predicted = torch.cat([network(batch).argmax(1) for batch in images.batches()])
+    right = int((predicted == images.labels).sum())
+    console.print(f"top-1 {right} of {len(images)} images right ({right / len(images):.4f})")

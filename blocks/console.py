@@ -1,0 +1,47 @@
+"""What every command line of the toolkit shares: where it prints, and how it ends."""
+
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from blocks.errors import CompoundNasError
+
+console = Console(highlight=False, soft_wrap=True)
+"""Standard output. Wide lines are left to the terminal, so that logs keep whole spellings."""
+
+
+def run_main(main: Callable[[], None], after_interrupt: str) -> None:
+    """Run a command: a user's mistake is one line and exit code 2, Ctrl-C is 130."""
+    try:
+        main()
+    except CompoundNasError as error:
+        fail(str(error))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        fail(f"cannot read or write{where}: {error.strerror or error}; what was done is on disk")
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)
+        sys.exit(130)
+
+
+def fail(message: str) -> None:
+    """Print one line and exit with code 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def duration(seconds: float) -> str:
+    """`1 h 02 min`, `3 min 05 s`, or `4.2 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def millions(count: int) -> str:
+    """A count for people: `1.95M`, `37.75G`."""
+    return f"{count / 1e9:.2f}G" if count >= 1e9 else f"{count / 1e6:.2f}M"
