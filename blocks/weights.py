@@ -7,6 +7,7 @@ the tensors below a module (`weight`, `running_mean`, …) are called the same e
 
 import importlib.util
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -295,7 +296,10 @@ def read_state(path: Path) -> State:
         if path.suffix == ".safetensors":
             content: Any = _read_safetensors(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                # Its remark on a pickle's age tells a user nothing: the file loads or does not.
+                warnings.filterwarnings("ignore", message="Detected pickle protocol")
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         first = str(error).splitlines()[0]
         if "weights_only" in str(error) or "Unsupported" in str(error):
@@ -335,7 +339,7 @@ def _blamed(message: str) -> str:
 def _read_safetensors(path: Path) -> State:
     library = _safetensors(path)
     try:
-        state: State = library.load_file(path)
+        state: State = library.torch.load_file(path)
     except library.SafetensorError as error:
         raise WeightsError(f"{path} is truncated or not a safetensors file: {error}") from None
     return state
@@ -348,7 +352,7 @@ def _safetensors(path: Path) -> Any:
         raise WeightsError(
             f'{path} needs safetensors: pip install "compound-nas[export]"'
         ) from None
-    return safetensors.torch
+    return safetensors
 
 
 def find_weights(text: str) -> Path:
@@ -472,7 +476,8 @@ def write_state(state: Mapping[str, Tensor], path: Path) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
         if path.suffix == ".safetensors":
-            _safetensors(path).save_file({k: v.contiguous() for k, v in state.items()}, partial)
+            contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
+            _safetensors(path).torch.save_file(contiguous, partial)
         else:
             torch.save(dict(state), partial)
         partial.replace(path)

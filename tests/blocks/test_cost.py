@@ -1,16 +1,26 @@
 """Cost by arithmetic against fvcore, torch's own counter, torchvision, and by hand."""
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from blocks.arch import ArchSpec, parse_arch
-from blocks.cost import Cost, count, count_by_operator, measure_flops_fvcore, referee
+from blocks.cost import (
+    Cost,
+    count,
+    count_by_operator,
+    count_by_stage,
+    count_many,
+    measure_flops_fvcore,
+    referee,
+)
 from blocks.errors import CostMismatchError
 from blocks.network import Network
 from blocks.zoo import EFFICIENTNET_B0, ZOO
@@ -67,9 +77,20 @@ def test_b0_equals_fvcore_by_operator() -> None:
     assert count(EFFICIENTNET_B0).activations == 6_748_036
 
 
-@settings(max_examples=30)
+@settings(max_examples=40)
 @given(archs())
 def test_count_equals_fvcore_on_any_network(arch: ArchSpec) -> None:
+    assert_equals_fvcore(arch)
+
+
+@pytest.mark.slow
+@settings(max_examples=300)
+@given(archs())
+def test_count_equals_fvcore_on_many_networks(arch: ArchSpec) -> None:
+    assert_equals_fvcore(arch)
+
+
+def assert_equals_fvcore(arch: ArchSpec) -> None:
     cost = count(arch, 7)
     measured = measure_flops_fvcore(Network(arch, num_classes=7))
     counted = count_by_operator(arch, 7)
@@ -88,6 +109,33 @@ def test_activations_are_outputs_of_convolutions_and_linear_layers(arch: ArchSpe
     with torch.inference_mode():
         network(torch.zeros(1, arch.in_channels, arch.resolution, arch.resolution))
     assert sum(seen) == count(arch, 7).activations
+
+
+@given(st.lists(archs(), max_size=6), st.sampled_from([1, 10, 1000]))
+def test_many_are_counted_as_each(several: list[ArchSpec], num_classes: int) -> None:
+    columns = count_many(several, num_classes)
+    assert [columns[row] for row in range(len(columns))] == [
+        count(arch, num_classes) for arch in several
+    ]
+
+
+def test_the_whole_zoo_is_counted_at_once() -> None:
+    columns = count_many(list(ZOO.values()))
+    assert [columns[row] for row in range(len(ZOO))] == [count(arch) for arch in ZOO.values()]
+
+
+@given(archs())
+def test_stages_sum_to_the_network(arch: ArchSpec) -> None:
+    parts = count_by_stage(arch, 7)
+    assert len(parts) == len(arch.stages) + 2
+    total = Cost(*(sum(column) for column in zip(*map(astuple, parts), strict=True)))
+    assert total == count(arch, 7)
+
+
+def test_group_norm_costs_what_fvcore_says() -> None:
+    arch = parse_arch("r16-s16-[er_r2_k3_s2_e2_c16|ir_r2_k3_s1_e3_c32_se0.25]-h64-gn8")
+    assert measure_flops_fvcore(Network(arch, 7)) == count_by_operator(arch, 7)
+    assert "group_norm" in count_by_operator(arch, 7)
 
 
 def test_counting_leaves_the_mode_alone_and_ignores_training_mode() -> None:

@@ -5,7 +5,13 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.rounding import expanded_channels, round_channels, round_repeats, squeezed_channels
+from blocks.rounding import (
+    ROUNDINGS,
+    expanded_channels,
+    round_channels,
+    round_repeats,
+    squeezed_channels,
+)
 
 
 @given(st.integers(1, 4096), st.floats(0.1, 6))
@@ -40,3 +46,21 @@ def test_squeeze_is_relative_to_the_block_input() -> None:
     assert [squeezed_channels(c, 0.25) for c in (32, 16, 6, 3)] == [8, 4, 1, 1]
     assert expanded_channels(24, 6) == 144
     assert expanded_channels(80, 2.3) == 184  # MobileNetV3's table
+
+
+def test_the_policies_on_the_stem_of_b4() -> None:
+    assert {name: policy(32 * 1.4) for name, policy in ROUNDINGS.items()} == {
+        "paper": 48,
+        "floor": 44,
+        "floor8": 40,
+    }
+    assert {name: policy(0.3 * 8) for name, policy in ROUNDINGS.items()} == {
+        "paper": 8,
+        "floor": 8,
+        "floor8": 8,
+    }
+
+
+def test_squeezed_channels_of_mobilenetv3_are_multiples_of_eight() -> None:
+    # A quarter of the expanded 72, 120, 480, 672: torchvision mobilenetv3.py.
+    assert [squeezed_channels(c, 0.25, 8) for c in (72, 120, 480, 672)] == [24, 32, 120, 168]

@@ -1,0 +1,183 @@
+"""Foreign weights: the same logits as in their own library, and what is refused."""
+
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from blocks.arch import parse_arch
+from blocks.cost import count
+from blocks.errors import WeightsError
+from blocks.network import Network
+from blocks.weights import (
+    detect_source,
+    find_weights,
+    from_foreign,
+    load_weights,
+    read_state,
+    to_foreign,
+    write_state,
+)
+from blocks.zoo import ZOO, find_arch
+from tests.blocks.peers import PEERS, our_twin, random_peer
+
+SMALL = parse_arch("r16-s8-[ds_r1_k3_s1_e1_c8_se0.25|ir_r2_k5_s2_e3_c16]-h24")
+LARGE_PARAMS = 15e6
+
+
+def assert_same_logits(source: str, name: str, peer: str) -> None:
+    torch.manual_seed(0)
+    # Odd beside even: TensorFlow's padding differs from the symmetric only where sides are even.
+    images = torch.randn(4, 3, 64, 65)
+    theirs = random_peer(source, peer, images)
+    ours = our_twin(source, name, theirs)
+    with torch.inference_mode():
+        expected, logits = theirs(images[:2]), ours(images[:2])
+    assert expected.std() > 1e-3  # an answer, not a constant
+    assert (logits - expected).abs().max() <= 1e-5
+    state = theirs.state_dict()
+    back = to_foreign(ours.state_dict(), ours.arch, source)
+    assert set(back) == set(state)
+    assert all(torch.equal(back[key], tensor) for key, tensor in state.items())
+    # torchvision's ResNets and timm's have the same names.
+    assert detect_source(state, ours.arch) in (source, "timm")
+
+
+LIGHT = [peer for peer in PEERS if count(find_arch(peer[1])).params < LARGE_PARAMS]
+HEAVY = [peer for peer in PEERS if peer not in LIGHT]
+
+
+@pytest.mark.parametrize(("source", "name", "peer"), LIGHT)
+def test_logits_equal_the_peers(source: str, name: str, peer: str) -> None:
+    assert_same_logits(source, name, peer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("source", "name", "peer"), HEAVY)
+def test_logits_of_large_networks_equal_the_peers(source: str, name: str, peer: str) -> None:
+    assert_same_logits(source, name, peer)
+
+
+def test_the_wrong_padding_is_another_network() -> None:
+    images = torch.randn(2, 3, 64, 64)
+    theirs = random_peer("timm", "tf_efficientnet_b0", images)
+    ours = our_twin("timm", "tf_efficientnet_b0", theirs)
+    symmetric = Network(replace(ours.arch, padding="symmetric")).eval()
+    symmetric.load_state_dict(ours.state_dict())
+    with torch.inference_mode():
+        assert (ours(images) - theirs(images)).abs().max() <= 1e-5
+        assert (symmetric(images) - theirs(images)).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_lite0"])
+def test_the_layout_of_efficientnet_pytorch_round_trips(name: str) -> None:
+    arch = ZOO[name]
+    state = Network(arch).state_dict()
+    theirs = to_foreign(state, arch, "efficientnet_pytorch")
+    assert "_blocks.0._depthwise_conv.weight" in theirs
+    assert detect_source(theirs, arch) == "efficientnet_pytorch"
+    assert from_foreign(theirs, arch, "efficientnet_pytorch").keys() == state.keys()
+
+
+def test_a_part_that_a_layout_has_no_name_for() -> None:
+    arch = replace(SMALL, global_residual=True)
+    with pytest.raises(WeightsError, match="layout of timm has no name for global_residual"):
+        to_foreign(Network(arch, 3).state_dict(), arch, "timm")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_files_round_trip_in_every_layout(tmp_path: Path, suffix: str) -> None:
+    network = Network(SMALL, 5)
+    for source in ("compound_nas", "timm", "torchvision", "efficientnet_pytorch"):
+        path = tmp_path / f"{source}{suffix}"
+        write_state(to_foreign(network.state_dict(), SMALL, source), path)
+        other = Network(SMALL, 5)
+        assert load_weights(other, path) == source
+        for name, tensor in network.state_dict().items():
+            assert torch.equal(other.state_dict()[name], tensor), name
+
+
+def test_a_checkpoint_is_unwrapped(tmp_path: Path) -> None:
+    network = Network(SMALL, 5)
+    state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"epoch": 3, "state_dict": state}, path)
+    assert load_weights(Network(SMALL, 5), path) == "compound_nas"
+
+
+class TouchesAFile:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> object:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    path, touched = tmp_path / "evil.pth", tmp_path / "touched"
+    torch.save({"weight": TouchesAFile(touched)}, path)
+    with pytest.raises(
+        WeightsError, match=r"evil.pth is a pickle with code in it .*mkdir.*refused"
+    ):
+        read_state(path)
+    with path.open("wb") as stream:
+        pickle.dump(TouchesAFile(touched), stream)
+    with pytest.raises(WeightsError, match="refused|not a weights file"):
+        read_state(path)
+    assert not touched.exists()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("kept", [0, 10, 0.5, 0.99])
+def test_a_truncated_file_is_one_line(tmp_path: Path, suffix: str, kept: float) -> None:
+    path = tmp_path / f"cut{suffix}"
+    write_state(Network(SMALL, 5).state_dict(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else int(kept)])
+    with pytest.raises(WeightsError, match="not a (weights|safetensors) file|truncated") as error:
+        read_state(path)
+    assert "\n" not in str(error.value)
+
+
+def test_the_weights_of_another_network_name_the_first_mismatches(tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    wider = replace(SMALL, head=32)
+    torch.save(Network(wider, 5).state_dict(), path)
+    with pytest.raises(
+        WeightsError,
+        match=r"of another network than .*head.conv.weight is 32×16×1×1, expected 24×16×1×1",
+    ):
+        load_weights(Network(SMALL, 5), path)
+    with pytest.raises(WeightsError, match=r"classifier.weight is 5×24, expected 7×24"):
+        torch.save(Network(SMALL, 5).state_dict(), path)
+        load_weights(Network(SMALL, 7), path)
+    with pytest.raises(WeightsError, match=r"is missing; .* and \d+ more"):
+        save_file({"a": torch.zeros(1)}, path.with_suffix(".safetensors"))
+        load_weights(Network(SMALL, 5), path.with_suffix(".safetensors"))
+
+
+def test_what_is_no_weights_file(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot read .*gone.pt: No such file"):
+        read_state(tmp_path / "gone.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(WeightsError, match="holds a list; expected named tensors"):
+        read_state(tmp_path / "list.pt")
+    torch.save({"a": 1}, tmp_path / "numbers.pt")
+    with pytest.raises(WeightsError, match="holds no tensors"):
+        read_state(tmp_path / "numbers.pt")
+    with pytest.raises(WeightsError, match="expected .safetensors, .pt or .pth"):
+        write_state({}, tmp_path / "weights.h5")
+    with pytest.raises(WeightsError, match=r"unknown source 'tim' \(did you mean 'timm'\?\)"):
+        from_foreign({}, SMALL, "tim")
+
+
+def test_packages_are_looked_into_by_name() -> None:
+    with pytest.raises(WeightsError, match="no package 'not_installed' is installed"):
+        find_weights("package:not_installed")
+    with pytest.raises(WeightsError, match="holds 0 weights files"):
+        find_weights("package:json")
+    assert find_weights("some/file.pt") == Path("some/file.pt")
