@@ -1,44 +1,77 @@
-"""`python -m blocks COMMAND`: what a network is, costs, weighs, and how it leaves."""
+"""`python -m blocks list|show|lite|load|profile|latency-table|predict|export`."""
 
 import argparse
 import importlib
 import sys
 from typing import Final, NoReturn
 
+from blocks.arch import nearest
 from blocks.console import run_main
 from blocks.errors import CompoundNasError
 
+HELP = """\
+usage: python -m blocks COMMAND ARCH [OPTIONS]
+
+commands
+  list           the published networks and what they cost
+  show           stages, cost and memory of a network
+  lite           its Lite form (no squeeze-excite, ReLU6, unscaled ends), and what changed
+  load           read foreign weights (timm, torchvision, EfficientNet-PyTorch), every tensor of
+                 them; classify images with them; write them in any of those layouts
+  profile        latency and throughput on this device: batch sizes, runtimes, threads
+  latency-table  measure blocks of networks on this device, to predict latency from
+  predict        the latency of a network by such a table, with the table's measured error
+  export         ONNX, torch.export, safetensors; int8; checked against torch on real images
+
+ARCH is a name that `list` prints, a spelling r...-s...-[...]-h..., or a YAML file that a search or
+a family wrote. `python -m blocks COMMAND --help` lists a command's options.
+
+examples
+  python -m blocks show efficientnet_b3
+  python -m blocks lite efficientnet_b3
+  python -m blocks load efficientnet_b0 weights.pth --from timm --output b0.safetensors
+  python -m blocks profile efficientnet_lite0 --batch 1,16 --runtime eager,onnxruntime
+  python -m blocks export results/main/b0.yaml --to onnx
+"""
+
 COMMANDS: Final = {
-    "list": ("blocks.commands.list_networks", "the published networks and what they cost"),
-    "show": ("blocks.commands.show", "stages, cost and memory of a network"),
-    "lite": ("blocks.commands.lite", "its Lite form: no squeeze-excite, ReLU6, fixed ends"),
-    "load": ("blocks.commands.load", "read foreign weights, check them, write them"),
-    "profile": ("blocks.commands.profile", "measure latency and throughput on this device"),
-    "latency-table": ("blocks.commands.latency_table", "measure blocks, to predict latency from"),
-    "predict": ("blocks.commands.predict", "latency predicted from such a table"),
-    "export": ("blocks.commands.export", "ONNX, torch.export, safetensors; int8"),
+    "list": "blocks.commands.list_networks",
+    "show": "blocks.commands.show",
+    "lite": "blocks.commands.lite",
+    "load": "blocks.commands.load",
+    "profile": "blocks.commands.profile",
+    "latency-table": "blocks.commands.latency_table",
+    "predict": "blocks.commands.predict",
+    "export": "blocks.commands.export",
 }
-"""Name → (module with `configure` and `run`, one line of help)."""
+"""Name → module with `configure(parser)` and `run(arguments)`; imported when it is called."""
 
 
 class _Parser(argparse.ArgumentParser):
     """argparse, but a mistake is one line like any other."""
 
     def error(self, message: str) -> NoReturn:
-        raise CompoundNasError(f"{message} ({self.prog} --help lists what there is)")
+        raise CompoundNasError(f"{message} ({self.prog} --help lists the options)")
 
 
-def main() -> None:
-    parser = _Parser(prog="python -m blocks", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module, line) in COMMANDS.items():
-        command = commands.add_parser(name, help=line, description=line)
-        if name in sys.argv[1:2]:  # only the command that runs is imported
-            importlib.import_module(module).configure(command)
-    arguments = parser.parse_args()
-    importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
+def main(arguments: list[str]) -> None:
+    """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        sys.exit(0 if arguments else 2)
+    run_main(lambda: _run(arguments[0], arguments[1:]), "no half-written file is left")
+
+
+def _run(name: str, rest: list[str]) -> None:
+    if name not in COMMANDS:
+        raise CompoundNasError(
+            f"unknown command {name!r}; expected {', '.join(COMMANDS)}{nearest(name, COMMANDS)}"
+        )
+    command = importlib.import_module(COMMANDS[name])
+    parser = _Parser(prog=f"python -m blocks {name}", description=command.__doc__)
+    command.configure(parser)
+    command.run(parser.parse_args(rest))
 
 
 if __name__ == "__main__":
-    run_main(main, after_interrupt="nothing half-written is left")
-    sys.exit(0)
+    main(sys.argv[1:])

@@ -430,12 +430,10 @@ class _Columns:
 def measure_flops_fvcore(network: "Network") -> dict[str, int]:
     """fvcore's own count of a built network, by operator, for one image in eval mode.
 
-    Runs a forward pass on the device of the network. The network is given back in the mode
-    it came in.
+    Runs a forward pass on the device and in the number format of the network, and keeps every
+    intermediate tensor until it is done. The network is given back in the mode it came in.
     """
     # Imported here, as arithmetic needs no tensors: the only use of fvcore.
-    import torch
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis
@@ -444,8 +442,9 @@ def measure_flops_fvcore(network: "Network") -> dict[str, int]:
     was_training = network.training
     network.eval()
     try:
-        device = next(network.parameters()).device
-        image = torch.zeros(1, arch.in_channels, arch.resolution, arch.resolution, device=device)
+        image = next(network.parameters()).new_zeros(
+            1, arch.in_channels, arch.resolution, arch.resolution
+        )
         # tracer_warnings: the tracer speaks of values that a plain CNN never branches on.
         analysis = (
             FlopCountAnalysis(network, image)

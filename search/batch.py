@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
+from blocks.machine import versions
 from search.errors import TrainingError
 from search.evaluators.train import Evaluation, Evaluator, Job, outcome
 from search.record import (
@@ -13,7 +14,6 @@ from search.record import (
     append_record,
     cut_torn_line,
     read_records,
-    versions,
 )
 
 _Key = tuple[str, int, int]

@@ -9,7 +9,6 @@ import platform
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -19,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from blocks.cost import Cost
+from blocks.machine import processor, versions
 from search.config import STEERING_FREE, RunConfig
 from search.errors import StudyError, did_you_mean
 
@@ -56,18 +56,6 @@ def derive_seed(seed: int, *parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    names = ("compound-nas", "torch", "torchvision", "optuna", "fvcore", "numpy")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
 def environment() -> dict[str, Any]:
     """The machine and software behind a study's numbers."""
     import torch
@@ -76,21 +64,10 @@ def environment() -> dict[str, Any]:
         "command": " ".join(sys.argv),
         "versions": versions(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 class StudyFolder:
