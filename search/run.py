@@ -12,6 +12,7 @@ import yaml
 
 from blocks.arch import ArchSpec, arch_to_mapping, format_arch, parse_arch
 from blocks.console import console, millions
+from blocks.errors import ArchError
 from blocks.zoo import find_arch
 from search.batch import run_jobs
 from search.config import RunConfig, validate
@@ -184,7 +185,7 @@ def read_baseline(folder: StudyFolder) -> Baseline:
             parse_arch(content["arch"]),
             content["num_classes"],
             content["trial"],
-            content["rounding"],
+            content.get("rounding", "paper"),
         )
     except FileNotFoundError:
         raise StudyError(
@@ -196,14 +197,20 @@ def read_baseline(folder: StudyFolder) -> Baseline:
 
 
 def reference_arch(config: RunConfig, in_channels: int) -> ArchSpec | None:
-    """The published network that the same proxy is to train, at the data's size and channels."""
+    """The published network that the same proxy is to train, at the data's size and channels.
+
+    None: none is wanted, or the images are too small for its strides.
+    """
     if config.search.reference is None:
         return None
-    return replace(
-        find_arch(config.search.reference),
-        resolution=config.proxy.resolution,
-        in_channels=in_channels,
-    )
+    try:
+        return replace(
+            find_arch(config.search.reference),
+            resolution=config.proxy.resolution,
+            in_channels=in_channels,
+        )
+    except ArchError:
+        return None
 
 
 def _run_trials(
@@ -258,6 +265,11 @@ def _train_final(
     final_job = make_job(chosen.arch, config.search.final_epochs, config.seed, replicate=1)
     final_job = replace(final_job, test=True, save=str(folder / "b0.pt"))
     reference = reference_arch(config, data.in_channels)
+    if reference is None and config.search.reference is not None:
+        console.print(
+            f"{config.search.reference} is left out: {config.proxy.resolution} px are too few for "
+            "its strides"
+        )
     jobs: list[tuple[Job, Path]] = [(final_job, folder / "final.jsonl")]
     if reference is not None:
         job = make_job(format_arch(reference), config.proxy.epochs, config.seed)

@@ -21,6 +21,9 @@ from blocks.cost import count
 from search.record import read_records
 from tests.conftest import Cli, environment, one_line_error
 
+SMALL_REFERENCE = "r8-s8-[ds_r1_k3_s1_e1_c8|ir_r1_k3_s2_e3_c16]-h16"
+"""What 8×8 pixels are enough for; they are too few for the strides of EfficientNet-B0."""
+
 
 def trials(study: Path) -> list[tuple[object, ...]]:
     """What a study found, without its timings, by trial number."""
