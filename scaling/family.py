@@ -121,7 +121,7 @@ def emit(config: ScalingConfig) -> StudyFolder:
         folder.write(
             f"family/{member.name}.yaml", yaml.safe_dump(content, sort_keys=False, width=10_000)
         )
-        rows.append(_row(member, cost, base))
+        rows.append(_row(member, cost, base, rounding))
     for stale in (folder / "family").glob("b*.yaml"):
         if stale.stem not in {member.name for member in members}:
             stale.unlink()
@@ -135,7 +135,7 @@ def emit(config: ScalingConfig) -> StudyFolder:
     return folder
 
 
-def _row(member: Member, cost: Cost, base: Cost) -> dict[str, Any]:
+def _row(member: Member, cost: Cost, base: Cost, rounding: str) -> dict[str, Any]:
     return {
         "name": member.name,
         "phi": member.phi,
@@ -145,6 +145,7 @@ def _row(member: Member, cost: Cost, base: Cost) -> dict[str, Any]:
         "blocks": sum(stage.repeats for stage in member.arch.stages),
         **asdict(cost),
         "macs_ratio": cost.macs / base.macs,
+        "rounding": rounding,
         "arch": format_arch(member.arch),
     }
 

@@ -23,20 +23,22 @@ def test_published_table_through_the_command_line(cli: Cli, tmp_path: Path) -> N
         for field, value in golden.items():
             assert int(table[name][field]) == value, (name, field)
     b1 = yaml.safe_load((family / "b1.yaml").read_text())
-    assert b1["coefficients"] == "published"
+    assert (b1["coefficients"], b1["rounding"]) == ("published", "paper")
     assert b1["ratio_to_b0"]["macs"] == 1.7801
 
 
 def test_given_coefficients(cli: Cli, tmp_path: Path) -> None:
     spelling = "r16-s8-[ds_r1_k3_s1_e1_c8|ir_r2_k3_s2_e4_c16_se0.25]-h32"
     arguments = [f"baseline='{spelling}'", "coefficients=[1.2,1.1,1.15]", "members=3"]
-    cli("scaling", "emit", *arguments, "num_classes=4")
+    cli("scaling", "emit", *arguments, "num_classes=4", "rounding=floor")
     family = tmp_path / "results" / "baseline" / "family"
     assert sorted(path.name for path in family.iterdir()) == [
         "b0.yaml", "b1.yaml", "b2.yaml", "family.csv",
     ]  # fmt: skip
     b2 = yaml.safe_load((family / "b2.yaml").read_text())
     assert (b2["phi"], b2["resolution"], b2["num_classes"]) == (2.0, 21, 4)
+    # 32·1.1² = 38.7, down; the paper's rule would make it 40.
+    assert (b2["rounding"], b2["fields"]["head"]) == ("floor", 38)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,7 @@ def test_given_coefficients(cli: Cli, tmp_path: Path) -> None:
         (["emit", "baseline=efficientnet_b0"], "no study 'efficientnet_b0'"),
         (["emit", "baseline=efficientnet_bo", "coefficients=published"], "unknown network"),
         (["emit", "coefficients=published", "members=9", "baseline=efficientnet_b0"], "members=9"),
+        (["emit", "rounding=flor"], "did you mean 'floor'"),
         (["fit"], "no study 'main' in results"),
         (["fit", "grid.stepp=1"], "did you mean 'grid.step'"),
         (["fit", "grid.step=0"], "grid.step=0"),

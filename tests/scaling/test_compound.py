@@ -25,6 +25,18 @@ def test_the_published_table_is_reproduced_exactly() -> None:
     assert [member.dropout for member in members] == [0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5]
 
 
+def test_a_rounding_policy_reaches_every_width() -> None:
+    wide = scale(EFFICIENTNET_B0, 1.4, 1.0, 224, "floor")
+    assert (wide.stem, wide.stages[1].channels, wide.head) == (44, 33, 1792)
+    assert scale(EFFICIENTNET_B0, 1.4, 1.0, 224, "floor8").stem == 40
+
+
+def test_what_is_not_there_stays_away() -> None:
+    wide = scale(ZOO["resnet50"], 1.5, 1.0, 224)
+    assert (wide.head, wide.head_hidden) == (0, 0)
+    assert scale(ZOO["mobilenetv3_small"], 1.5, 1.0, 224).head_hidden == 1536
+
+
 def test_the_formula_is_not_the_table() -> None:
     # reference: the pure formula's B1 is 258 px and 0.993 G, the published B1 0.687 G.
     b1 = scale_compound(EFFICIENTNET_B0, PAPER, 1)

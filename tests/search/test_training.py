@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from blocks.arch import parse_arch
+from blocks.drop_block import DropBlock
 from search.config import DatasetConfig, ProxyConfig
 from search.data import Batches, ImageData, load_data, prepare
 from search.errors import TrainingError
@@ -44,6 +45,15 @@ def test_same_seed_same_network(batches: Batches) -> None:
     for ours, theirs in zip(first.network.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert first.val_loss != other.val_loss
+
+
+def test_drop_block_rises_to_its_probability(batches: Batches) -> None:
+    proxy = replace(PROXY, drop_block=0.1, drop_block_size=3)
+    result = train(ARCH, 10, batches, proxy, 2, seed=0)
+    dropping = [m for m in result.network.modules() if isinstance(m, DropBlock)]
+    assert [module.progress for module in dropping] == [1.0, 1.0, 1.0]
+    without = train(ARCH, 10, batches, PROXY, 2, seed=0)
+    assert result.train_loss[1] != without.train_loss[1]
 
 
 def test_a_loss_that_explodes_is_a_nan_failure(batches: Batches) -> None:
