@@ -5,14 +5,11 @@ Every writer is whole-or-nothing: the file appears under its name complete, or n
 before the file gets its name.
 """
 
-import contextlib
 import copy
 import importlib
 import io
 import json
-import os
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +20,7 @@ from torch import Tensor
 
 from blocks.arch import format_arch, nearest, parse_arch
 from blocks.errors import ExportError, WeightsError
+from blocks.files import whole_file
 from blocks.images import batch_size
 from blocks.network import Network
 from blocks.subject import Subject
@@ -56,25 +54,6 @@ def optional_package(name: str) -> Any:
         raise ExportError(
             f'exporting needs {error.name or name}: pip install "compound-nas[export]"'
         ) from None
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, with its suffix, that takes its place on success.
-
-    Raises:
-        ExportError: the folder or the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ExportError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def export_onnx(network: Network, path: Path) -> None:

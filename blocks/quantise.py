@@ -21,7 +21,8 @@ from torch import Tensor
 
 from blocks.arch import ArchSpec
 from blocks.errors import ExportError
-from blocks.export import INPUT, export, onnx_session, optional_package, run_session, whole_file
+from blocks.export import INPUT, export, onnx_session, optional_package, run_session
+from blocks.files import whole_file
 from blocks.images import Images
 from blocks.network import Network
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from blocks.arch import BOTTLENECKS, ArchSpec, StageSpec, nearest
 from blocks.errors import WeightsError
+from blocks.files import whole_file
 from blocks.network import Network
 
 State = dict[str, Tensor]
@@ -472,17 +473,12 @@ def write_state(state: Mapping[str, Tensor], path: Path) -> None:
     """
     if path.suffix not in (".safetensors", ".pt", ".pth"):
         raise WeightsError(f"cannot write {path}: expected .safetensors, .pt or .pth")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole_file(path) as temporary:
         if path.suffix == ".safetensors":
             contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
-            _safetensors(path).torch.save_file(contiguous, partial)
+            _safetensors(path).torch.save_file(contiguous, temporary)
         else:
-            torch.save(dict(state), partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            torch.save(dict(state), temporary)
 
 
 def check_source(source: str) -> None:

@@ -26,8 +26,8 @@ from blocks.export import (
     read_spec,
     run_network,
     save_safetensors,
-    whole_file,
 )
+from blocks.files import whole_file
 from blocks.network import Network
 
 EVERY_BLOCK = parse_arch(
@@ -213,7 +213,7 @@ def test_logits_that_are_all_rounding_are_refused(tmp_path: Path) -> None:
 def test_a_place_that_is_no_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(ExportError, match=r"cannot write .*network\.pt2: "),
+        pytest.raises(CompoundNasError, match=r"cannot write .*network\.pt2: "),
         whole_file(tmp_path / "file" / "network.pt2"),
     ):
         pass
