@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ import yaml
 
 from blocks.arch import parse_arch
 from blocks.cost import count
+from search.config import ProxyConfig, RunConfig, SearchConfig
 from search.record import read_records
+from search.run import reference_arch
 from tests.conftest import Cli, environment, one_line_error
 
 SMALL_REFERENCE = "r8-s8-[ds_r1_k3_s1_e1_c8|ir_r1_k3_s2_e3_c16]-h16"
@@ -64,9 +67,16 @@ def test_bad_input_is_one_line_and_code_2(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_reference_that_the_images_are_too_small_for_is_left_out() -> None:
+    config = RunConfig(search=SearchConfig(reference="efficientnet_b0"))
+    for pixels, fits in ((16, False), (17, True)):
+        reference = reference_arch(replace(config, proxy=ProxyConfig(resolution=pixels)), 1)
+        assert (reference is not None) == fits
+
+
 def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> None:
     settings = [*digits_settings, "study=whole", "search.scale=true", "search.trials=4",
-                "search.reference=efficientnet_b0"]  # fmt: skip
+                f"search.reference='{SMALL_REFERENCE}'"]  # fmt: skip
     shown = cli("search", "run", *settings).stdout
     study = tmp_path / "results" / "whole"
     assert "Where the time went" in shown
