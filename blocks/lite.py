@@ -44,7 +44,7 @@ def lite(
         head_hidden=base.head_hidden,
         stages=stages,
         act="relu6",
-        resolution=resolution or arch.resolution,
+        resolution=arch.resolution if resolution is None else resolution,
         se_gate="sigmoid",
         se_act=None,
         se_base="input",

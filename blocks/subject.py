@@ -1,6 +1,6 @@
 """What a command is about: a network named on a command line, with what is known of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,40 +29,63 @@ class Subject:
 def read_subject(text: str, num_classes: int | None = None) -> Subject:
     """A name of the zoo, a spelling, or a YAML file that a search or a family wrote.
 
+    `num_classes`, where given, is instead of the file's, or of ImageNet's 1,000.
+
     Raises:
-        ArchError: none of the three, or a file without a readable `arch`.
+        ArchError: none of the three, a file without a readable `arch`, or no classes.
     """
     path = Path(text)
     if path.suffix in (".yaml", ".yml"):
         subject = _read_file(path)
     else:
-        arch = find_arch(text)
-        subject = Subject("network" if "[" in text else text, arch)
-    if num_classes is None:
-        return subject
-    return Subject(
-        subject.name, subject.arch, num_classes, subject.weights, subject.mean, subject.std
-    )
+        subject = Subject("network" if "[" in text else text, find_arch(text))
+    if num_classes is not None:
+        subject = replace(subject, num_classes=num_classes)
+    if subject.num_classes < 1:
+        raise ArchError(f"num_classes {subject.num_classes} is not a whole number of 1 or more")
+    return subject
 
 
 def _read_file(path: Path) -> Subject:
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ArchError(f"cannot read {path}: {reason}") from None
+    except OSError as error:
+        raise ArchError(f"cannot read {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ArchError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not isinstance(content.get("arch"), str):
         raise ArchError(f"{path} has no field 'arch' with the spelling of an architecture")
+    try:
+        arch = parse_arch(content["arch"])
+    except ArchError as error:
+        raise ArchError(f"{path}: {error}") from None
     num_classes = content.get("num_classes", 1000)
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int):
         raise ArchError(f"{path}: num_classes {num_classes!r} is not a whole number of 1 or more")
     weights = content.get("weights")
-    moments = content.get("normalisation") or {}
+    moments = content.get("normalisation", {})
+    mean, std = (_moment(path, arch, moments, name) for name in ("mean", "std"))
     return Subject(
         name=path.stem,
-        arch=parse_arch(content["arch"]),
+        arch=arch,
         num_classes=num_classes,
         weights=path.parent / weights if isinstance(weights, str) else None,
-        mean=tuple(moments["mean"]) if "mean" in moments else None,
-        std=tuple(moments["std"]) if "std" in moments else None,
+        mean=mean,
+        std=std,
     )
+
+
+def _moment(path: Path, arch: ArchSpec, moments: Any, name: str) -> tuple[float, ...] | None:
+    values = moments.get(name) if isinstance(moments, dict) else moments
+    if values is None:
+        return None
+    if (
+        not isinstance(values, list)
+        or len(values) != arch.in_channels
+        or not all(isinstance(value, int | float) for value in values)
+    ):
+        raise ArchError(
+            f"{path}: normalisation.{name} {values!r} is not a list of {arch.in_channels} numbers, "
+            "one for each channel"
+        )
+    return tuple(float(value) for value in values)

@@ -27,6 +27,8 @@ Names = Iterator[tuple[str, str]]
 """(module of ours, module of theirs)."""
 
 PACKAGE_PREFIX: Final = "package:"
+_WRAPPERS: Final = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
+"""Where training scripts (timm's, torchvision's, Lightning's) put the weights of a checkpoint."""
 _SUFFIXES: Final = (".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -288,7 +290,8 @@ def source_arch(name: str, arch: ArchSpec, source: str) -> ArchSpec:
 def read_state(path: Path) -> State:
     """The tensors of a weights file: safetensors, or PyTorch's own format without code.
 
-    A checkpoint's `state_dict` or `model` entry is unwrapped, `module.` prefixes are dropped.
+    A checkpoint is unwrapped, its averaged weights (EMA) before its last ones; the prefixes of
+    DistributedDataParallel and torch.compile are dropped.
 
     Raises:
         WeightsError: not there, truncated, no tensors in it, or a pickle with code (refused).
@@ -314,13 +317,13 @@ def read_state(path: Path) -> State:
             raise WeightsError(f"cannot read {path}: {error.strerror}") from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise WeightsError(f"{path} is truncated or not a weights file: {reason[:200]}") from None
-    for key in ("state_dict", "model"):
+    for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}; expected named tensors")
     state = {
-        str(name).removeprefix("module."): tensor
+        str(name).removeprefix("module.").removeprefix("_orig_mod."): tensor
         for name, tensor in content.items()
         if isinstance(tensor, Tensor)
     }

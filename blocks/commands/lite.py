@@ -33,7 +33,9 @@ def run(arguments: argparse.Namespace) -> None:
         base = read_subject(arguments.base).arch
     elif subject.name in ZOO and subject.name.startswith(("efficientnet_b", "efficientnet_l2")):
         base = EFFICIENTNET_B0
-    resolution = arguments.resolution or LITE_RESOLUTIONS.get(subject.name)
+    resolution = arguments.resolution
+    if resolution is None:
+        resolution = LITE_RESOLUTIONS.get(subject.name)
     arch, changes = lite(subject.arch, base, resolution)
     for line in changes or ["nothing changed: it is in its Lite form"]:
         console.print(f"  {line}")

@@ -107,6 +107,9 @@ def test_a_checkpoint_is_unwrapped(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pth"
     torch.save({"epoch": 3, "state_dict": state}, path)
     assert load_weights(Network(SMALL, 5), path) == "compound_nas"
+    averaged = {f"_orig_mod.{name}": 2 * tensor for name, tensor in network.state_dict().items()}
+    torch.save({"state_dict": state, "state_dict_ema": averaged, "optimizer": {}}, path)
+    assert torch.equal(read_state(path)["stem.conv.weight"], 2 * network.stem.conv.weight)
 
 
 class TouchesAFile:
