@@ -141,8 +141,10 @@ def _profile(
             status.update(f"measuring {len(latencies) + 1} of {total}")
     device = device_name(arguments.device)
     predictors = _predictors(latencies, device, arguments.tables)
-    # As wide as it needs: a log keeps whole rows, a narrow terminal folds them.
-    console.print(_table(latencies, subject, predictors), width=max(console.width, 140))
+    for series in dict.fromkeys((each.runtime, each.threads) for each in latencies):
+        rows = [each for each in latencies if (each.runtime, each.threads) == series]
+        console.print(f"{series[0]}, {series[1]} thread{'s' if series[1] > 1 else ''}")
+        console.print(_table(rows, subject, predictors))
     capped = sum(not each.converged for each in latencies)
     if capped:
         console.print(f"{capped} of {total} capped before the median's 95% interval was within ±3%")
@@ -177,24 +179,21 @@ def _predictors(latencies: list[Latency], device: str, folder: Path) -> dict[_Ke
 def _table(
     latencies: list[Latency], subject: Subject, predictors: dict[_Key, "Predictor"]
 ) -> Table:
-    table = Table(box=None, pad_edge=False)
-    headings = ["runtime", "threads", "batch", "median ms", "95% interval", "p5–p95", "images/s"]
-    headings += ["repeats", "median is"] + (["predicted ms"] if predictors else [])
-    for heading in headings:
-        left = heading in ("runtime", "median is")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    # A table for each runtime and number of threads, so that a terminal of 80 holds a row.
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    headings = ["batch", "median ms", "95% interval", "p5–p95", "images/s", "repeats", "±3%"]
+    for heading in headings + (["predicted ms"] if predictors else []):
+        table.add_column(heading, justify="right", no_wrap=True)
     for each in latencies:
         predictor = predictors.get((each.runtime, each.threads, each.batch))
         cells = [
-            each.runtime,
-            str(each.threads),
             str(each.batch),
             _ms(each.median_ms),
             f"{_ms(each.low_ms)}–{_ms(each.high_ms)}",
             f"{_ms(each.p5_ms)}–{_ms(each.p95_ms)}",
             f"{each.images_per_second:,.1f}",
             str(each.repeats),
-            "within ±3%" if each.converged else "capped",
+            "within" if each.converged else "capped",
         ]
         if predictors:
             cells.append("" if predictor is None else prediction(predictor, subject))
