@@ -6,12 +6,13 @@ the tensors below a module (`weight`, `running_mean`, …) are called the same e
 """
 
 import importlib.util
-import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import torch
@@ -301,22 +302,24 @@ def read_state(path: Path) -> State:
             content: Any = _read_safetensors(path)
         else:
             with warnings.catch_warnings():
-                # Its remark on a pickle's age tells a user nothing: the file loads or does not.
-                warnings.filterwarnings("ignore", message="Detected pickle protocol")
+                # Its remarks on a pickle's age tell a user nothing: the file loads or does not.
+                warnings.simplefilter("ignore")
                 content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        first = str(error).splitlines()[0]
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise WeightsError(
-                f"{path} is a pickle with code in it ({_blamed(str(error))}), which would run on "
-                "loading: refused; expected tensors alone (torch.save(model.state_dict(), …))"
-            ) from None
-        raise WeightsError(f"{path} is not a weights file: {first}") from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
-            raise WeightsError(f"cannot read {path}: {error.strerror}") from None
+    except WeightsError:
+        raise
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from None
+    except Exception as error:  # bytes that are no pickle make the unpickler stumble anywhere
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise WeightsError(f"{path} is truncated or not a weights file: {reason[:200]}") from None
+        refused = re.search(r"GLOBAL (\S+)", reason) if isinstance(error, UnpicklingError) else None
+        if refused is not None:
+            raise WeightsError(
+                f"{path} is a pickle with code in it ({refused[1]}), which would run on loading: "
+                "refused; expected tensors alone (torch.save(model.state_dict(), …))"
+            ) from None
+        if isinstance(error, UnpicklingError):  # whose words are an advice to trust the file
+            reason = "no pickle of PyTorch's"
+        raise WeightsError(f"{path} is truncated or not a weights file: {reason[:120]}") from None
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -330,14 +333,6 @@ def read_state(path: Path) -> State:
     if not state:
         raise WeightsError(f"{path} holds no tensors")
     return state
-
-
-def _blamed(message: str) -> str:
-    """What PyTorch's loader refused: `GLOBAL os.system`, say."""
-    for line in message.splitlines():
-        if "GLOBAL" in line:
-            return line[line.index("GLOBAL") :].split(" was not")[0].strip()
-    return "not on the list of safe types"
 
 
 def _read_safetensors(path: Path) -> State:

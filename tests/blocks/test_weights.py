@@ -167,6 +167,10 @@ def test_the_weights_of_another_network_name_the_first_mismatches(tmp_path: Path
 def test_what_is_no_weights_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"cannot read .*gone.pt: No such file"):
         read_state(tmp_path / "gone.pt")
+    for content in (b"<html>404</html>", b"\x93NUMPY", b"\x80\x04.", b"hello"):
+        (tmp_path / "other.pt").write_bytes(content)
+        with pytest.raises(WeightsError, match=r"other\.pt is truncated or not a weights file"):
+            read_state(tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(WeightsError, match="holds a list; expected named tensors"):
         read_state(tmp_path / "list.pt")
