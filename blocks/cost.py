@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import BOTTLENECKS, ArchSpec
-from blocks.errors import CostMismatchError
+from blocks.errors import ArchError, CostMismatchError
 from blocks.rounding import expanded_channels, squeezed_channels
 
 if TYPE_CHECKING:
@@ -213,8 +213,22 @@ def count_by_stage(arch: ArchSpec, num_classes: int = 1000) -> list[Cost]:
 
 
 def count_many(archs: Sequence[ArchSpec], num_classes: int = 1000) -> CostColumns:
-    """`count` of every architecture, as columns: the same formulas on NumPy arrays."""
-    return _Columns(archs).count(num_classes)
+    """`count` of every architecture, as columns: the same formulas on NumPy arrays.
+
+    Raises:
+        ArchError: a network of 10¹⁸ macs or more, which 64 bits cannot count.
+    """
+    columns = _Columns(archs)
+    # The widest a block can be, in floating point: it overflows to a large number, not to a small.
+    width = np.maximum(columns.channels.max(initial=1), columns.stem.max(initial=1)).astype(float)
+    ratio = max(1.0, float(columns.expand_ratio.max(initial=1)))
+    most = width**2 * ratio * float(columns.resolution.max(initial=1)) ** 2
+    most *= float(columns.kernel.max(initial=1)) ** 2 * float(columns.repeats.max(initial=1))
+    if most * 32 > 1e18:
+        for arch in archs:
+            if count(arch, num_classes).macs >= 10**18:
+                raise ArchError(f"{arch} has 10^18 macs or more, too many to count in columns")
+    return columns.count(num_classes)
 
 
 def _norm_flops(arch: ArchSpec) -> int:

@@ -1,5 +1,6 @@
 """What a command is about: a network named on a command line, with what is known of it."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def _read_file(path: Path) -> Subject:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ArchError(f"cannot read {path}: {error.strerror}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # PyYAML lets dates and depth be
         raise ArchError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not isinstance(content.get("arch"), str):
         raise ArchError(f"{path} has no field 'arch' with the spelling of an architecture")
@@ -63,29 +64,34 @@ def _read_file(path: Path) -> Subject:
     if isinstance(num_classes, bool) or not isinstance(num_classes, int):
         raise ArchError(f"{path}: num_classes {num_classes!r} is not a whole number of 1 or more")
     weights = content.get("weights")
+    if weights is not None and not isinstance(weights, str):
+        raise ArchError(f"{path}: weights {weights!r} is not the name of a file")
     moments = content.get("normalisation", {})
     mean, std = (_moment(path, arch, moments, name) for name in ("mean", "std"))
     return Subject(
         name=path.stem,
         arch=arch,
         num_classes=num_classes,
-        weights=path.parent / weights if isinstance(weights, str) else None,
+        weights=path.parent / weights if weights is not None else None,
         mean=mean,
         std=std,
     )
 
 
 def _moment(path: Path, arch: ArchSpec, moments: Any, name: str) -> tuple[float, ...] | None:
-    values = moments.get(name) if isinstance(moments, dict) else moments
+    if not isinstance(moments, dict):
+        raise ArchError(f"{path}: normalisation {moments!r} is not a mapping of mean and std")
+    values = moments.get(name)
     if values is None:
         return None
     if (
         not isinstance(values, list)
         or len(values) != arch.in_channels
-        or not all(isinstance(value, int | float) for value in values)
+        or not all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+        or (name == "std" and min(values) <= 0)
     ):
         raise ArchError(
-            f"{path}: normalisation.{name} {values!r} is not a list of {arch.in_channels} numbers, "
-            "one for each channel"
+            f"{path}: normalisation.{name} {values!r} is not a list of {arch.in_channels} "
+            f"{'positive ' if name == 'std' else ''}numbers, one for each channel"
         )
     return tuple(float(value) for value in values)

@@ -2,7 +2,8 @@
 
 What is registered is timm's own EfficientNet or MobileNetV3, built from the same specification
 and through timm's own registry, so that everything timm does with a model works: `pretrained`,
-`features_only`, `num_classes`, `in_chans`, `drop_path_rate`, its training scripts. (timm reads a
+`features_only`, `num_classes`, `in_chans`, `drop_path_rate`; in the process that registered it,
+which a training script does by importing a module that calls `register`. (timm reads a
 name with a slash as a folder or a Hub repository, hence the underscore.) timm is not a
 dependency of the toolkit: import this module where it is installed.
 """
@@ -11,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from timm.models import generate_default_cfgs, is_model, register_model
 from timm.models._efficientnet_blocks import SqueezeExcite
 from timm.models._efficientnet_builder import decode_arch_def
-from timm.models.efficientnet import _create_effnet
-from timm.models.mobilenetv3 import _create_mnv3
+from timm.models.efficientnet import EfficientNet, _create_effnet
+from timm.models.mobilenetv3 import MobileNetV3, _create_mnv3
 from torch import nn
 
 from blocks.arch import ACTIVATIONS, BOTTLENECKS, ArchSpec, StageSpec
@@ -37,13 +39,14 @@ def register(
     *,
     weights: Path | None = None,
     num_classes: int = 1000,
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406),
-    std: tuple[float, ...] = (0.229, 0.224, 0.225),
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
 ) -> str:
     """Register `arch` with timm in this process; returns the name to create it by.
 
     `weights` (any layout that `blocks.weights` reads, of `num_classes` classes) are what
-    `pretrained=True` loads. `mean` and `std` of pixels in 0…1 are for timm's transforms.
+    `pretrained=True` loads. `mean` and `std` of pixels in 0…1 are for timm's transforms; None is
+    ImageNet's for RGB, 0.5 else.
 
     Raises:
         ArchError: timm's builder cannot say the architecture, or the name is taken or none.
@@ -55,6 +58,14 @@ def register(
     if is_model(full_name):
         raise ArchError(f"timm already has a model {full_name!r}; register under another name")
     _refuse(arch)
+    if num_classes < 1:
+        raise ArchError(f"num_classes {num_classes} is not a whole number of 1 or more")
+    rgb = arch.in_channels == 3
+    mean = mean or ((0.485, 0.456, 0.406) if rgb else (0.5,) * arch.in_channels)
+    std = std or ((0.229, 0.224, 0.225) if rgb else (0.5,) * arch.in_channels)
+    if not len(mean) == len(std) == arch.in_channels:
+        raise ArchError(f"mean {mean} and std {std} are not {arch.in_channels} numbers each")
+    _compare(arch, num_classes)
     config: dict[str, Any] = {
         "num_classes": num_classes,
         "input_size": (arch.in_channels, arch.resolution, arch.resolution),
@@ -83,6 +94,22 @@ def register(
     entrypoint.__module__ = __name__
     register_model(entrypoint)
     return full_name
+
+
+def _compare(arch: ArchSpec, num_classes: int) -> None:
+    """Raise ArchError if timm would build other tensors: its roundings are its own."""
+    with torch.device("meta"):
+        options = {"in_chans": arch.in_channels, "num_classes": num_classes, **_definition(arch)}
+        model = MobileNetV3(**options) if arch.head_hidden else EfficientNet(**options)
+        ours = to_foreign(Network(arch, num_classes).state_dict(), arch, "timm")
+    theirs = model.state_dict()
+    for name, tensor in ours.items():
+        if name not in theirs or theirs[name].shape != tensor.shape:
+            shape = tuple(theirs[name].shape) if name in theirs else "missing"
+            raise ArchError(
+                f"timm's EfficientNet cannot say {arch}: its {name} is {shape}, ours "
+                f"{tuple(tensor.shape)}"
+            )
 
 
 def _definition(arch: ArchSpec) -> dict[str, Any]:

@@ -5,7 +5,9 @@ module names for each kind of block, so that a layout can be read beside the lib
 the tensors below a module (`weight`, `running_mean`, …) are called the same everywhere.
 """
 
+import argparse
 import importlib.util
+import io
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,21 +17,42 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from blocks.arch import BOTTLENECKS, ArchSpec, StageSpec, nearest
+from blocks.arch import BOTTLENECKS, ArchSpec, StageSpec, nearest, parse_arch
 from blocks.errors import WeightsError
-from blocks.files import whole_file
+from blocks.files import write_whole
 from blocks.network import Network
 
 State = dict[str, Tensor]
 Names = Iterator[tuple[str, str]]
 """(module of ours, module of theirs)."""
 
+_SCALAR: Final = np._core.multiarray.scalar  # type: ignore[attr-defined]
+_HARMLESS: Final[list[Any]] = [
+    argparse.Namespace,
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    np.dtype,
+    *{type(np.dtype(name)) for name in ("float16", "float32", "float64", "int32", "int64", "bool")},
+]
+"""Data, not code, that training scripts save beside the weights: arguments and scores."""
 PACKAGE_PREFIX: Final = "package:"
-_WRAPPERS: Final = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
-"""Where training scripts (timm's, torchvision's, Lightning's) put the weights of a checkpoint."""
+_WRAPPERS: Final = (
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "net",
+)
+"""Where training scripts (timm's, torchvision's, DeepSpeed's) put the weights of a checkpoint."""
+_PREFIXES: Final = ("module.", "_orig_mod.", "model.", "net.")
+"""What DistributedDataParallel, torch.compile and Lightning put before every name."""
 _SUFFIXES: Final = (".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -113,7 +136,7 @@ def _timm(arch: ArchSpec) -> Names:
             if part == "squeeze_excite":
                 yield f"{block.ours}.{part}.fc1", f"{theirs}.se.conv_reduce"
                 yield f"{block.ours}.{part}.fc2", f"{theirs}.se.conv_expand"
-            else:
+            elif block.stage.block in _TIMM_PARTS:  # a bottleneck has no name there
                 conv, norm = _TIMM_PARTS[block.stage.block][part]
                 yield from _conv_norm(
                     f"{block.ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}"
@@ -298,17 +321,21 @@ def read_state(path: Path) -> State:
         WeightsError: not there, truncated, no tensors in it, or a pickle with code (refused).
     """
     try:
-        if path.suffix == ".safetensors":
+        with path.open("rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        # A safetensors file is the length of its header and the header, JSON; whatever its name.
+        if path.suffix == ".safetensors" or start[8:] == b"{":
             content: Any = _read_safetensors(path)
         else:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
                 # Its remarks on a pickle's age tell a user nothing: the file loads or does not.
                 warnings.simplefilter("ignore")
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}") from None
     except Exception as error:  # bytes that are no pickle make the unpickler stumble anywhere
         reason = " ".join(str(error).split()) or type(error).__name__
         refused = re.search(r"GLOBAL (\S+)", reason) if isinstance(error, UnpicklingError) else None
@@ -317,21 +344,43 @@ def read_state(path: Path) -> State:
                 f"{path} is a pickle with code in it ({refused[1]}), which would run on loading: "
                 "refused; expected tensors alone (torch.save(model.state_dict(), …))"
             ) from None
+        if "TorchScript" in reason:
+            raise WeightsError(
+                f"{path} is a TorchScript program; expected tensors alone "
+                "(torch.save(model.state_dict(), …))"
+            ) from None
         if isinstance(error, UnpicklingError):  # whose words are an advice to trust the file
             reason = "no pickle of PyTorch's"
         raise WeightsError(f"{path} is truncated or not a weights file: {reason[:120]}") from None
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    return _named_tensors(content, path)
+
+
+def _named_tensors(content: Any, path: Path) -> State:
+    """The weights within a checkpoint, under the names of the module that they belong to."""
+    while isinstance(content, Mapping):
+        inner = [content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
+        filled = [each for each in inner if each]
+        if not filled:
+            break
+        content = filled[0]
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}; expected named tensors")
-    state = {
-        str(name).removeprefix("module.").removeprefix("_orig_mod."): tensor
-        for name, tensor in content.items()
-        if isinstance(tensor, Tensor)
-    }
+    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    state.pop("n_averaged", None)  # the counter of torch's AveragedModel
     if not state:
-        raise WeightsError(f"{path} holds no tensors")
+        entries = ", ".join(map(str, list(content)[:5])) or "nothing"
+        raise WeightsError(f"{path} holds no tensors, but {entries}")
+    while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    for name, tensor in state.items():
+        odd = tensor.layout != torch.strided or tensor.is_meta
+        counter = name.endswith("num_batches_tracked")
+        if odd or not (tensor.is_floating_point() or counter):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise WeightsError(
+                f"{path}: {name} is a tensor of {kind}{' that is sparse or empty' if odd else ''}; "
+                "expected dense floating-point numbers"
+            )
     return state
 
 
@@ -362,7 +411,7 @@ def find_weights(text: str) -> Path:
     """
     if not text.startswith(PACKAGE_PREFIX):
         return Path(text)
-    package = text.removeprefix(PACKAGE_PREFIX)
+    package = text.removeprefix(PACKAGE_PREFIX).replace("-", "_")  # as on PyPI, or as imported
     # The package itself is not imported: only its folder is looked into.
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
@@ -395,9 +444,7 @@ def from_foreign(state: Mapping[str, Tensor], arch: ArchSpec, source: str) -> St
         module, _, leaf = name.rpartition(".")
         ours = f"{ours_of[module]}.{leaf}" if module in ours_of else name
         if ours == "hidden.0.weight" and tensor.ndim == 4:
-            tensor = tensor.flatten(
-                1
-            )  # timm writes MobileNetV3's hidden layer as a 1×1 convolution
+            tensor = tensor.flatten(1)  # timm's hidden layer is a 1×1 convolution
         renamed[ours] = tensor
     return renamed
 
@@ -443,6 +490,7 @@ def load_state(network: Network, state: Mapping[str, Tensor], source: str, where
         source = detect_source(state, network.arch)
     ours = from_foreign(state, network.arch, source)
     wanted = network.state_dict()
+    nothing_known = not set(ours) & set(wanted)
     # Older files lack the counter of batch norm, which nothing here reads.
     for name, tensor in wanted.items():
         if name.endswith("num_batches_tracked"):
@@ -455,28 +503,53 @@ def load_state(network: Network, state: Mapping[str, Tensor], source: str, where
     problems += [f"{name} is missing" for name in wanted if name not in ours]
     problems += [f"{name} is not in the network" for name in ours if name not in wanted]
     if problems:
+        where = f"{where} (read as {source})"
+        if nothing_known:
+            raise WeightsError(
+                f"{where} has no tensor of {_short(network.arch)}, but "
+                f"{', '.join(list(state)[:3])}, …; expected a file of {', '.join(SOURCES[1:])}"
+            )
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
+        hint = ""
+        if all(problem.startswith("classifier.") for problem in problems):
+            hint = f"; for its own number of classes: --num-classes {len(ours['classifier.bias'])}"
         raise WeightsError(
-            f"{where} (read as {source}) is of another network than {_short(network.arch)}: "
-            f"{'; '.join(problems[:3])}{more}"
+            f"{where} is of another network than {_short(network.arch)}: "
+            f"{'; '.join(problems[:3])}{more}{hint}"
         )
     network.load_state_dict(ours)
 
 
-def write_state(state: Mapping[str, Tensor], path: Path) -> None:
+def read_arch(path: Path) -> ArchSpec | None:
+    """The architecture that stands in a safetensors file beside the tensors, if one does."""
+    if path.suffix != ".safetensors":
+        return None
+    with _safetensors(path).safe_open(path, "pt") as file:
+        spelling = (file.metadata() or {}).get("arch")
+    return None if spelling is None else parse_arch(spelling)
+
+
+def write_state(
+    state: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
     """Write tensors as safetensors or PyTorch's own format, by the suffix: whole or not at all.
+
+    `metadata` goes into a safetensors file; PyTorch's format has no place for it.
 
     Raises:
         WeightsError: another suffix, or safetensors is not installed.
     """
     if path.suffix not in (".safetensors", ".pt", ".pth"):
         raise WeightsError(f"cannot write {path}: expected .safetensors, .pt or .pth")
-    with whole_file(path) as temporary:
-        if path.suffix == ".safetensors":
-            contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
-            _safetensors(path).torch.save_file(contiguous, temporary)
-        else:
-            torch.save(dict(state), temporary)
+    # In memory first: a full disk is then an OSError of ours and not of each library's own kind.
+    if path.suffix == ".safetensors":
+        contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
+        content: bytes = _safetensors(path).torch.save(contiguous, metadata)
+    else:
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        content = buffer.getvalue()
+    write_whole(path, content)
 
 
 def check_source(source: str) -> None:

@@ -13,6 +13,7 @@ import yaml
 from blocks.arch import ArchSpec, arch_to_mapping, format_arch, parse_arch
 from blocks.console import console, millions
 from blocks.errors import ArchError
+from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
 from search.batch import run_jobs
 from search.config import RunConfig, validate
@@ -181,6 +182,11 @@ def read_baseline(folder: StudyFolder) -> Baseline:
     path = folder / "b0.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if content.get("rounding", "paper") not in ROUNDINGS:
+            raise StudyError(
+                f"{path}: rounding {content['rounding']!r} is unknown; expected "
+                f"{', '.join(ROUNDINGS)}"
+            )
         return Baseline(
             parse_arch(content["arch"]),
             content["num_classes"],

@@ -1,6 +1,7 @@
 """`python -m blocks lite ARCH`."""
 
 import argparse
+from pathlib import Path
 
 from rich.markup import escape
 
@@ -8,7 +9,7 @@ from blocks.console import console, millions
 from blocks.cost import count
 from blocks.lite import lite
 from blocks.subject import read_subject
-from blocks.zoo import EFFICIENTNET_B0, LITE_RESOLUTIONS, ZOO
+from blocks.zoo import EFFICIENTNET_B0, LITE_RESOLUTIONS, TF_PREFIX, ZOO
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base",
         help="the network that ARCH was scaled up from, whose stem, head, and repeats of first "
-        "and last stage stay (default: B0 for efficientnet_b1…l2, else ARCH itself)",
+        "and last stage stay (default: B0 for efficientnet_b1…l2, the b0.yaml beside a family's "
+        "file, else ARCH itself)",
     )
     parser.add_argument(
         "--resolution",
@@ -28,14 +30,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject = read_subject(arguments.arch)
+    name = subject.name.removeprefix(TF_PREFIX)
     base = None
     if arguments.base is not None:
         base = read_subject(arguments.base).arch
-    elif subject.name in ZOO and subject.name.startswith(("efficientnet_b", "efficientnet_l2")):
+    elif name in ZOO and name.startswith(("efficientnet_b", "efficientnet_l2")):
         base = EFFICIENTNET_B0
+    elif (
+        Path(arguments.arch).suffix == ".yaml"
+        and (sibling := Path(arguments.arch).with_name("b0.yaml")).is_file()
+    ):
+        base = read_subject(str(sibling)).arch
+        console.print(escape(f"  base {sibling}"))
     resolution = arguments.resolution
     if resolution is None:
-        resolution = LITE_RESOLUTIONS.get(subject.name)
+        resolution = LITE_RESOLUTIONS.get(name)
     arch, changes = lite(subject.arch, base, resolution)
     for line in changes or ["nothing changed: it is in its Lite form"]:
         console.print(f"  {line}")

@@ -1,11 +1,13 @@
 """`python -m blocks load ARCH FILE`."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from blocks.arch import ArchSpec
 from blocks.console import console
 from blocks.errors import WeightsError
 from blocks.subject import Subject, read_subject
@@ -42,10 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
         detect_source,
         find_weights,
         load_state,
+        read_arch,
         read_state,
         source_arch,
-        to_foreign,
-        write_state,
     )
 
     check_source(arguments.source)
@@ -57,18 +58,47 @@ def run(arguments: argparse.Namespace) -> None:
     if source == "auto":
         source = detect_source(state, subject.arch)
     arch = source_arch(subject.name, subject.arch, source)
+    written = read_arch(path)
+    if written is not None and replace(written, **_conventions(arch)) == arch:
+        arch = written  # with the conventions that the file was written with
     network = Network(arch, subject.num_classes).eval()
     load_state(network, state, source, str(path))
     params = sum(parameter.numel() for parameter in network.parameters())
-    console.print(f"{path.name} ({source}): every tensor fits, {params:,} params")
+    console.print(escape(f"{path.name} ({source}): every tensor fits, {params:,} params"))
     console.print(escape(str(arch)))
     if arguments.images is not None:
         _classify(network, subject, arguments)
     if arguments.output is not None:
-        if arguments.to == "auto":
-            raise WeightsError("--to auto is no layout to write; name one")
-        write_state(to_foreign(network.state_dict(), arch, arguments.to), arguments.output)
-        console.print(f"wrote {arguments.output} in the layout of {arguments.to}")
+        _write(network, subject, arguments)
+
+
+def _conventions(arch: ArchSpec) -> dict[str, Any]:
+    """What of an architecture its tensors do not show."""
+    return {name: getattr(arch, name) for name in ("padding", "norm_eps", "norm_momentum")}
+
+
+def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) -> None:
+    """Write the weights; say what of the network no tensor holds."""
+    from blocks.weights import source_arch, to_foreign, write_state
+
+    if arguments.to == "auto":
+        raise WeightsError("--to auto is no layout to write; name one")
+    arch = network.arch
+    state = to_foreign(network.state_dict(), arch, arguments.to)
+    own = arguments.to == "compound_nas"
+    metadata = {"arch": str(arch), "num_classes": str(subject.num_classes)} if own else None
+    write_state(state, arguments.output, metadata)
+    console.print(escape(f"wrote {arguments.output} in the layout of {arguments.to}"))
+    if own and arguments.output.suffix == ".safetensors":
+        return  # which holds the spelling, and `load` reads it
+    plain = source_arch(subject.name, subject.arch, arguments.to)
+    for field in ("padding", "norm_eps"):
+        ours, theirs = getattr(arch, field), getattr(plain, field)
+        if ours != theirs:
+            console.print(
+                f"mind: these weights need {field} {ours}, which is not in the file; "
+                f"{escape(subject.name)} of {arguments.to} has {theirs}"
+            )
 
 
 def _classify(network: "Network", subject: Subject, arguments: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from blocks.cost import (
     measure_flops_fvcore,
     referee,
 )
-from blocks.errors import CostMismatchError
+from blocks.errors import ArchError, CostMismatchError
 from blocks.network import Network
 from blocks.zoo import EFFICIENTNET_B0, ZOO
 from tests.strategies import archs
@@ -117,6 +117,11 @@ def test_many_are_counted_as_each(several: list[ArchSpec], num_classes: int) -> 
     assert [columns[row] for row in range(len(columns))] == [
         count(arch, num_classes) for arch in several
     ]
+
+
+def test_what_64_bits_cannot_count_is_refused() -> None:
+    with pytest.raises(ArchError, match="macs or more"):
+        count_many([parse_arch("r99999-s99999-[ir_r9_k31_s1_e64_c99999]-h99999")])
 
 
 def test_the_whole_zoo_is_counted_at_once() -> None:
