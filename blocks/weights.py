@@ -486,6 +486,15 @@ def load_weights(network: Network, path: Path, source: str = "auto") -> str:
 
 def load_state(network: Network, state: Mapping[str, Tensor], source: str, where: str) -> None:
     """`load_weights` for tensors already read; `where` names them in messages."""
+    network.load_state_dict(fit_state(network, state, source, where))
+
+
+def fit_state(network: Network, state: Mapping[str, Tensor], source: str, where: str) -> State:
+    """`state` under our names, with every tensor of `network`, which may be on the meta device.
+
+    Raises:
+        WeightsError: tensors are missing, too many or of another shape.
+    """
     if source == "auto":
         source = detect_source(state, network.arch)
     ours = from_foreign(state, network.arch, source)
@@ -517,7 +526,7 @@ def load_state(network: Network, state: Mapping[str, Tensor], source: str, where
             f"{where} is of another network than {_short(network.arch)}: "
             f"{'; '.join(problems[:3])}{more}{hint}"
         )
-    network.load_state_dict(ours)
+    return ours
 
 
 def read_arch(path: Path) -> ArchSpec | None:

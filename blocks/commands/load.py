@@ -38,11 +38,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from blocks.network import Network  # torch: seconds that --help need not pay
+    import torch  # seconds that --help need not pay
+
+    from blocks.network import Network
     from blocks.weights import (
         check_source,
         detect_source,
         find_weights,
+        fit_state,
         load_state,
         read_arch,
         read_state,
@@ -61,6 +64,8 @@ def run(arguments: argparse.Namespace) -> None:
     written = read_arch(path)
     if written is not None and replace(written, **_conventions(arch)) == arch:
         arch = written  # with the conventions that the file was written with
+    with torch.device("meta"):  # before memory for a network that the file is not of
+        fit_state(Network(arch, subject.num_classes), state, source, str(path))
     network = Network(arch, subject.num_classes).eval()
     load_state(network, state, source, str(path))
     params = sum(parameter.numel() for parameter in network.parameters())

@@ -86,6 +86,14 @@ def test_load_refuses_what_is_not_whole_or_not_weights(cli: Cli, tmp_path: Path)
     assert not (tmp_path / "out.pt").exists()
 
 
+def test_conventions_travel_with_the_weights(cli: Cli, tmp_path: Path) -> None:
+    arch = parse_arch(SMALL + "-same-eps0.001")
+    torch.save(Network(arch, 5).state_dict(), tmp_path / "ours.pt")
+    options = ["--num-classes", "5"]
+    cli("blocks", "load", str(arch), "ours.pt", *options, "--output", "with.safetensors")
+    assert str(arch) in cli("blocks", "load", SMALL, "with.safetensors", *options).stdout
+
+
 def test_load_writes_another_layout(cli: Cli, tmp_path: Path) -> None:
     torch.save(Network(parse_arch(SMALL), 5).state_dict(), tmp_path / "ours.pt")
     options = ["--num-classes", "5", "--to", "timm", "--output", "timm.safetensors"]
