@@ -13,12 +13,12 @@ each formula once to all blocks of a shape.
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from blocks.arch import BOTTLENECKS, ArchSpec
 from blocks.errors import ArchError, CostMismatchError
@@ -218,7 +218,7 @@ def count_many(archs: Sequence[ArchSpec], num_classes: int = 1000) -> CostColumn
     Raises:
         ArchError: a network of 10¹⁸ macs or more, which 64 bits cannot count.
     """
-    columns = _Columns(archs)
+    columns = ArchColumns.from_archs(archs)
     # The widest a block can be, in floating point: it overflows to a large number, not to a small.
     width = np.maximum(columns.channels.max(initial=1), columns.stem.max(initial=1)).astype(float)
     ratio = max(1.0, float(columns.expand_ratio.max(initial=1)))
@@ -297,7 +297,7 @@ def _inner_widths(arch: ArchSpec, stage: Any, channels: int) -> tuple[int, int]:
 _STAGE_FIELDS = attrgetter(
     "repeats", "kernel", "stride", "channels", "groups", "skip", "expand_ratio", "se_ratio"
 )
-_ARCH_FIELDS = attrgetter(
+_ARCH_NAMES: Final = (
     "stem",
     "head",
     "resolution",
@@ -310,46 +310,85 @@ _ARCH_FIELDS = attrgetter(
     "norm_group_size",
     "global_residual",
 )
+_ARCH_FIELDS = attrgetter(*_ARCH_NAMES)
 _BLOCK_NUMBERS: Final = {block: number for number, block in enumerate(FORMULAS)}
 
 
-class _Columns:
-    """Architectures as arrays: fields of shape (archs,), stages padded to (archs, most stages)."""
+@dataclass
+class ArchColumns:
+    """Architectures as arrays, to be costed together.
 
-    def __init__(self, archs: Sequence[ArchSpec]) -> None:
-        fields = np.array([_ARCH_FIELDS(arch) for arch in archs], dtype=np.int64).reshape(-1, 11)
-        (
-            self.stem,
-            self.head,
-            self.resolution,
-            self.in_channels,
-            self.stem_stride,
-            self.stem_kernel,
-            self.stem_pool,
-            self.head_hidden,
-            self.se_divisor,
-            self.norm_group_size,
-            self.global_residual,
-        ) = fields.T
-        self.se_expanded = np.array([arch.se_base == "expanded" for arch in archs], dtype=bool)
-        self.depth = np.array([len(arch.stages) for arch in archs], dtype=np.int64)
+    Fields of whole networks have shape (archs,), fields of stages (archs, most stages), where
+    `present` says which stages a network has. A search fills them by choice, without making an
+    `ArchSpec` of every candidate; `dataclasses.replace` changes some of them.
+    """
+
+    stem: Integers
+    head: Integers
+    resolution: Integers
+    in_channels: Integers
+    stem_stride: Integers
+    stem_kernel: Integers
+    stem_pool: Integers
+    head_hidden: Integers
+    se_divisor: Integers
+    norm_group_size: Integers
+    global_residual: Integers
+    se_expanded: NDArray[np.bool_]
+    present: NDArray[np.bool_]
+    block: Integers  # position of the block's token in FORMULAS
+    repeats: Integers
+    kernel: Integers
+    stride: Integers
+    channels: Integers
+    groups: Integers
+    skip: NDArray[np.bool_]
+    expand_ratio: NDArray[np.float64]
+    se_ratio: NDArray[np.float64]
+
+    @classmethod
+    def from_archs(cls, archs: Sequence[ArchSpec]) -> "ArchColumns":
+        """The columns of architectures, in their order."""
+        whole = np.array([_ARCH_FIELDS(arch) for arch in archs], dtype=np.int64)
+        whole = whole.reshape(-1, len(_ARCH_NAMES))
+        depth = np.array([len(arch.stages) for arch in archs], dtype=np.int64)
         stages = [stage for arch in archs for stage in arch.stages]
         rows = np.array([_STAGE_FIELDS(stage) for stage in stages], dtype=np.float64).reshape(-1, 8)
-        blocks = np.array([_BLOCK_NUMBERS[stage.block] for stage in stages], dtype=np.int64)
-        width = int(self.depth.max(initial=0))
-        self.present = np.arange(width) < self.depth[:, None]
-        padded = np.ones((len(archs), width, 9))
-        padded[self.present, :8] = rows
-        padded[self.present, 8] = blocks
-        self.repeats, self.kernel, self.stride, self.channels, self.groups = (
+        present = np.arange(int(depth.max(initial=0))) < depth[:, None]
+        padded = np.ones((*present.shape, 9))
+        padded[present, :8] = rows
+        padded[present, 8] = [_BLOCK_NUMBERS[stage.block] for stage in stages]
+        repeats, kernel, stride, channels, groups = (
             padded[:, :, column].astype(np.int64) for column in range(5)
         )
-        self.skip = padded[:, :, 5] > 0
-        self.expand_ratio, self.se_ratio = padded[:, :, 6], padded[:, :, 7]
-        self.block = padded[:, :, 8].astype(np.int64)
+        return cls(
+            **dict(zip(_ARCH_NAMES, whole.T, strict=True)),
+            se_expanded=np.array([arch.se_base == "expanded" for arch in archs], dtype=bool),
+            present=present,
+            block=padded[:, :, 8].astype(np.int64),
+            repeats=repeats,
+            kernel=kernel,
+            stride=stride,
+            channels=channels,
+            groups=groups,
+            skip=padded[:, :, 5] > 0,
+            expand_ratio=padded[:, :, 6],
+            se_ratio=padded[:, :, 7],
+        )
+
+    def __len__(self) -> int:
+        return len(self.stem)
+
+    def take(self, rows: ArrayLike) -> "ArchColumns":
+        """The architectures at `rows` (positions or a mask), which may repeat."""
+        chosen = np.asarray(rows)
+        values = {field.name: getattr(self, field.name)[chosen] for field in fields(self)}
+        return ArchColumns(**values)
 
     def count(self, num_classes: int) -> CostColumns:
-        archs = len(self.stem)
+        """`count` of every architecture, unchecked for overflow."""
+        archs = len(self)
+        depth = self.present.sum(1)
         self.totals = Part(*(np.zeros(archs, dtype=np.int64) for _ in Part._fields))
         everyone = np.arange(archs)
         side = -(-self.resolution // self.stem_stride)
@@ -368,7 +407,7 @@ class _Columns:
             side, channels = out_side, out
         area = side**2
         for position in range(self.channels.shape[1] - 1):
-            rows = np.flatnonzero((self.global_residual > 0) & (position < self.depth - 1))
+            rows = np.flatnonzero((self.global_residual > 0) & (position < depth - 1))
             self._sum(rows, conv_part(self.channels[rows, position], channels[rows], area[rows]))
         features = np.where(self.head, self.head, channels)
         rows = np.flatnonzero(self.head)

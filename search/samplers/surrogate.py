@@ -1,0 +1,283 @@
+"""`SurrogateSampler`: models the objective, evolves candidates under the model, asks for the best.
+
+The scheme is that of NeuralPredictor and BANANAS (arXiv 1912.00848, 1910.11858) with the exact
+costs of a network among its features: they are known before training, and carry most of what
+can be known of its accuracy beforehand.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import norm
+
+from search.samplers.candidates import Box, Candidates, Codes
+from search.samplers.model import Array, Ensemble
+
+GENERATIONS: Final = 4
+CHILDREN: Final = 4000
+"""Candidates per generation; the first has as many at random besides."""
+PARENTS: Final = 100
+EXHAUSTIVE: Final = 20_000
+"""Up to so many candidates are all looked at, and nothing is evolved."""
+STARTUP_DRAWS: Final = 200
+"""Random candidates of which a start-up trial takes the one farthest from all before it."""
+OPTIMISM: Final = 0.5
+"""Standard deviations added to a candidate before its hypervolume is compared."""
+_Score = Callable[[Array, Array], Array]
+
+
+class SurrogateSampler(BaseSampler):
+    """Bayesian optimisation of architectures with an ensemble of regressors.
+
+    Args:
+        seed: of everything random; None takes one from the system.
+        candidates: what may be proposed and its features; None is the box of the parameters that
+            all trials share, as for TPE. With candidates every proposal is one of them.
+        n_startup_trials: trials spread over the space before the first model.
+
+    Running trials are taken to end at the mean of the finished ones (constant liar, Ginsbourger et
+    al. 2010), so that parallel asks differ. With one objective the acquisition is expected
+    improvement over the best *expected* value so far, which noise does not inflate; with two the
+    hypervolume that an optimistic estimate adds (SMS-EGO, Ponweiser et al. 2008); with more a
+    Chebyshev scalarisation of random weights (ParEGO, Knowles 2006).
+
+    Example:
+        >>> import optuna
+        >>> study = optuna.create_study(sampler=SurrogateSampler(seed=0))
+        >>> study.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, n_trials=20)
+    """
+
+    def __init__(
+        self,
+        seed: int | None = None,
+        candidates: Candidates | None = None,
+        n_startup_trials: int = 8,
+    ) -> None:
+        self._candidates = candidates
+        self._n_startup_trials = n_startup_trials
+        self._generator = np.random.default_rng(seed)
+        self._random = RandomSampler(seed=seed)
+        self._intersection = IntersectionSearchSpace()
+
+    def reseed_rng(self) -> None:
+        """Fresh random state, for a sampler that was copied into another process."""
+        self._generator = np.random.default_rng()
+        self._random.reseed_rng()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The parameters of the candidates, or those that all trials share."""
+        if self._candidates is not None:
+            return dict(self._candidates.distributions)
+        shared = self._intersection.calculate(study)
+        return {name: one for name, one in shared.items() if not one.single()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The most promising candidate, by its parameters."""
+        if not search_space:
+            return {}
+        candidates = self._candidates if self._candidates is not None else Box(search_space)
+        history = _History(study, trial, candidates)
+        if len(history.values) < self._n_startup_trials:
+            code = self._spread(candidates, history)
+        else:
+            code = self._best(candidates, history, trial.number)
+        return candidates.decode(code) if code is not None else {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A parameter that not all trials have: at random."""
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _spread(self, candidates: Candidates, history: "_History") -> NDArray[np.float64] | None:
+        """A candidate far from all that were asked before."""
+        drawn = history.new(candidates.sample(STARTUP_DRAWS, self._generator))
+        if not len(drawn):
+            return None
+        if not len(history.asked):
+            return drawn[0]
+        features = candidates.features(np.concatenate([drawn, history.asked]))
+        scale = features.std(0)
+        standard = features[:, scale > 0] / scale[scale > 0]
+        here, before = standard[: len(drawn)], standard[len(drawn) :]
+        apart = ((here[:, None] - before[None]) ** 2).sum(2).min(1)
+        return drawn[int(np.argmax(apart))]
+
+    def _best(
+        self, candidates: Candidates, history: "_History", number: int
+    ) -> NDArray[np.float64] | None:
+        features = candidates.features(history.codes)
+        models = [
+            Ensemble(seed=number).fit(features, values) for values in history.with_lies().T
+        ]
+        observed = np.stack([model.predict(features)[0] for model in models], 1)
+        score = self._acquisition(observed[: len(history.values)], history.values)
+
+        def rate(codes: Codes) -> Array:
+            read = candidates.features(codes)
+            estimates = [model.predict(read) for model in models]
+            return score(
+                np.stack([mean for mean, _ in estimates], 1),
+                np.stack([deviation for _, deviation in estimates], 1),
+            )
+
+        if len(candidates) <= EXHAUSTIVE:
+            pool = history.new(candidates.sample(EXHAUSTIVE, self._generator))
+            return pool[int(np.argmax(rate(pool)))] if len(pool) else None
+        return self._evolve(candidates, history, rate)
+
+    def _evolve(
+        self,
+        candidates: Candidates,
+        history: "_History",
+        rate: Callable[[Codes], Array],
+    ) -> NDArray[np.float64] | None:
+        best_first = history.codes[: len(history.values)][history.order()]
+        codes = np.concatenate(
+            [
+                candidates.sample(CHILDREN, self._generator),
+                candidates.vary(best_first[:PARENTS], CHILDREN, self._generator),
+            ]
+        )
+        codes = history.new(codes)
+        if not len(codes):
+            return None
+        scores = rate(codes)
+        for _ in range(GENERATIONS - 1):
+            order = np.argsort(-scores, kind="stable")[:PARENTS]
+            codes, scores = codes[order], scores[order]
+            children = history.new(candidates.vary(codes, CHILDREN, self._generator))
+            if len(children):
+                codes = np.concatenate([codes, children])
+                scores = np.concatenate([scores, rate(children)])
+        return codes[int(np.argmax(scores))]
+
+    def _acquisition(self, expected: Array, values: Array) -> _Score:
+        """A function of (candidates, objectives) means and deviations → scores, all maximised."""
+        objectives = values.shape[1]
+        if objectives == 1:
+            best = float(expected.max())
+            return lambda mean, deviation: expected_improvement(mean[:, 0], deviation[:, 0], best)
+        low, high = values.min(0), values.max(0)
+        span = np.where(high > low, high - low, 1.0)
+        weights = self._generator.dirichlet(np.ones(objectives))
+
+        def chebyshev(mean: Array, deviation: Array) -> Array:
+            scaled = (mean + OPTIMISM * deviation - low) / span
+            return (weights * scaled).min(1) + 0.05 * (weights * scaled).sum(1)
+
+        if objectives > 2:
+            return chebyshev
+        front = (values - low) / span
+
+        def added(mean: Array, deviation: Array) -> Array:
+            gain = hypervolume_added((mean + OPTIMISM * deviation - low) / span, front)
+            # Where nothing adds any, the scalarisation still tells near from far.
+            return gain if gain.max(initial=0.0) > 0 else chebyshev(mean, deviation)
+
+        return added
+
+
+class _History:
+    """A study's trials as arrays: finished ones first, then those that are running.
+
+    `values` (finished, objectives) are all to be maximised; `asked` are all codes ever proposed.
+    """
+
+    def __init__(self, study: Study, trial: FrozenTrial, candidates: Candidates) -> None:
+        signs = np.array([1.0 if d == StudyDirection.MAXIMIZE else -1.0 for d in study.directions])
+        finished: list[tuple[Array, Array]] = []
+        running: list[Array] = []
+        asked: list[Array] = []
+        for other in study.get_trials(deepcopy=False):
+            code = candidates.encode(other.params) if other.number != trial.number else None
+            if code is None:
+                continue
+            asked.append(code)
+            if other.state == TrialState.COMPLETE:
+                finished.append((code, signs * np.asarray(other.values, dtype=float)))
+            elif other.state == TrialState.RUNNING:
+                running.append(code)
+        width = len(candidates.distributions)
+        self.values = _finite(np.array([value for _, value in finished]).reshape(-1, len(signs)))
+        self.codes = np.array([code for code, _ in finished] + running).reshape(-1, width)
+        self.asked = np.array(asked).reshape(-1, width)
+        self._known = {code.tobytes() for code in asked}
+
+    def with_lies(self) -> Array:
+        """`values`, and for every running trial the mean of them."""
+        lies = np.repeat(
+            self.values.mean(0, keepdims=True), len(self.codes) - len(self.values), axis=0
+        )
+        return np.concatenate([self.values, lies])
+
+    def order(self) -> NDArray[np.intp]:
+        """Finished trials, best first: by objective, or by how many others dominate them."""
+        if self.values.shape[1] == 1:
+            return np.argsort(-self.values[:, 0], kind="stable")
+        better = (self.values[None] >= self.values[:, None]).all(2)
+        better &= (self.values[None] > self.values[:, None]).any(2)
+        return np.argsort(better.sum(1), kind="stable")
+
+    def new(self, codes: Codes) -> Codes:
+        """`codes` without repetition and without what was asked before."""
+        seen = set(self._known)
+        keep = []
+        for position, code in enumerate(codes):
+            key = code.tobytes()
+            if key not in seen:
+                seen.add(key)
+                keep.append(position)
+        return codes[keep]
+
+
+def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """E[max(0, y − best)] of y ~ N(mean, deviation²) (Jones et al. 1998, eq. 15)."""
+    deviation = np.maximum(deviation, 1e-12)
+    ahead = (mean - best) / deviation
+    improvement: Array = deviation * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
+    # Far behind, the formula underflows to 0: keep the order of the means there.
+    return np.where(improvement > 0, improvement, 1e-300 * np.exp(np.clip(ahead, -700, 0)))
+
+
+def hypervolume_added(points: Array, front: Array) -> Array:
+    """Area that each of `points` (n, 2) adds to that of `front` (m, 2), both objectives up.
+
+    The reference corner is 0.1 below the lower corner of the unit square, which `front` spans.
+    """
+    corner = -0.1
+    ordered = front[np.argsort(front[:, 0])]
+    edges = np.concatenate([[corner], ordered[:, 0], [np.inf]])
+    # Height of the staircase between two edges: the highest point at or right of them.
+    heights = np.maximum.accumulate(np.append(ordered[:, 1], corner)[::-1])[::-1]
+    total = np.zeros(len(points))
+    for left, right, height in zip(edges[:-1], edges[1:], heights, strict=True):
+        width = np.clip(np.minimum(points[:, 0], right) - left, 0.0, None)
+        total += width * np.clip(points[:, 1] - height, 0.0, None)
+    return total
+
+
+def _finite(values: Array) -> Array:
+    """Infinite objectives, which no regression survives, as the worst or best finite one."""
+    if np.isfinite(values).all():
+        return values
+    finite = np.where(np.isfinite(values), values, np.nan)
+    low = np.array([np.nanmin(c) if np.isfinite(c).any() else 0.0 for c in finite.T])
+    high = np.array([np.nanmax(c) if np.isfinite(c).any() else 0.0 for c in finite.T])
+    return np.where(np.isneginf(values), low, np.where(np.isposinf(values), high, values))
+
