@@ -1,4 +1,4 @@
-"""`python -m search run|status|front|plot`."""
+"""`python -m search run|status|front|plot|benchmark`."""
 
 import argparse
 import contextlib
@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser  # what hydra.main itself parses with
+from omegaconf import OmegaConf
 from rich.markup import escape
 from rich.table import Table
 
 from blocks.console import console, fail, millions, run_main
-from search.cli import compose_config, expand_sweep, read_command
+from search.cli import compose_config, expand_sweep, read_command, register_schema
 from search.config import RunConfig
 from search.job import RESUME, job_study, run_hydra
 from search.pareto import hypervolume
@@ -27,6 +28,7 @@ commands
   status   how far a study is
   front    the Pareto front of a study, as a table
   plot     draw results/<study>/pareto.png and pareto.csv again
+  benchmark  samplers x seeds on a table of trained networks (--cfg job lists its settings)
 
 settings (all of them, with their values: python -m search run --cfg job)
   study=NAME               results go to results/NAME                        [main]
@@ -35,7 +37,7 @@ settings (all of them, with their values: python -m search run --cfg job)
   space=NAME               tiny (28-40 px), efficientnet (64 px and more)    [tiny]
   budget.max_macs=N        no candidate above it is trained: 2000000, 2M       [2M]
   objective=NAME           pareto, or reward: accuracy*(macs/target)^w       [pareto]
-  sampler=NAME             tpe, nsga2, random                                [tpe]
+  sampler=NAME             surrogate, tpe, gp, nsga2, evolution, random      [tpe]
   search.trials=N          candidates to train                               [40]
   search.scale=false       stop after the search
   proxy.epochs=N proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
@@ -48,9 +50,11 @@ examples
       space=efficientnet budget.max_macs=30M search.trials=200
   python -m search run -m sampler=tpe,nsga2 seed=0,1     every combination, a study each
   python -m search status study=pets
+  python -m search benchmark evaluator=table table.path=anb_5138.csv.gz \\
+      table.adapter=accel_nasbench budget.max=400M seeds=50
 """
 
-COMMANDS = ("run", "status", "front", "plot")
+COMMANDS = ("run", "status", "front", "plot", "benchmark")
 
 
 def _run(arguments: list[str]) -> None:
@@ -178,9 +182,23 @@ def _plot(folder: StudyFolder) -> None:
     console.print(f"wrote {folder / 'pareto.png'} and {folder / 'pareto.csv'}")
 
 
+def _benchmark(arguments: list[str]) -> None:
+    from search.benchmark import BenchmarkConfig, benchmark
+
+    register_schema("benchmark_schema", BenchmarkConfig)
+    if arguments[:2] == ["--cfg", "job"]:
+        config = compose_config("benchmark", arguments[2:], BenchmarkConfig)
+        console.print(OmegaConf.to_yaml(OmegaConf.structured(config)), markup=False, end="")
+        return
+    benchmark(compose_config("benchmark", arguments, BenchmarkConfig))
+
+
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
     command, rest = read_command(arguments, COMMANDS, HELP)
+    if command == "benchmark":
+        run_main(lambda: _benchmark(rest), "the runs so far are on disk")
+        return
     if command == "run":
         run_main(lambda: _run(rest), RESUME)
         return

@@ -1,7 +1,7 @@
-"""The plots of a study. The only matplotlib import."""
+"""The plots of a study and of a benchmark."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import matplotlib.ticker
@@ -9,6 +9,8 @@ import matplotlib.ticker
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from search.pareto import non_dominated
 from search.record import TrialRecord
@@ -68,6 +70,38 @@ def plot_pareto(
     axes.set_title(title)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return _png(figure)
+
+
+def plot_benchmark(
+    curves: Mapping[str, NDArray[np.float64]],
+    bands: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    axis: str,
+    title: str,
+) -> bytes:
+    """PNG: mean regret of (seeds, evaluations) curves with their bands, by sampler."""
+    figure, axes = plt.subplots(figsize=(8, 5), dpi=150, layout="constrained")
+    for number, (name, curve) in enumerate(curves.items()):
+        steps = np.arange(1, curve.shape[1] + 1)
+        color = f"C{number}"
+        axes.plot(steps, curve.mean(0), color=color, linewidth=1.6, label=name)
+        axes.fill_between(steps, *bands[name], color=color, alpha=0.18, linewidth=0)
+    # Regret reaches 0 on a table, which a logarithm cannot show: linear near it.
+    smallest = min(float(curve.mean(0)[curve.mean(0) > 0].min(initial=1.0))
+                   for curve in curves.values())  # fmt: skip
+    axes.set_yscale("symlog", linthresh=max(smallest, 1e-4), linscale=0.3)
+    axes.set_ylim(bottom=0)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_xlabel("evaluations")
+    axes.set_ylabel(axis)
+    axes.set_title(title)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=9, frameon=False)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     plt.close(figure)

@@ -18,7 +18,7 @@ from blocks.cost import count_many
 from blocks.errors import ArchError
 from search.adapters import ADAPTERS, Rows
 from search.errors import ConfigError, StudyError, did_you_mean
-from search.samplers.candidates import Box, Codes, Features, mutate
+from search.samplers.candidates import Box, Code, Codes, Features, mutate
 
 COSTS: Final = ("params", "macs", "flops_fvcore", "activations")
 
@@ -161,15 +161,14 @@ def _ordered(values: Any) -> list[Any]:
     )  # fmt: skip
 
 
-def _follows(name: str, columns: Mapping[str, list[Any]], code: NDArray[np.float64]) -> bool:
+def _follows(name: str, columns: Mapping[str, list[Any]], code: Code) -> bool:
     """Whether a stage's block is a function of its expansion."""
     stage, _, field = name.rpartition(".")
     if field != "block":
         return False
     block_of: dict[Any, float] = {}
-    ratios = columns[f"{stage}.expand_ratio"]
-    return all(block_of.setdefault(ratio, one) == one for ratio, one in zip(ratios, code,
-                                                                              strict=True))  # fmt: skip
+    pairs = zip(columns[f"{stage}.expand_ratio"], code, strict=True)
+    return all(block_of.setdefault(ratio, one) == one for ratio, one in pairs)
 
 
 class Pool:
@@ -207,17 +206,17 @@ class Pool:
         at = np.minimum(np.searchsorted(self._sorted, keys), len(self._sorted) - 1)
         return np.where(self._sorted[at] == keys, self._order[at], -1)
 
-    def nearest(self, code: NDArray[np.float64], free: NDArray[np.bool_]) -> int:
+    def nearest(self, code: Code, free: NDArray[np.bool_]) -> int:
         """The free candidate at the least distance in ranks; of equals the first."""
         ranks = self._box.features(np.concatenate([code[None], self.codes[free]]))
         distances = np.abs(ranks[1:] - ranks[0]).sum(1)
         return int(np.flatnonzero(free)[int(np.argmin(distances))])
 
-    def encode(self, params: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    def encode(self, params: Mapping[str, Any]) -> Code | None:
         """The code of one combination; None where a value is none of the choices."""
         return self._box.encode(params)
 
-    def decode(self, code: NDArray[np.float64]) -> dict[str, Any]:
+    def decode(self, code: Code) -> dict[str, Any]:
         """The combination behind a code."""
         return self._box.decode(code)
 
@@ -264,4 +263,3 @@ def feasible_rows(
             f"{len(table.archs)} networks; theirs is {cost.min():g} to {cost.max():g}"
         )
     return rows
-

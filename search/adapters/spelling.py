@@ -5,7 +5,7 @@ A study's `trials.jsonl` is such a table. Files may be gzipped.
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,10 +21,12 @@ def read(path: Path) -> Iterator[tuple[str, dict[str, float]]]:
         StudyError: a line is no record, or there is no column `arch`.
     """
     name = path.name.removesuffix(".gz")
+    rows: Iterable[dict[str, Any]]
     if name.endswith((".jsonl", ".json")):
         rows = _json_lines(path)
     elif name.endswith(".csv"):
-        rows = iter(pd.read_csv(path).to_dict("records"))
+        frame = pd.read_csv(path)
+        rows = (dict(zip(map(str, frame.columns), row, strict=True)) for row in frame.values)
     else:
         raise StudyError(f"{path} is no .jsonl or .csv (or one of them .gz)")
     for number, row in enumerate(rows, 1):

@@ -17,6 +17,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+Code = NDArray[np.float64]
 Codes = NDArray[np.float64]
 Features = NDArray[np.float64]
 
@@ -33,10 +34,10 @@ class Candidates(Protocol):
     def __len__(self) -> int:
         """How many there are; of ranges and large spaces any large number."""
 
-    def encode(self, params: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    def encode(self, params: Mapping[str, Any]) -> Code | None:
         """The code of one combination; None where it is none of these."""
 
-    def decode(self, code: NDArray[np.float64]) -> dict[str, Any]:
+    def decode(self, code: Code) -> dict[str, Any]:
         """The combination behind a code."""
 
     def sample(self, number: int, generator: np.random.Generator) -> Codes:
@@ -60,7 +61,7 @@ class Box:
     def __len__(self) -> int:
         return min(int(np.prod(np.where(self.sizes, self.sizes, 1e9))), 2**62)
 
-    def encode(self, params: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    def encode(self, params: Mapping[str, Any]) -> Code | None:
         """The code of one combination; None where a value is outside its distribution."""
         code = np.empty(len(self.distributions))
         for position, (name, distribution) in enumerate(self.distributions.items()):
@@ -72,7 +73,7 @@ class Box:
             code[position] = place
         return code
 
-    def decode(self, code: NDArray[np.float64]) -> dict[str, Any]:
+    def decode(self, code: Code) -> dict[str, Any]:
         """The combination behind a code."""
         return {
             name: _value(distribution, float(place))
@@ -119,7 +120,7 @@ def mutate(codes: Codes, sizes: NDArray[np.int64], generator: np.random.Generato
     return np.where(changed, np.where(sizes, other, moved), codes)
 
 
-def ranks(values: Sequence[Any]) -> NDArray[np.float64] | None:
+def ranks(values: Sequence[Any]) -> Code | None:
     """Place of each choice in order of size, from 0 to 1; None where they are not all numbers."""
     if not all(isinstance(value, bool | int | float) and math.isfinite(value) for value in values):
         return None
@@ -136,7 +137,7 @@ def _size(distribution: BaseDistribution) -> int:
     return 1 if distribution.single() else 0
 
 
-def _numbers(distribution: BaseDistribution) -> NDArray[np.float64] | None:
+def _numbers(distribution: BaseDistribution) -> Code | None:
     if isinstance(distribution, CategoricalDistribution):
         return ranks(distribution.choices)
     return np.zeros(1)

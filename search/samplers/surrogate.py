@@ -17,7 +17,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
-from search.samplers.candidates import Box, Candidates, Codes
+from search.samplers.candidates import Box, Candidates, Code, Codes
 from search.samplers.model import Array, Ensemble
 
 GENERATIONS: Final = 4
@@ -104,27 +104,23 @@ class SurrogateSampler(BaseSampler):
         """A parameter that not all trials have: at random."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
-    def _spread(self, candidates: Candidates, history: "_History") -> NDArray[np.float64] | None:
+    def _spread(self, candidates: Candidates, history: "_History") -> Code | None:
         """A candidate far from all that were asked before."""
         drawn = history.new(candidates.sample(STARTUP_DRAWS, self._generator))
         if not len(drawn):
             return None
         if not len(history.asked):
-            return drawn[0]
+            return _row(drawn, 0)
         features = candidates.features(np.concatenate([drawn, history.asked]))
         scale = features.std(0)
         standard = features[:, scale > 0] / scale[scale > 0]
         here, before = standard[: len(drawn)], standard[len(drawn) :]
         apart = ((here[:, None] - before[None]) ** 2).sum(2).min(1)
-        return drawn[int(np.argmax(apart))]
+        return _row(drawn, int(np.argmax(apart)))
 
-    def _best(
-        self, candidates: Candidates, history: "_History", number: int
-    ) -> NDArray[np.float64] | None:
+    def _best(self, candidates: Candidates, history: "_History", number: int) -> Code | None:
         features = candidates.features(history.codes)
-        models = [
-            Ensemble(seed=number).fit(features, values) for values in history.with_lies().T
-        ]
+        models = [Ensemble(seed=number).fit(features, values) for values in history.with_lies().T]
         observed = np.stack([model.predict(features)[0] for model in models], 1)
         score = self._acquisition(observed[: len(history.values)], history.values)
 
@@ -138,7 +134,7 @@ class SurrogateSampler(BaseSampler):
 
         if len(candidates) <= EXHAUSTIVE:
             pool = history.new(candidates.sample(EXHAUSTIVE, self._generator))
-            return pool[int(np.argmax(rate(pool)))] if len(pool) else None
+            return _row(pool, int(np.argmax(rate(pool)))) if len(pool) else None
         return self._evolve(candidates, history, rate)
 
     def _evolve(
@@ -146,7 +142,7 @@ class SurrogateSampler(BaseSampler):
         candidates: Candidates,
         history: "_History",
         rate: Callable[[Codes], Array],
-    ) -> NDArray[np.float64] | None:
+    ) -> Code | None:
         best_first = history.codes[: len(history.values)][history.order()]
         codes = np.concatenate(
             [
@@ -165,7 +161,7 @@ class SurrogateSampler(BaseSampler):
             if len(children):
                 codes = np.concatenate([codes, children])
                 scores = np.concatenate([scores, rate(children)])
-        return codes[int(np.argmax(scores))]
+        return _row(codes, int(np.argmax(scores)))
 
     def _acquisition(self, expected: Array, values: Array) -> _Score:
         """A function of (candidates, objectives) means and deviations → scores, all maximised."""
@@ -179,7 +175,8 @@ class SurrogateSampler(BaseSampler):
 
         def chebyshev(mean: Array, deviation: Array) -> Array:
             scaled = (mean + OPTIMISM * deviation - low) / span
-            return (weights * scaled).min(1) + 0.05 * (weights * scaled).sum(1)
+            score: Array = (weights * scaled).min(1) + 0.05 * (weights * scaled).sum(1)
+            return score
 
         if objectives > 2:
             return chebyshev
@@ -246,6 +243,11 @@ class _History:
         return codes[keep]
 
 
+def _row(codes: Codes, position: int) -> Code:
+    code: Code = codes[position]
+    return code
+
+
 def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
     """E[max(0, y − best)] of y ~ N(mean, deviation²) (Jones et al. 1998, eq. 15)."""
     deviation = np.maximum(deviation, 1e-12)
@@ -280,4 +282,3 @@ def _finite(values: Array) -> Array:
     low = np.array([np.nanmin(c) if np.isfinite(c).any() else 0.0 for c in finite.T])
     high = np.array([np.nanmax(c) if np.isfinite(c).any() else 0.0 for c in finite.T])
     return np.where(np.isneginf(values), low, np.where(np.isposinf(values), high, values))
-

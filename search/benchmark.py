@@ -1,0 +1,476 @@
+"""Samplers × seeds on a table: who finds better networks with fewer evaluations.
+
+Every evaluation of every sampler is feasible and new: what a sampler proposes outside of the
+pool, or again, is replaced by the nearest network that is left, and the sampler is told what was
+evaluated (Lamarckian repair). So samplers differ in what they ask for alone.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from typing import Any, Final
+
+import numpy as np
+import optuna
+import pandas as pd
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from rich.table import Table as Screen
+from scipy.stats import bootstrap, wilcoxon
+from threadpoolctl import threadpool_limits
+
+from blocks.console import console
+from search.config import parse_quantity, validate_study_name
+from search.errors import ConfigError, StudyError, choose
+from search.pareto import hypervolume
+from search.plot import plot_benchmark
+from search.record import StudyFolder, StudyLock, cut_torn_line, derive_seed, environment
+from search.samplers import SAMPLERS, build_sampler
+from search.table import Pool, Table, feasible_rows, read_table
+
+EVALUATORS: Final = ("table",)
+CONTROL: Final = "random"
+OURS: Final = "surrogate"
+RESAMPLES: Final = 2000
+LABELS: Final = {"area": "mean regret (area)", "ask_ms": "overhead per evaluation, ms"}
+
+
+@dataclass
+class TableConfig:
+    """A benchmark file and how to read it."""
+
+    path: str | None = None
+    adapter: str = "spelling"
+    num_classes: int = 1000
+    features: list[str] = field(default_factory=list)
+
+
+@dataclass
+class TableBudgetConfig:
+    """Which networks of the table may be chosen."""
+
+    metric: str = "macs"
+    min: Any = None
+    max: Any = None
+
+
+@dataclass
+class BenchmarkConfig:
+    """All settings of `python -m search benchmark`."""
+
+    study: str = "benchmark"
+    results_dir: str = "results"
+    seed: int = 0
+    evaluator: str = "table"
+    table: TableConfig = field(default_factory=TableConfig)
+    objectives: list[str] = field(default_factory=lambda: ["val_accuracy"])
+    budget: TableBudgetConfig = field(default_factory=TableBudgetConfig)
+    samplers: list[str] = field(default_factory=lambda: [OURS, "tpe", "gp", "nsga2", "evolution"])
+    seeds: int = 20
+    evaluations: int = 100
+    longer: dict[str, int] = field(default_factory=dict)
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A pool and what is wanted of it: `values` (pool, objectives), all to be maximised."""
+
+    pool: Pool
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One sampler's search with one seed: the table's rows in the order of their evaluation."""
+
+    sampler: str
+    replicate: int
+    rows: tuple[int, ...]
+    ask_seconds: float
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What identifies a run of a benchmark."""
+        return self.sampler, self.replicate, len(self.rows)
+
+
+def benchmark(config: BenchmarkConfig) -> pd.DataFrame:
+    """Run what is missing, write runs.jsonl, curves.csv, summary.csv and benchmark.png.
+
+    Returns the summary: a row per sampler.
+
+    Raises:
+        ConfigError, StudyError: see the messages; finished runs stay on disk.
+    """
+    validate_benchmark(config)
+    assert config.table.path is not None
+    table = read_table(config.table.path, config.table.adapter, config.table.num_classes)
+    problem = make_problem(table, config)
+    folder = StudyFolder(config.results_dir, config.study)
+    with StudyLock(folder):
+        _open(folder, config)
+        _describe(config, table, problem)
+        runs = _run_all(config, problem, folder)
+        curves = {
+            name: np.stack([regrets(problem, run.rows) for run in of_sampler])
+            for name, of_sampler in _by_sampler(runs, config).items()
+        }
+        folder.write("curves.csv", _curve_table(curves).to_csv(index=False))
+        summary = summarise(curves, config.evaluations, config.longer)
+        seconds = {
+            name: 1000 * np.mean([run.ask_seconds / len(run.rows) for run in of_sampler])
+            for name, of_sampler in _by_sampler(runs, config).items()
+        }
+        summary["ask_ms"] = [seconds[name] for name in summary["sampler"]]
+        folder.write("summary.csv", summary.to_csv(index=False))
+        title = f"{config.study}: {len(problem.pool)} networks, {config.seeds} seeds"
+        folder.write("benchmark.png", plot_benchmark(curves, _bands(curves), _axis(config), title))
+    _report(config, summary)
+    console.print(f"wrote {folder / 'summary.csv'}, curves.csv, runs.jsonl, benchmark.png")
+    return summary
+
+
+def validate_benchmark(config: BenchmarkConfig) -> None:
+    """Check what types cannot say.
+
+    Raises:
+        ConfigError: names the setting, its value, and what was expected.
+    """
+    choose("evaluator", config.evaluator, EVALUATORS)
+    validate_study_name(config.study)
+    if config.table.path is None:
+        raise ConfigError("table.path is missing; give the benchmark's file as table.path=…")
+    if not config.samplers:
+        raise ConfigError("samplers is empty; expected one or more")
+    for name in [*config.samplers, *config.longer]:
+        choose("samplers", name, SAMPLERS)
+    if len(set(config.samplers)) < len(config.samplers):
+        raise ConfigError(f"samplers={config.samplers} holds one twice")
+    for name, value, least in (
+        ("seeds", config.seeds, 2),
+        ("evaluations", config.evaluations, 2),
+        ("workers", config.workers, 1),
+        ("table.num_classes", config.table.num_classes, 1),
+        *((f"longer.{name}", number, 2) for name, number in config.longer.items()),
+    ):
+        if value < least:
+            raise ConfigError(f"{name}={value} is too small; expected {least} or more")
+    if len(config.objectives) not in (1, 2):
+        raise ConfigError(
+            f"objectives={config.objectives} are {len(config.objectives)}; expected one or two"
+        )
+
+
+def make_problem(table: Table, config: BenchmarkConfig) -> Problem:
+    """The feasible rows of a table and their objectives.
+
+    Raises:
+        ConfigError: a column is missing, or the budget leaves too few networks.
+    """
+    names = [name.removeprefix("-") for name in config.objectives]
+    signs = [-1.0 if name.startswith("-") else 1.0 for name in config.objectives]
+    budget = config.budget
+    least = 0.0 if budget.min is None else float(parse_quantity("budget.min", budget.min))
+    most = np.inf if budget.max is None else float(parse_quantity("budget.max", budget.max))
+    rows = feasible_rows(table, [*names, *config.table.features], budget.metric, least, most)
+    values = np.stack(
+        [sign * table.column(name)[rows] for name, sign in zip(names, signs, strict=True)], 1
+    )
+    longest = max([config.evaluations, *config.longer.values()])
+    if longest > len(rows):
+        raise ConfigError(
+            f"{longest} evaluations are more than the {len(rows)} feasible networks of the table"
+        )
+    return Problem(Pool(table, rows, config.table.features), values)
+
+
+def search_pool(problem: Problem, sampler: str, seed: int, evaluations: int) -> Iterator[int]:
+    """Positions in the pool as `sampler` has them evaluated, one after the other."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pool = problem.pool
+    study = optuna.create_study(
+        sampler=build_sampler(sampler, seed % 2**32, pool),
+        directions=["maximize"] * problem.values.shape[1],
+    )
+    free = np.ones(len(pool), dtype=bool)
+    for _ in range(evaluations):
+        trial = study.ask(dict(pool.distributions))
+        code = pool.encode(trial.params)
+        assert code is not None
+        position = int(pool.positions(code[None])[0])
+        if position < 0 or not free[position]:
+            position = pool.nearest(code, free)
+            repaired = pool.decode(pool.codes[position])
+            for name, distribution in pool.distributions.items():
+                # Optuna has no public way to correct what a running trial was given.
+                study._storage.set_trial_param(
+                    trial._trial_id,
+                    name,
+                    distribution.to_internal_repr(repaired[name]),
+                    distribution,
+                )
+        free[position] = False
+        study.tell(trial, list(problem.values[position]))
+        yield position
+
+
+def regrets(problem: Problem, rows: Sequence[int]) -> NDArray[np.float64]:
+    """What is missing after each evaluation.
+
+    One objective: the pool's best value less the best so far (simple regret), in its unit. Two:
+    the share of the pool's hypervolume that the front so far lacks, both objectives scaled to
+    the pool's range and the reference at its lower corner.
+    """
+    values = problem.values
+    if values.shape[1] == 1:
+        found = values[list(rows), 0]
+        regret: NDArray[np.float64] = values[:, 0].max() - np.maximum.accumulate(found)
+        return regret
+    low, high = values.min(0), values.max(0)
+    scaled = (values - low) / np.where(high > low, high - low, 1.0)
+    whole = hypervolume(scaled[:, 0], -scaled[:, 1], 0.0, 0.0)
+    lacking = np.empty(len(rows))
+    volume, front = 0.0, np.zeros((0, 2))
+    for number, row in enumerate(rows):
+        point = scaled[row]
+        if not (front >= point).all(1).any():
+            front = np.concatenate([front[~(front <= point).all(1)], point[None]])
+            volume = hypervolume(front[:, 0], -front[:, 1], 0.0, 0.0)
+        lacking[number] = 1 - volume / whole
+    return lacking
+
+
+def summarise(
+    curves: dict[str, NDArray[np.float64]], evaluations: int, longer: dict[str, int]
+) -> pd.DataFrame:
+    """A row per sampler: areas under the regret curves, tests, evaluations to reach the others.
+
+    `area` is the mean regret over the first `evaluations`, with the bootstrap interval of its
+    mean over seeds; p-values are two-sided Wilcoxon signed-rank tests on areas paired by seed.
+    `reaches_<sampler>@<n>` is the first evaluation at which the mean regret is not above that
+    sampler's mean regret after n.
+    """
+    area = {name: curve[:, :evaluations].mean(1) for name, curve in curves.items()}
+    rows = []
+    for name, curve in curves.items():
+        low, high = _interval(area[name])
+        row: dict[str, Any] = {
+            "sampler": name,
+            "area": area[name].mean(),
+            "area_low": low,
+            "area_high": high,
+        }
+        for other in (CONTROL, OURS):
+            if other in curves:
+                row[f"area_over_{other}"] = (
+                    area[name].mean() / area[other].mean() if area[other].mean() else np.nan
+                )
+                row[f"p_against_{other}"] = _paired_p(area[name], area[other])
+        for number in sorted({20, 50, evaluations} & set(range(evaluations + 1))):
+            row[f"regret@{number}"] = curve[:, number - 1].mean()
+        for other, number in longer.items():
+            if other in curves:
+                goal = curves[other][:, number - 1].mean()
+                reached = np.flatnonzero(curve.mean(0) <= goal + 1e-12)
+                row[f"reaches_{other}@{number}"] = reached[0] + 1 if len(reached) else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _paired_p(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+    differences = left - right
+    if not differences.any():
+        return float("nan")
+    return float(wilcoxon(differences).pvalue)
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """95% bootstrap interval of the mean."""
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    found = bootstrap(
+        (values,), np.mean, n_resamples=RESAMPLES, method="percentile",
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def _bands(
+    curves: dict[str, NDArray[np.float64]],
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """95% bootstrap bands of the mean curves, pointwise."""
+    bands = {}
+    for name, curve in curves.items():
+        generator = np.random.default_rng(0)
+        chosen = generator.integers(len(curve), size=(RESAMPLES // 4, len(curve)))
+        means = np.stack([curve[pick].mean(0) for pick in chosen])
+        low, high = np.quantile(means, [0.025, 0.975], axis=0)
+        bands[name] = (low, high)
+    return bands
+
+
+def _curve_table(curves: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
+    bands = _bands(curves)
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "sampler": name,
+                "evaluations": np.arange(1, curve.shape[1] + 1),
+                "regret_mean": curve.mean(0),
+                "regret_low": bands[name][0],
+                "regret_high": bands[name][1],
+            }
+        )
+        for name, curve in curves.items()
+    )
+
+
+def _run_all(config: BenchmarkConfig, problem: Problem, folder: StudyFolder) -> list[Run]:
+    path = folder / "runs.jsonl"
+    cut_torn_line(path)
+    runs = {run.key: run for run in _read_runs(folder)}
+    wanted = [
+        (name, replicate, config.longer.get(name, config.evaluations))
+        for replicate in range(config.seeds)
+        for name in config.samplers
+    ]
+    missing = [key for key in wanted if key not in runs]
+    if len(missing) < len(wanted):
+        console.print(f"going on with {len(wanted) - len(missing)} of {len(wanted)} runs")
+    started = time.monotonic()
+    with (
+        ProcessPoolExecutor(
+            config.workers,
+            mp_context=get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(problem, config.seed),
+        ) as executor,
+        open(path, "a", encoding="utf-8") as file,
+    ):
+        futures = [executor.submit(_run, *key) for key in missing]
+        try:
+            for number, future in enumerate(as_completed(futures), 1):
+                run = future.result()
+                runs[run.key] = run
+                file.write(json.dumps(asdict(run)) + "\n")
+                file.flush()
+                if number % max(1, len(missing) // 20) == 0 or number == len(missing):
+                    spent = time.monotonic() - started
+                    console.print(f"run {number}/{len(missing)}  {spent:.0f} s")
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [runs[key] for key in wanted]
+
+
+_worker: tuple[Problem, int] | None = None
+
+
+def _start_worker(problem: Problem, seed: int) -> None:
+    global _worker
+    import torch  # GPSampler's own; one thread for each worker
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    _worker = problem, seed
+
+
+def _run(sampler: str, replicate: int, evaluations: int) -> Run:
+    assert _worker is not None
+    problem, seed = _worker
+    started = time.perf_counter()
+    own = derive_seed(seed, "benchmark", sampler, replicate)
+    rows = tuple(search_pool(problem, sampler, own, evaluations))
+    return Run(sampler, replicate, rows, time.perf_counter() - started)
+
+
+def _read_runs(folder: StudyFolder) -> list[Run]:
+    path = folder / "runs.jsonl"
+    if not path.exists():
+        return []
+    runs = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            fields = json.loads(line)
+            runs.append(Run(**{**fields, "rows": tuple(fields["rows"])}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise StudyError(f"{path} line {number} is not a run: {error}") from None
+    return runs
+
+
+def _open(folder: StudyFolder, config: BenchmarkConfig) -> None:
+    """Create the folder, or accept it if its runs are of the same problem."""
+    path = folder / "benchmark.yaml"
+    free = ("results_dir", "samplers", "seeds", "evaluations", "longer", "workers", "study")
+    mine = {name: value for name, value in asdict(config).items() if name not in free}
+    if path.exists():
+        stored: Any = OmegaConf.to_container(OmegaConf.load(path))
+        changed = [name for name, value in mine.items() if stored.get(name) != value]
+        if changed:
+            raise StudyError(
+                f"{folder.path} is of another benchmark ({', '.join(changed)} differ); give this "
+                "one another name with study=…"
+            )
+    folder.write("benchmark.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
+    folder.write("environment.json", json.dumps(environment(), indent=2) + "\n")
+
+
+def _by_sampler(runs: Sequence[Run], config: BenchmarkConfig) -> dict[str, list[Run]]:
+    return {name: [run for run in runs if run.sampler == name] for name in config.samplers}
+
+
+def _axis(config: BenchmarkConfig) -> str:
+    if len(config.objectives) == 2:
+        return f"hypervolume lacking ({', '.join(config.objectives)})"
+    return f"simple regret of {config.objectives[0]}"
+
+
+def _describe(config: BenchmarkConfig, table: Table, problem: Problem) -> None:
+    budget = config.budget
+    limits = [f"{name} {value}" for name, value in (("min", budget.min), ("max", budget.max))
+              if value is not None]  # fmt: skip
+    console.print(
+        f"{config.table.path}: {len(table.archs)} networks, {len(table.choices)} parameters vary; "
+        f"{len(problem.pool)} feasible ({budget.metric} {', '.join(limits) or 'any'}); "
+        f"objectives {', '.join(config.objectives)}",
+        markup=False,
+    )
+
+
+def _report(config: BenchmarkConfig, summary: pd.DataFrame) -> None:
+    screen = Screen(
+        title=f"{_axis(config)} over {config.evaluations} evaluations, {config.seeds} seeds",
+        title_justify="left",
+    )
+    # A column per sampler: there are more measures than samplers.
+    screen.add_column("", overflow="fold")
+    for name in summary["sampler"]:
+        screen.add_column(name, justify="right", overflow="fold")
+    cell = partial(_cell, single=len(config.objectives) == 1)
+    rows = summary.to_dict("records")
+    for name in summary.columns.drop(["sampler", "area_low", "area_high"]):
+        cells = [cell(name, row[name]) for row in rows]
+        screen.add_row(LABELS.get(name, name.replace("_", " ")), *cells)
+        if name == "area":
+            limits = [(cell(name, row["area_low"]), cell(name, row["area_high"])) for row in rows]
+            screen.add_row("  95% interval", *(f"{low}–{high}" for low, high in limits))
+    console.print(screen)
+
+
+def _cell(name: str, value: float, single: bool) -> str:
+    if np.isnan(value):
+        return "–"
+    if name.startswith("p_"):
+        return f"{value:.2g}"
+    if name.startswith("reaches"):
+        return f"{value:.0f}"
+    if name == "ask_ms":
+        return f"{value:.0f}"
+    if name.startswith("area_over"):
+        return f"{value:.2f}"
+    return f"{value:.5f}" if single else f"{value:.4f}"
