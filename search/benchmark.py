@@ -181,7 +181,7 @@ def make_problem(table: Table, config: BenchmarkConfig) -> Problem:
     values = np.stack(
         [sign * table.column(name)[rows] for name, sign in zip(names, signs, strict=True)], 1
     )
-    longest = max([config.evaluations, *config.longer.values()])
+    longest = max(config.longer.get(name, config.evaluations) for name in config.samplers)
     if longest > len(rows):
         raise ConfigError(
             f"{longest} evaluations are more than the {len(rows)} feasible networks of the table"
