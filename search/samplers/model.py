@@ -1,12 +1,11 @@
 """The regressors behind `SurrogateSampler`: what they expect, and how sure they are of it."""
 
-import warnings
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel, WhiteKernel
 from sklearn.linear_model import BayesianRidge
@@ -94,9 +93,18 @@ class Ensemble:
             inputs, outputs = inputs[chosen], outputs[chosen]
         start = ConstantKernel(1.0, (1e-2, 1e3)) * RBF(5.0, (0.3, 300.0))
         start = start + WhiteKernel(0.1, (1e-4, 1.0))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a parameter at its bound is fine
-            return GaussianProcessRegressor(start, alpha=1e-8).fit(inputs, outputs).kernel_
+        # The regressor's own fit, without its warning about a parameter at its bound, which is
+        # fine here; silencing a warning is not safe between threads.
+        process = GaussianProcessRegressor(start, optimizer=None, alpha=1e-8).fit(inputs, outputs)
+
+        def loss(theta: Array) -> tuple[float, Array]:
+            likelihood, gradient = process.log_marginal_likelihood(
+                theta, eval_gradient=True, clone_kernel=False
+            )
+            return -likelihood, -gradient
+
+        found = minimize(loss, start.theta, jac=True, method="L-BFGS-B", bounds=start.bounds)
+        return start.clone_with_theta(found.x)
 
     def _noise(self) -> float:
         return float(self._process.kernel_.k2.noise_level)
