@@ -486,11 +486,18 @@ def load_weights(network: Network, path: Path, source: str = "auto") -> str:
 
 def load_state(network: Network, state: Mapping[str, Tensor], source: str, where: str) -> None:
     """`load_weights` for tensors already read; `where` names them in messages."""
-    network.load_state_dict(fit_state(network, state, source, where))
+    put_state(network, fit_state(network, state, source, where))
+
+
+def put_state(network: Network, fitted: State) -> None:
+    """Copy what `fit_state` gave for an equal network into this one."""
+    network.load_state_dict(fitted, strict=False)  # but for the counters, which fit_state checked
 
 
 def fit_state(network: Network, state: Mapping[str, Tensor], source: str, where: str) -> State:
-    """`state` under our names, with every tensor of `network`, which may be on the meta device.
+    """`state` under our names: all tensors of `network`, which may be on the meta device.
+
+    Older files lack the counters of batch norm, which nothing here reads, and so may this.
 
     Raises:
         WeightsError: tensors are missing, too many or of another shape.
@@ -500,16 +507,16 @@ def fit_state(network: Network, state: Mapping[str, Tensor], source: str, where:
     ours = from_foreign(state, network.arch, source)
     wanted = network.state_dict()
     nothing_known = not set(ours) & set(wanted)
-    # Older files lack the counter of batch norm, which nothing here reads.
-    for name, tensor in wanted.items():
-        if name.endswith("num_batches_tracked"):
-            ours.setdefault(name, tensor)
     problems = [
         f"{name} is {_shape(ours[name])}, expected {_shape(tensor)}"
         for name, tensor in wanted.items()
         if name in ours and ours[name].shape != tensor.shape
     ]
-    problems += [f"{name} is missing" for name in wanted if name not in ours]
+    problems += [
+        f"{name} is missing"
+        for name in wanted
+        if name not in ours and not name.endswith("num_batches_tracked")
+    ]
     problems += [f"{name} is not in the network" for name in ours if name not in wanted]
     if problems:
         where = f"{where} (read as {source})"

@@ -24,11 +24,19 @@ from scipy.stats import bootstrap, wilcoxon
 from threadpoolctl import threadpool_limits
 
 from blocks.console import console
-from search.config import parse_quantity, validate_study_name
+from search.config import check_at_least, parse_quantity, validate_study_name
 from search.errors import ConfigError, StudyError, choose
 from search.pareto import hypervolume
 from search.plot import plot_benchmark
-from search.record import StudyFolder, StudyLock, cut_torn_line, derive_seed, environment
+from search.record import (
+    StudyFolder,
+    StudyLock,
+    append_record,
+    cut_torn_line,
+    derive_seed,
+    environment,
+    read_lines,
+)
 from search.samplers import SAMPLERS, build_sampler
 from search.table import Pool, Table, feasible_rows, read_table
 
@@ -36,6 +44,7 @@ EVALUATORS: Final = ("table",)
 CONTROL: Final = "random"
 OURS: Final = "surrogate"
 RESAMPLES: Final = 2000
+Bands = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 LABELS: Final = {"area": "mean regret (area)", "ask_ms": "overhead per evaluation, ms"}
 
 
@@ -116,20 +125,22 @@ def benchmark(config: BenchmarkConfig) -> pd.DataFrame:
         _open(folder, config)
         _describe(config, table, problem)
         runs = _run_all(config, problem, folder)
+        by_sampler = {name: [r for r in runs if r.sampler == name] for name in config.samplers}
         curves = {
             name: np.stack([regrets(problem, run.rows) for run in of_sampler])
-            for name, of_sampler in _by_sampler(runs, config).items()
+            for name, of_sampler in by_sampler.items()
         }
-        folder.write("curves.csv", _curve_table(curves).to_csv(index=False))
+        bands = _bands(curves)
+        folder.write("curves.csv", _curve_table(curves, bands).to_csv(index=False))
         summary = summarise(curves, config.evaluations, config.longer)
         seconds = {
             name: 1000 * np.mean([run.ask_seconds / len(run.rows) for run in of_sampler])
-            for name, of_sampler in _by_sampler(runs, config).items()
+            for name, of_sampler in by_sampler.items()
         }
         summary["ask_ms"] = [seconds[name] for name in summary["sampler"]]
         folder.write("summary.csv", summary.to_csv(index=False))
         title = f"{config.study}: {len(problem.pool)} networks, {config.seeds} seeds"
-        folder.write("benchmark.png", plot_benchmark(curves, _bands(curves), _axis(config), title))
+        folder.write("benchmark.png", plot_benchmark(curves, bands, _axis(config), title))
     _report(config, summary)
     console.print(f"wrote {folder / 'summary.csv'}, curves.csv, runs.jsonl, benchmark.png")
     return summary
@@ -151,15 +162,15 @@ def validate_benchmark(config: BenchmarkConfig) -> None:
         choose("samplers", name, SAMPLERS)
     if len(set(config.samplers)) < len(config.samplers):
         raise ConfigError(f"samplers={config.samplers} holds one twice")
-    for name, value, least in (
-        ("seeds", config.seeds, 2),
-        ("evaluations", config.evaluations, 2),
-        ("workers", config.workers, 1),
-        ("table.num_classes", config.table.num_classes, 1),
-        *((f"longer.{name}", number, 2) for name, number in config.longer.items()),
-    ):
-        if value < least:
-            raise ConfigError(f"{name}={value} is too small; expected {least} or more")
+    check_at_least(
+        {
+            "seeds": (config.seeds, 2),
+            "evaluations": (config.evaluations, 2),
+            "workers": (config.workers, 1),
+            "table.num_classes": (config.table.num_classes, 1),
+            **{f"longer.{name}": (number, 2) for name, number in config.longer.items()},
+        }
+    )
     if len(config.objectives) not in (1, 2):
         raise ConfigError(
             f"objectives={config.objectives} are {len(config.objectives)}; expected one or two"
@@ -300,9 +311,7 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def _bands(
-    curves: dict[str, NDArray[np.float64]],
-) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _bands(curves: dict[str, NDArray[np.float64]]) -> Bands:
     """95% bootstrap bands of the mean curves, pointwise."""
     bands = {}
     for name, curve in curves.items():
@@ -314,8 +323,7 @@ def _bands(
     return bands
 
 
-def _curve_table(curves: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
-    bands = _bands(curves)
+def _curve_table(curves: dict[str, NDArray[np.float64]], bands: Bands) -> pd.DataFrame:
     return pd.concat(
         pd.DataFrame(
             {
@@ -333,7 +341,7 @@ def _curve_table(curves: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
 def _run_all(config: BenchmarkConfig, problem: Problem, folder: StudyFolder) -> list[Run]:
     path = folder / "runs.jsonl"
     cut_torn_line(path)
-    runs = {run.key: run for run in _read_runs(folder)}
+    runs = {run.key: run for run in read_lines(path, "run", _as_run)}
     wanted = [
         (name, replicate, config.longer.get(name, config.evaluations))
         for replicate in range(config.seeds)
@@ -343,22 +351,18 @@ def _run_all(config: BenchmarkConfig, problem: Problem, folder: StudyFolder) -> 
     if len(missing) < len(wanted):
         console.print(f"going on with {len(wanted) - len(missing)} of {len(wanted)} runs")
     started = time.monotonic()
-    with (
-        ProcessPoolExecutor(
-            config.workers,
-            mp_context=get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(problem, config.seed),
-        ) as executor,
-        open(path, "a", encoding="utf-8") as file,
-    ):
+    with ProcessPoolExecutor(
+        config.workers,
+        mp_context=get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(problem, config.seed),
+    ) as executor:
         futures = [executor.submit(_run, *key) for key in missing]
         try:
             for number, future in enumerate(as_completed(futures), 1):
                 run = future.result()
                 runs[run.key] = run
-                file.write(json.dumps(asdict(run)) + "\n")
-                file.flush()
+                append_record(path, run)
                 if number % max(1, len(missing) // 20) == 0 or number == len(missing):
                     spent = time.monotonic() - started
                     console.print(f"run {number}/{len(missing)}  {spent:.0f} s")
@@ -389,18 +393,8 @@ def _run(sampler: str, replicate: int, evaluations: int) -> Run:
     return Run(sampler, replicate, rows, time.perf_counter() - started)
 
 
-def _read_runs(folder: StudyFolder) -> list[Run]:
-    path = folder / "runs.jsonl"
-    if not path.exists():
-        return []
-    runs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            fields = json.loads(line)
-            runs.append(Run(**{**fields, "rows": tuple(fields["rows"])}))
-        except (ValueError, TypeError, KeyError) as error:
-            raise StudyError(f"{path} line {number} is not a run: {error}") from None
-    return runs
+def _as_run(fields: dict[str, Any]) -> Run:
+    return Run(**{**fields, "rows": tuple(fields["rows"])})
 
 
 def _open(folder: StudyFolder, config: BenchmarkConfig) -> None:
@@ -418,10 +412,6 @@ def _open(folder: StudyFolder, config: BenchmarkConfig) -> None:
             )
     folder.write("benchmark.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
     folder.write("environment.json", json.dumps(environment(), indent=2) + "\n")
-
-
-def _by_sampler(runs: Sequence[Run], config: BenchmarkConfig) -> dict[str, list[Run]]:
-    return {name: [run for run in runs if run.sampler == name] for name in config.samplers}
 
 
 def _axis(config: BenchmarkConfig) -> str:

@@ -6,6 +6,7 @@ what types cannot say.
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -182,6 +183,17 @@ def parse_quantity(name: str, value: object) -> int:
     return round(number)
 
 
+def check_at_least(settings: Mapping[str, tuple[int, int]]) -> None:
+    """Check (value, least) of each named setting.
+
+    Raises:
+        ConfigError: the first that is below its least.
+    """
+    for name, (value, least) in settings.items():
+        if value < least:
+            raise ConfigError(f"{name}={value} is too small; expected {least} or more")
+
+
 def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> None:
     """Check the values that types cannot say; the search space checks itself.
 
@@ -207,9 +219,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "proxy.crop_padding": (config.proxy.crop_padding, 0),
         "dataset.image_size": (config.dataset.image_size or 1, 1),
     }
-    for name, (whole, least) in at_least.items():
-        if whole < least:
-            raise ConfigError(f"{name}={whole} is too small; expected {least} or more")
+    check_at_least(at_least)
     fractions = {
         "dataset.val_fraction": config.dataset.val_fraction,
         "dataset.test_fraction": config.dataset.test_fraction,

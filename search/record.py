@@ -7,11 +7,11 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
@@ -21,6 +21,9 @@ from blocks.cost import Cost
 from blocks.machine import processor, versions
 from search.config import STEERING_FREE, RunConfig
 from search.errors import StudyError, did_you_mean
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class FailureRecord:
 
 
 Record = TrialRecord | FailureRecord
+_Line = TypeVar("_Line")
 
 
 def derive_seed(seed: int, *parts: object) -> int:
@@ -166,26 +170,35 @@ class StudyFolder:
 def read_records(path: Path) -> list[Record]:
     """All records of a JSON-lines file, in the order they were finished.
 
-    A torn last line (the machine died while it was written) is not a record.
-
     Raises:
         StudyError: a line that is not a record.
     """
+    return read_lines(path, "record", _record)
+
+
+def read_lines(path: Path, what: str, make: Callable[[dict[str, Any]], _Line]) -> list[_Line]:
+    """What `make` makes of each line of a JSON-lines file; nothing where there is no file.
+
+    A torn last line (the machine died while it was written) is left out.
+
+    Raises:
+        StudyError: a line that is not a `what`.
+    """
     if not path.exists():
         return []
-    found: list[Record] = []
+    found: list[_Line] = []
     with open(path, encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith("\n"):
                 break
             try:
-                found.append(_record(json.loads(line)))
+                found.append(make(json.loads(line)))
             except (ValueError, TypeError, KeyError) as error:
-                raise StudyError(f"{path} line {number} is not a record: {error}") from None
+                raise StudyError(f"{path} line {number} is not a {what}: {error}") from None
     return found
 
 
-def append_record(path: Path, record: Record) -> None:
+def append_record(path: Path, record: "DataclassInstance") -> None:
     """Add one line, on disk when this returns; a failed write leaves the file as it was."""
     line = json.dumps(asdict(record), separators=(",", ":"), allow_nan=False) + "\n"
     content = line.encode()

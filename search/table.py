@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from blocks.arch import ArchSpec, StageSpec, format_arch, parse_arch
-from blocks.cost import count_many
+from blocks.cost import CostColumns, count_many
 from blocks.errors import ArchError
 from search.adapters import ADAPTERS, Rows
 from search.errors import ConfigError, StudyError, did_you_mean
 from search.samplers.candidates import Box, Code, Codes, Features, mutate
 
-COSTS: Final = ("params", "macs", "flops_fvcore", "activations")
+COSTS: Final = tuple(field.name for field in fields(CostColumns))
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def read_table(path: str, adapter: str = "spelling", num_classes: int = 1000) ->
             spelling = format_arch(arch)
             archs.setdefault(spelling, arch)
             rows.append((spelling, metrics))
-    except (OSError, EOFError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, gzip.BadGzipFile | EOFError):
-            raise StudyError(f"{file} is not a whole gzip file") from None
+    except (gzip.BadGzipFile, EOFError):
+        raise StudyError(f"{file} is not a whole gzip file") from None
+    except (OSError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise StudyError(f"{file} cannot be read as {adapter}: {reason}") from None
     if len(archs) < 2:

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         detect_source,
         find_weights,
         fit_state,
-        load_state,
+        put_state,
         read_arch,
         read_state,
         source_arch,
@@ -65,9 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
     if written is not None and replace(written, **_conventions(arch)) == arch:
         arch = written  # with the conventions that the file was written with
     with torch.device("meta"):  # before memory for a network that the file is not of
-        fit_state(Network(arch, subject.num_classes), state, source, str(path))
+        fitted = fit_state(Network(arch, subject.num_classes), state, source, str(path))
     network = Network(arch, subject.num_classes).eval()
-    load_state(network, state, source, str(path))
+    put_state(network, fitted)
     params = sum(parameter.numel() for parameter in network.parameters())
     console.print(escape(f"{path.name} ({source}): every tensor fits, {params:,} params"))
     console.print(escape(str(arch)))

@@ -168,9 +168,7 @@ def _value(distribution: BaseDistribution, place: float) -> Any:
     low, high = _ends(distribution)
     value = low + place * (high - low)
     value = math.exp(value) if distribution.log else value
-    if distribution.step is not None and not (
-        isinstance(distribution, FloatDistribution) and distribution.log
-    ):
+    if distribution.step is not None:
         steps = round((value - distribution.low) / distribution.step)
         value = distribution.low + steps * distribution.step
     value = min(max(value, distribution.low), distribution.high)

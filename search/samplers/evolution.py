@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.search_space import IntersectionSearchSpace
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.pareto import dominators
+from search.samplers.base import SharedSpaceSampler, signs
 from search.samplers.candidates import Box
 
 POPULATION: Final = 20
@@ -17,7 +17,7 @@ whole search here."""
 TOURNAMENT: Final = 5
 
 
-class EvolutionSampler(BaseSampler):
+class EvolutionSampler(SharedSpaceSampler):
     """Ageing evolution: the best of a few random members of the youngest is mutated.
 
     Its parents are the last `population_size` finished trials; one parameter of the best of
@@ -31,23 +31,9 @@ class EvolutionSampler(BaseSampler):
         population_size: int = POPULATION,
         tournament_size: int = TOURNAMENT,
     ) -> None:
+        super().__init__(seed)
         self._population_size = population_size
         self._tournament_size = tournament_size
-        self._generator = np.random.default_rng(seed)
-        self._random = RandomSampler(seed=seed)
-        self._intersection = IntersectionSearchSpace()
-
-    def reseed_rng(self) -> None:
-        """Fresh random state, for a sampler that was copied into another process."""
-        self._generator = np.random.default_rng()
-        self._random.reseed_rng()
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """The parameters that all trials share."""
-        shared = self._intersection.calculate(study)
-        return {name: one for name, one in shared.items() if not one.single()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -63,12 +49,8 @@ class EvolutionSampler(BaseSampler):
         chosen = self._generator.choice(
             len(alive), min(self._tournament_size, len(alive)), replace=False
         )
-        signs = [1.0 if d == StudyDirection.MAXIMIZE else -1.0 for d in study.directions]
-        values = np.array([np.multiply(signs, alive[member].values) for member in chosen])
-        dominated = (values[None] >= values[:, None]).all(2) & (values[None] > values[:, None]).any(
-            2
-        )
-        parent = box.encode(alive[chosen[int(np.argmin(dominated.sum(1)))]].params)
+        values = signs(study) * np.array([alive[member].values for member in chosen])
+        parent = box.encode(alive[chosen[int(np.argmin(dominators(values)))]].params)
         assert parent is not None  # the space is what all trials share
         return box.decode(self._mutate(box, parent))
 
@@ -82,13 +64,3 @@ class EvolutionSampler(BaseSampler):
         else:
             child[position] = self._generator.random()
         return child
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """At random: the first trial, and parameters that not all trials have."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)

@@ -30,9 +30,8 @@ class Ensemble:
     have unit deviation (Rasmussen & Williams 2006, eq. 5.10–5.12).
     """
 
-    def __init__(self, seed: int, kernel: Kernel | None = None) -> None:
+    def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.kernel = kernel
 
     def fit(self, features: Array, targets: Array) -> "Ensemble":
         """Learn from (observations, features) and (observations,); targets of any scale."""
@@ -42,8 +41,7 @@ class Ensemble:
         self._mean, self._std = float(targets.mean()), float(targets.std()) or 1.0
         inputs, outputs = self._standard(features), (targets - self._mean) / self._std
         self._ridge = BayesianRidge().fit(inputs, outputs)
-        kernel = self.kernel if self.kernel is not None else self._fit_kernel(inputs, outputs)
-        self.kernel = kernel
+        kernel = self._fit_kernel(inputs, outputs)
         self._process = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-8)
         self._process.fit(inputs, outputs)
         self._trees = None
@@ -61,11 +59,7 @@ class Ensemble:
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the noise-free target, each (candidates,)."""
         inputs = self._standard(features)
-        ridge = self._ridge.predict(inputs)
-        process = self._process.predict(inputs)
-        members = [ridge, process]
-        if self._trees is not None:
-            members.append(self._trees.predict(inputs))
+        members = self._members(inputs)
         mean = np.mean(members, axis=0)
         spread = np.var(members, axis=0)
         # A deviation costs the square of the observations, so only the promising have their own.
@@ -76,6 +70,17 @@ class Ensemble:
         deviation[chosen] = np.sqrt(np.maximum(own**2 - noise, 0.0) + spread[chosen])
         deviation[np.isnan(deviation)] = np.nanmin(deviation) if len(chosen) else 0.0
         return self._mean + self._std * mean, self._std * self.calibration * deviation
+
+    def mean(self, features: Array) -> Array:
+        """The mean of `predict` alone, which costs less."""
+        mean: Array = np.mean(self._members(self._standard(features)), axis=0)
+        return self._mean + self._std * mean
+
+    def _members(self, inputs: Array) -> list[Array]:
+        members = [self._ridge.predict(inputs), self._process.predict(inputs)]
+        if self._trees is not None:
+            members.append(self._trees.predict(inputs))
+        return members
 
     def _standard(self, features: Array) -> Array:
         standard = (features - self._centre)[:, self._used] / self._scale[self._used]

@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.search_space import IntersectionSearchSpace
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
+from search.pareto import dominators, hypervolume_added
+from search.samplers.base import SharedSpaceSampler, signs
 from search.samplers.candidates import Box, Candidates, Code, Codes
 from search.samplers.model import Array, Ensemble
 
@@ -33,7 +33,7 @@ OPTIMISM: Final = 0.5
 _Score = Callable[[Array, Array], Array]
 
 
-class SurrogateSampler(BaseSampler):
+class SurrogateSampler(SharedSpaceSampler):
     """Bayesian optimisation of architectures with an ensemble of regressors.
 
     Args:
@@ -60,16 +60,9 @@ class SurrogateSampler(BaseSampler):
         candidates: Candidates | None = None,
         n_startup_trials: int = 8,
     ) -> None:
+        super().__init__(seed)
         self._candidates = candidates
         self._n_startup_trials = n_startup_trials
-        self._generator = np.random.default_rng(seed)
-        self._random = RandomSampler(seed=seed)
-        self._intersection = IntersectionSearchSpace()
-
-    def reseed_rng(self) -> None:
-        """Fresh random state, for a sampler that was copied into another process."""
-        self._generator = np.random.default_rng()
-        self._random.reseed_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -77,8 +70,7 @@ class SurrogateSampler(BaseSampler):
         """The parameters of the candidates, or those that all trials share."""
         if self._candidates is not None:
             return dict(self._candidates.distributions)
-        shared = self._intersection.calculate(study)
-        return {name: one for name, one in shared.items() if not one.single()}
+        return super().infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -93,16 +85,6 @@ class SurrogateSampler(BaseSampler):
         else:
             code = self._best(candidates, history, trial.number)
         return candidates.decode(code) if code is not None else {}
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """A parameter that not all trials have: at random."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def _spread(self, candidates: Candidates, history: "_History") -> Code | None:
         """A candidate far from all that were asked before."""
@@ -121,8 +103,12 @@ class SurrogateSampler(BaseSampler):
     def _best(self, candidates: Candidates, history: "_History", number: int) -> Code | None:
         features = candidates.features(history.codes)
         models = [Ensemble(seed=number).fit(features, values) for values in history.with_lies().T]
-        observed = np.stack([model.predict(features)[0] for model in models], 1)
-        score = self._acquisition(observed[: len(history.values)], history.values)
+        finished = len(history.values)
+        score = (
+            _improvement(float(models[0].mean(features[:finished]).max()))
+            if len(models) == 1
+            else self._compromise(history.values)
+        )
 
         def rate(codes: Codes) -> Array:
             read = candidates.features(codes)
@@ -163,12 +149,9 @@ class SurrogateSampler(BaseSampler):
                 scores = np.concatenate([scores, rate(children)])
         return _row(codes, int(np.argmax(scores)))
 
-    def _acquisition(self, expected: Array, values: Array) -> _Score:
-        """A function of (candidates, objectives) means and deviations → scores, all maximised."""
+    def _compromise(self, values: Array) -> _Score:
+        """The acquisition of several objectives, of which `values` were observed."""
         objectives = values.shape[1]
-        if objectives == 1:
-            best = float(expected.max())
-            return lambda mean, deviation: expected_improvement(mean[:, 0], deviation[:, 0], best)
         low, high = values.min(0), values.max(0)
         span = np.where(high > low, high - low, 1.0)
         weights = self._generator.dirichlet(np.ones(objectives))
@@ -197,7 +180,7 @@ class _History:
     """
 
     def __init__(self, study: Study, trial: FrozenTrial, candidates: Candidates) -> None:
-        signs = np.array([1.0 if d == StudyDirection.MAXIMIZE else -1.0 for d in study.directions])
+        upward = signs(study)
         finished: list[tuple[Array, Array]] = []
         running: list[Array] = []
         asked: list[Array] = []
@@ -207,11 +190,11 @@ class _History:
                 continue
             asked.append(code)
             if other.state == TrialState.COMPLETE:
-                finished.append((code, signs * np.asarray(other.values, dtype=float)))
+                finished.append((code, upward * np.asarray(other.values, dtype=float)))
             elif other.state == TrialState.RUNNING:
                 running.append(code)
         width = len(candidates.distributions)
-        self.values = _finite(np.array([value for _, value in finished]).reshape(-1, len(signs)))
+        self.values = _finite(np.array([value for _, value in finished]).reshape(-1, len(upward)))
         self.codes = np.array([code for code, _ in finished] + running).reshape(-1, width)
         self.asked = np.array(asked).reshape(-1, width)
         self._known = {code.tobytes() for code in asked}
@@ -227,9 +210,7 @@ class _History:
         """Finished trials, best first: by objective, or by how many others dominate them."""
         if self.values.shape[1] == 1:
             return np.argsort(-self.values[:, 0], kind="stable")
-        better = (self.values[None] >= self.values[:, None]).all(2)
-        better &= (self.values[None] > self.values[:, None]).any(2)
-        return np.argsort(better.sum(1), kind="stable")
+        return np.argsort(dominators(self.values), kind="stable")
 
     def new(self, codes: Codes) -> Codes:
         """`codes` without repetition and without what was asked before."""
@@ -248,6 +229,10 @@ def _row(codes: Codes, position: int) -> Code:
     return code
 
 
+def _improvement(best: float) -> _Score:
+    return lambda mean, deviation: expected_improvement(mean[:, 0], deviation[:, 0], best)
+
+
 def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
     """E[max(0, y − best)] of y ~ N(mean, deviation²) (Jones et al. 1998, eq. 15)."""
     deviation = np.maximum(deviation, 1e-12)
@@ -255,23 +240,6 @@ def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
     improvement: Array = deviation * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
     # Far behind, the formula underflows to 0: keep the order of the means there.
     return np.where(improvement > 0, improvement, 1e-300 * np.exp(np.clip(ahead, -700, 0)))
-
-
-def hypervolume_added(points: Array, front: Array) -> Array:
-    """Area that each of `points` (n, 2) adds to that of `front` (m, 2), both objectives up.
-
-    The reference corner is 0.1 below the lower corner of the unit square, which `front` spans.
-    """
-    corner = -0.1
-    ordered = front[np.argsort(front[:, 0])]
-    edges = np.concatenate([[corner], ordered[:, 0], [np.inf]])
-    # Height of the staircase between two edges: the highest point at or right of them.
-    heights = np.maximum.accumulate(np.append(ordered[:, 1], corner)[::-1])[::-1]
-    total = np.zeros(len(points))
-    for left, right, height in zip(edges[:-1], edges[1:], heights, strict=True):
-        width = np.clip(np.minimum(points[:, 0], right) - left, 0.0, None)
-        total += width * np.clip(points[:, 1] - height, 0.0, None)
-    return total
 
 
 def _finite(values: Array) -> Array:
