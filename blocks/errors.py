@@ -23,3 +23,8 @@ class LatencyError(CompoundNasError):
 
 class CostMismatchError(CompoundNasError):
     """The arithmetic count and the measuring tool disagree: a bug here, never bad input."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, its line breaks and indents folded."""
+    return " ".join(str(error).split())

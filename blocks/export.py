@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from blocks.arch import format_arch, nearest, parse_arch
-from blocks.errors import ExportError, WeightsError
+from blocks.errors import ExportError, WeightsError, one_line
 from blocks.files import whole_file
 from blocks.images import batch_size
 from blocks.network import Network
@@ -221,7 +221,7 @@ def onnx_session(path: Path, threads: int | None = None) -> Any:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common class of their own
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ExportError(f"ONNX Runtime cannot read {path}: {reason[:200]}") from None
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from blocks.arch import nearest
-from blocks.errors import ExportError, LatencyError
+from blocks.errors import ExportError, LatencyError, one_line
 from blocks.machine import processor
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ def _compile(network: "Network", threads: int, device: str) -> _Bind:
             with inductor.patch({"cpp.threads": threads}):
                 call()
         except Exception as error:  # a missing C++ compiler, among many
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise LatencyError(f"torch.compile cannot build the network: {reason[:200]}") from None
         return call
 

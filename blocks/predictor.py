@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec
-from blocks.errors import LatencyError
+from blocks.errors import LatencyError, one_line
 from blocks.files import write_whole
 from blocks.units import FAMILIES, Unit, features, units_of, work
 
@@ -212,7 +212,7 @@ def read_table(path: Path) -> LatencyTable:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise LatencyError(f"cannot read latency table {path}: {reason}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None

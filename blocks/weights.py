@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from blocks.arch import BOTTLENECKS, ArchSpec, StageSpec, nearest, parse_arch
-from blocks.errors import WeightsError
+from blocks.errors import WeightsError, one_line
 from blocks.files import write_whole
 from blocks.network import Network
 
@@ -337,7 +337,7 @@ def read_state(path: Path) -> State:
     except WeightsError:
         raise
     except Exception as error:  # bytes that are no pickle make the unpickler stumble anywhere
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         refused = re.search(r"GLOBAL (\S+)", reason) if isinstance(error, UnpicklingError) else None
         if refused is not None:
             raise WeightsError(

@@ -10,6 +10,7 @@ import yaml
 from blocks.arch import ArchSpec, format_arch
 from blocks.console import console, millions
 from blocks.cost import count
+from blocks.errors import one_line
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale_compound
 from scaling.config import GridConfig, ScalingConfig
 from search.batch import run_jobs
@@ -177,7 +178,7 @@ def read_coefficients(folder: StudyFolder, baseline: ArchSpec) -> ScalingCoeffic
             f"python -m scaling fit study={folder.study}"
         ) from None
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+        raise StudyError(f"{path} is damaged: {one_line(error)}") from None
     if fitted_for != format_arch(baseline):
         raise StudyError(
             f"{path} was fitted for another B0; fit again: "

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from blocks.console import fail
+from blocks.errors import one_line
 from search.config import RunConfig
 from search.errors import ConfigError, did_you_mean
 
@@ -75,7 +76,7 @@ def expand_sweep(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
             else:
                 raise ConfigError(f"{override.input_line}: expected values or range() to sweep")
     except HydraException as error:
-        raise ConfigError(_one_line(error)) from None
+        raise ConfigError(one_line(error)) from None
     return [list(job) for job in itertools.product(*alternatives)], fixed
 
 
@@ -123,8 +124,8 @@ def _explain(error: Exception, overrides: Sequence[str], schema: type[Any]) -> s
                 f"{group}={wrong} is unknown; expected one of {', '.join(options)}"
                 f"{did_you_mean(wrong, options)}"
             )
-    message = _one_line(cause)
-    refused = re.match(r"Could not override '([^']+)'", _one_line(error))
+    message = one_line(cause)
+    refused = re.match(r"Could not override '([^']+)'", one_line(error))
     if refused or " not in " in message:
         key = _as_given(refused[1] if refused else _field(cause), overrides)
         known = known_keys(schema)
@@ -153,8 +154,4 @@ def _by_last_part(key: str, known: Sequence[str]) -> str:
 
 
 def _field(error: Exception) -> str:
-    return str(getattr(error, "full_key", None) or "") or _one_line(error)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return str(getattr(error, "full_key", None) or "") or one_line(error)

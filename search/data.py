@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from blocks.errors import one_line
 from search.config import DatasetConfig
 from search.errors import DataError
 
@@ -423,7 +424,7 @@ def _root(config: DatasetConfig) -> Path:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 DATASETS: Final[dict[str, Callable[[DatasetConfig, int], _Raw]]] = {

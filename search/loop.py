@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blocks.arch import format_arch
 from blocks.cost import count
+from blocks.errors import one_line
 from search.batch import record_outcome
 from search.config import RunConfig
 from search.errors import StudyError
@@ -273,4 +274,4 @@ def open_study(config: RunConfig, folder: StudyFolder) -> optuna.Study:
             load_if_exists=True,
         )
     except (ValueError, KeyError) as error:
-        raise StudyError(f"{journal} is damaged: {' '.join(str(error).split())}") from None
+        raise StudyError(f"{journal} is damaged: {one_line(error)}") from None

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from blocks.cost import Cost
+from blocks.errors import one_line
 from blocks.machine import processor, versions
 from search.config import STEERING_FREE, RunConfig
 from search.errors import StudyError, did_you_mean
@@ -141,7 +142,7 @@ class StudyFolder:
             merged = OmegaConf.merge(OmegaConf.structured(RunConfig), stored)
             config = OmegaConf.to_object(merged)
         except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-            raise StudyError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+            raise StudyError(f"{path} is damaged: {one_line(error)}") from None
         assert isinstance(config, RunConfig)
         return config
 

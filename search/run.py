@@ -12,7 +12,7 @@ import yaml
 
 from blocks.arch import ArchSpec, arch_to_mapping, format_arch, parse_arch
 from blocks.console import console, millions
-from blocks.errors import ArchError
+from blocks.errors import ArchError, one_line
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
 from search.batch import run_jobs
@@ -199,7 +199,7 @@ def read_baseline(folder: StudyFolder) -> Baseline:
             f"python -m search run study={folder.study}"
         ) from None
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+        raise StudyError(f"{path} is damaged: {one_line(error)}") from None
 
 
 def reference_arch(config: RunConfig, in_channels: int) -> ArchSpec | None:

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from blocks.arch import ArchSpec, StageSpec, format_arch, parse_arch
 from blocks.cost import CostColumns, count_many
-from blocks.errors import ArchError
+from blocks.errors import ArchError, one_line
 from search.adapters import ADAPTERS, Rows
 from search.errors import ConfigError, StudyError, did_you_mean
 from search.samplers.candidates import Box, Code, Codes, Features, mutate
@@ -75,7 +75,7 @@ def read_table(path: str, adapter: str = "spelling", num_classes: int = 1000) ->
     except (gzip.BadGzipFile, EOFError):
         raise StudyError(f"{file} is not a whole gzip file") from None
     except (OSError, KeyError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise StudyError(f"{file} cannot be read as {adapter}: {reason}") from None
     if len(archs) < 2:
         raise StudyError(f"{file} holds {len(archs)} architectures; expected two or more")
@@ -106,7 +106,7 @@ def _adapter(name: str) -> Callable[[Path], Rows]:
         spec.loader.exec_module(module)
         read: Callable[[Path], Rows] = module.read
     except Exception as error:  # whatever the user's own file does
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ConfigError(f"table.adapter={name} cannot be used: {reason}") from None
     return read
 

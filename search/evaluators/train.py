@@ -21,6 +21,7 @@ from torch.multiprocessing import get_context
 
 from blocks.arch import parse_arch
 from blocks.cost import Cost, referee
+from blocks.errors import one_line
 from search.config import ProxyConfig, WorkersConfig
 from search.data import ImageData, prepare
 from search.errors import StudyError, TrainingError
@@ -172,7 +173,7 @@ def _run_job(job: Job) -> Evaluation:
     except MemoryError as error:
         raise TrainingError("oom", str(error) or "out of memory") from None
     except (RuntimeError, ValueError) as error:
-        message = " ".join(str(error).split())
+        message = one_line(error)
         kind = "oom" if "allocate memory" in message or "out of memory" in message else "error"
         raise TrainingError(kind, message) from None
 
