@@ -1,12 +1,13 @@
 """A fixed list of trainings, resumable: the reference, the final B0, the scaling grid."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from pathlib import Path
 
 from blocks.machine import versions
 from search.errors import TrainingError
 from search.evaluators.train import Evaluation, Evaluator, Job, outcome
+from search.process import await_any, deferred_interrupts
 from search.record import (
     FailureRecord,
     Record,
@@ -43,14 +44,15 @@ def run_jobs(
         weights = job.save is None or (Path(job.save).exists() and latest.get(path) == _key(job))
         if (path, _key(job)) not in known or not weights:
             pending[evaluator.evaluate(job)] = (number, job, path)
-    while pending:
-        for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            number, job, path = pending.pop(future)
-            record = record_outcome(evaluator, number, job, future)
-            if isinstance(record, TrialRecord):
-                append_record(path, record)
-            known[path, _key(job)] = record
-            done(record)
+    with deferred_interrupts():
+        while pending:
+            for future in await_any(pending):
+                number, job, path = pending.pop(future)
+                record = record_outcome(evaluator, number, job, future)
+                if isinstance(record, TrialRecord):
+                    append_record(path, record)
+                known[path, _key(job)] = record
+                done(record)
     return [known[path, _key(job)] for job, path in work]
 
 

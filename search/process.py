@@ -1,8 +1,14 @@
-"""Child processes that do not outlive their parent."""
+"""Processes: children that do not outlive their parent, and a Ctrl-C that breaks nothing."""
 
 import os
+import signal
 import threading
 import time
+from collections.abc import Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
 
 PARENT_VARIABLE = "COMPOUND_NAS_PARENT"
 """Where a parent leaves its process number for a command that it runs as a step of its own."""
@@ -17,3 +23,54 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+_POLL_SECONDS: Final = 0.2
+_asked_to_stop = threading.Event()
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[None]:
+    """Within, Ctrl-C and a polite kill only leave a note, which `check_interrupt` reads.
+
+    An exception may come between any two instructions of any library: inside NumPy it becomes
+    another error, inside a process pool it leaves a lock held. A second Ctrl-C comes at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread alone
+        return
+    _asked_to_stop.clear()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, _note)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _asked_to_stop.clear()
+
+
+def check_interrupt() -> None:
+    """A place where stopping breaks nothing.
+
+    Raises:
+        KeyboardInterrupt: somebody asked to stop.
+    """
+    if _asked_to_stop.is_set():
+        raise KeyboardInterrupt
+
+
+def await_any(futures: Collection["Future[Any]"]) -> set["Future[Any]"]:
+    """Those of `futures` that are done, at least one; `check_interrupt` is called meanwhile."""
+    while True:
+        check_interrupt()
+        done = wait(futures, _POLL_SECONDS, FIRST_COMPLETED).done
+        if done:
+            return done
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    if _asked_to_stop.is_set():
+        raise KeyboardInterrupt
+    _asked_to_stop.set()
