@@ -311,7 +311,8 @@ _ARCH_NAMES: Final = (
     "global_residual",
 )
 _ARCH_FIELDS = attrgetter(*_ARCH_NAMES)
-_BLOCK_NUMBERS: Final = {block: number for number, block in enumerate(FORMULAS)}
+BLOCK_NUMBERS: Final = {block: number for number, block in enumerate(FORMULAS)}
+"""Block token → its number in `ArchColumns.block`."""
 
 
 @dataclass
@@ -336,7 +337,7 @@ class ArchColumns:
     global_residual: Integers
     se_expanded: NDArray[np.bool_]
     present: NDArray[np.bool_]
-    block: Integers  # position of the block's token in FORMULAS
+    block: Integers  # BLOCK_NUMBERS of the block's token
     repeats: Integers
     kernel: Integers
     stride: Integers
@@ -357,7 +358,7 @@ class ArchColumns:
         present = np.arange(int(depth.max(initial=0))) < depth[:, None]
         padded = np.ones((*present.shape, 9))
         padded[present, :8] = rows
-        padded[present, 8] = [_BLOCK_NUMBERS[stage.block] for stage in stages]
+        padded[present, 8] = [BLOCK_NUMBERS[stage.block] for stage in stages]
         repeats, kernel, stride, channels, groups = (
             padded[:, :, column].astype(np.int64) for column in range(5)
         )
@@ -439,7 +440,7 @@ class ArchColumns:
         block = self.block[:, position]
         squeezes = self.se_ratio[:, position] > 0
         changes = (self.stride[:, position] != 1) | (channels != out)
-        bottleneck = np.isin(block, [_BLOCK_NUMBERS[name] for name in BOTTLENECKS])
+        bottleneck = np.isin(block, [BLOCK_NUMBERS[name] for name in BOTTLENECKS])
         projects = bottleneck & self.skip[:, position] & changes & first
         shape_number = (block * 2 + squeezes) * 2 + projects
         for number in np.unique(shape_number[here]):

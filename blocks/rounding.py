@@ -4,6 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 def round_channels(channels: float, divisor: int = 8) -> int:
     """`channels` to the nearest multiple of `divisor`, at least 90% of what was asked.
@@ -33,6 +36,16 @@ ROUNDINGS: Final[dict[str, Callable[[float], int]]] = {
     "floor8": floor8_channels,
 }
 """Rounding policy → what it makes of a scaled width: 32·1.4 = 44.8 → 48, 44, 40."""
+
+
+def round_column(policy: str, channels: NDArray[np.float64], divisor: int = 8) -> NDArray[np.int64]:
+    """`ROUNDINGS[policy]` of every element (`divisor` is that of the paper's policy)."""
+    if policy == "floor":
+        return np.maximum(8, np.floor(channels).astype(np.int64))
+    if policy == "floor8":
+        return np.maximum(8, np.floor(channels).astype(np.int64) // 8 * 8)
+    rounded = np.maximum(divisor, (channels + divisor / 2).astype(np.int64) // divisor * divisor)
+    return np.where(rounded < 0.9 * channels, rounded + divisor, rounded)
 
 
 def round_repeats(repeats: float) -> int:

@@ -117,7 +117,8 @@ def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
         accuracy = [record.metrics["val_accuracy"] for record in records]
         macs = [record.cost.macs for record in records]
         # The share of the box from accuracy 0 to 1 and from no macs to the budget.
-        volume = hypervolume(accuracy, macs, 0.0, config.max_macs) / config.max_macs
+        most = config.budget_macs or max(macs)
+        volume = hypervolume(accuracy, macs, 0.0, most) / most
         table.add_row(
             study,
             str(len(records)),
@@ -134,10 +135,11 @@ def _status(folder: StudyFolder) -> None:
     records = read_records(folder.trials)
     completed = folder.completed()
     failed = [record for record in records if isinstance(record, FailureRecord)]
+    trained = len(records) - len(failed)
     console.print(
-        f"{folder.path}: {len(completed)} of {stored.search.trials} trials trained, "
-        f"{len(failed)} failed; sampler {stored.sampler}, objective {stored.objective}, "
-        f"budget {millions(stored.max_macs)} macs"
+        f"{folder.path}: {trained} of {stored.search.trials} trials trained, "
+        f"{trained - len(completed)} of them stopped early, {len(failed)} failed; sampler "
+        f"{stored.sampler}, objective {stored.aim}, budget {stored.cost_budget}"
     )
     for failure in failed[-3:]:
         console.print(f"  trial {failure.number} {failure.kind}: {failure.error}", markup=False)

@@ -13,9 +13,11 @@ from typing import Any, Final
 from blocks.errors import ArchError
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
+from search.budget import METRICS, SOLVE, Budget
 from search.errors import ConfigError, choose
 
-OBJECTIVES: Final = ("pareto", "reward")
+OBJECTIVES: Final = ("pareto", "reward", "accuracy")
+PRUNERS: Final = ("none", "asha", "hyperband")
 DROP_BLOCK_SHAPES: Final = ("square", "circle")  # blocks.drop_block.SHAPES, without its torch
 OPTIMIZERS: Final = ("adamw", "sgd")
 ON_CORRUPT: Final = ("refuse", "skip")
@@ -91,9 +93,17 @@ class ProxyConfig:
 
 @dataclass
 class BudgetConfig:
-    """The hard limit: a candidate above it is never built. Numbers or 600k, 25M, 0.4G."""
+    """What a candidate may cost, counted before it is built. Numbers or 600k, 25M, 0.4G.
+
+    Without a target a candidate above `max_macs` is never built. With one every candidate's
+    widths are solved so that its `metric` is the target ± `tolerance`.
+    """
 
     max_macs: Any = "2M"
+    target: Any = None
+    metric: str = "macs"  # of the target: macs | params | activations
+    tolerance: float = 0.02
+    solve: str = "width"  # width | width_depth: the repeats too, where widths would change much
 
 
 @dataclass
@@ -109,6 +119,13 @@ class SearchConfig:
     """How long to search, and what to do around it."""
 
     trials: int = 40
+    minutes: float | None = None  # of wall clock, after which no further candidate is begun
+    pruner: str = "none"  # none | asha | hyperband: stop the unpromising early
+    reduction_factor: int = 3  # of each rung one candidate in so many goes on
+    min_epochs: int = 1  # the first rung
+    enqueue: list[str] = field(default_factory=list)  # spellings to evaluate first
+    warm_start: str | None = None  # a study of results_dir whose best are evaluated first
+    warm_start_top: int = 5
     reference: str | None = "efficientnet_b0"
     final_epochs: int = 10
     scale: bool = True
@@ -130,7 +147,7 @@ class RunConfig:
     results_dir: str = "results"
     seed: int = 0
     sampler: str = "tpe"
-    objective: str = "pareto"
+    objective: str | None = None  # null: accuracy at a budget.target, else pareto
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     space: SpaceConfig = field(default_factory=SpaceConfig)
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
@@ -145,10 +162,36 @@ class RunConfig:
         return parse_quantity("budget.max_macs", self.budget.max_macs)
 
     @property
+    def aim(self) -> str:
+        """The objective, its default resolved."""
+        return self.objective or ("pareto" if self.budget.target is None else "accuracy")
+
+    @property
+    def cost_budget(self) -> Budget:
+        """The budget as candidates are held to it."""
+        target = self.budget.target
+        return Budget(
+            metric="macs" if target is None else self.budget.metric,
+            most=self.max_macs,
+            target=None if target is None else parse_quantity("budget.target", target),
+            tolerance=self.budget.tolerance,
+            solve=self.budget.solve,
+            rounding=self.space.rounding,
+        )
+
+    @property
+    def budget_macs(self) -> int | None:
+        """What the budget says of multiply-adds; None where its target is another metric's."""
+        budget = self.cost_budget
+        if budget.metric != "macs":
+            return None
+        return budget.target or budget.most
+
+    @property
     def target_macs(self) -> int:
         """T of the reward, in multiply-adds."""
         if self.reward.target_macs is None:
-            return self.max_macs
+            return self.budget_macs or self.max_macs
         return parse_quantity("reward.target_macs", self.reward.target_macs)
 
 
@@ -156,6 +199,7 @@ STEERING_FREE: Final = frozenset(
     {
         "results_dir",
         "search.trials",
+        "search.minutes",
         "search.scale",
         "search.reference",
         "search.final_epochs",
@@ -201,7 +245,10 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         ConfigError: names the setting, its value, and what was expected.
     """
     choose("sampler", config.sampler, samplers)
-    choose("objective", config.objective, OBJECTIVES)
+    choose("objective", config.aim, OBJECTIVES)
+    choose("budget.metric", config.budget.metric, METRICS)
+    choose("budget.solve", config.budget.solve, SOLVE)
+    choose("search.pruner", config.search.pruner, PRUNERS)
     choose("dataset.name", config.dataset.name, datasets)
     choose("dataset.on_corrupt", config.dataset.on_corrupt, ON_CORRUPT)
     choose("proxy.optimizer", config.proxy.optimizer, OPTIMIZERS)
@@ -211,6 +258,9 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     at_least = {
         "search.trials": (config.search.trials, 1),
         "search.final_epochs": (config.search.final_epochs, 1),
+        "search.reduction_factor": (config.search.reduction_factor, 2),
+        "search.min_epochs": (config.search.min_epochs, 1),
+        "search.warm_start_top": (config.search.warm_start_top, 1),
         "workers.count": (config.workers.count, 1),
         "workers.threads": (config.workers.threads, 1),
         "proxy.epochs": (config.proxy.epochs, 1),
@@ -245,7 +295,24 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         raise ConfigError(
             f"proxy.drop_block_size={config.proxy.drop_block_size} is not odd and 1 or more"
         )
-    positive = {"proxy.lr": config.proxy.lr}
+    if config.aim == "pareto" and config.budget.target is not None:
+        raise ConfigError(
+            f"objective=pareto has no front at budget.target={config.budget.target}: all "
+            "candidates cost the same; expected accuracy or reward, or budget.max_macs alone"
+        )
+    if config.search.pruner != "none" and config.aim == "pareto":
+        raise ConfigError(
+            f"search.pruner={config.search.pruner} needs one objective; expected "
+            "objective=accuracy or reward, or a budget.target"
+        )
+    if config.search.pruner != "none" and config.search.min_epochs >= config.proxy.epochs:
+        raise ConfigError(
+            f"search.min_epochs={config.search.min_epochs} leaves nothing to stop early; expected "
+            f"less than proxy.epochs={config.proxy.epochs}"
+        )
+    positive = {"proxy.lr": config.proxy.lr, "budget.tolerance": config.budget.tolerance}
+    if config.search.minutes is not None:
+        positive["search.minutes"] = config.search.minutes
     for name, rate in positive.items():
         if not (math.isfinite(rate) and rate > 0):
             raise ConfigError(f"{name}={rate} is not a positive number")
@@ -260,7 +327,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
             f"reward.exponent={config.reward.exponent} rewards cost; expected 0 or below "
             "(the paper's is -0.07)"
         )
-    _ = config.max_macs, config.target_macs
+    _ = config.max_macs, config.target_macs, config.cost_budget
     if config.search.reference is not None:
         try:
             find_arch(config.search.reference)

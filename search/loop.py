@@ -1,31 +1,34 @@
 """The trial loop: ask, count, train, record, tell; and how it goes on after a crash.
 
-`workers.count` trials are in flight. They are recorded when they finish but told to the
-sampler in the order they were asked, and a new one is asked only when the oldest has been
-told. So what a sampler knows at each ask, and with it every proposal, depends on the seed
-alone and not on which worker was quicker.
+`workers.count` trainings are in flight. Which ends first is decided by a clock of their own, on
+which a training takes as long as its multiply-adds, and only then awaited: so what a sampler or
+a pruner knows at each decision, and with it every proposal, depends on the seed alone and not on
+which worker was quicker. The clock runs nearly as the wall's does, so hardly anybody waits.
 """
 
 import os
 import time
-from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
-from typing import Protocol
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Protocol
 
 import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blocks.arch import format_arch
-from blocks.cost import count
+from blocks.cost import Cost
 from blocks.errors import one_line
 from search.batch import record_outcome
+from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.errors import StudyError
 from search.evaluators.train import Evaluation, Evaluator, Job, make_job
 from search.pareto import reward
+from search.process import await_any, check_interrupt, deferred_interrupts
 from search.record import (
     FailureRecord,
     Record,
@@ -37,12 +40,17 @@ from search.record import (
     read_records,
 )
 from search.samplers import build_sampler
-from search.space import SearchSpace
 
 MAX_BARREN_ASKS = 1000
 """Proposals in a row without a new feasible architecture, after which a search ends."""
 MAX_FAILURES = 10
 """Failed trainings in a row, after which something is wrong with more than a candidate."""
+_BEGUN: Final = "begun"
+"""User attribute: when on the loop's own clock a trial began."""
+_ENDED: Final = "ended"
+"""User attribute: when on that clock it ended."""
+_GOES_ON: Final = "goes_on"
+"""User attribute: the last epoch after which the pruner let a trial go on."""
 
 
 class Progress(Protocol):
@@ -59,19 +67,26 @@ class Tally:
     over_budget: int = 0
     duplicates: int = 0
     failures: int = 0
+    stopped: int = 0
     ended_early: str | None = None
     seconds: dict[str, float] = field(default_factory=lambda: {"ask": 0.0, "count": 0.0})
 
 
 @dataclass
 class _InFlight:
-    """An asked trial: waiting for its future, or already recorded by an interrupted run."""
+    """An asked trial: its training, up to the next rung, is awaited or already recorded."""
 
     trial: Trial
     job: Job
-    future: "Future[Evaluation] | None"
+    cost: Cost
+    due: float  # on the loop's clock
+    future: "Future[Evaluation] | None" = None
     record: Record | None = None
-    twin: bool = False  # an equal architecture was trained before, or is in flight
+
+    @property
+    def last(self) -> bool:
+        """Whether this is the training's last piece."""
+        return self.job.until is None or self.job.until == self.job.epochs
 
 
 class TrialLoop:
@@ -80,62 +95,75 @@ class TrialLoop:
     def __init__(
         self,
         config: RunConfig,
-        space: SearchSpace,
-        num_classes: int,
+        candidates: SpaceCandidates,
         folder: StudyFolder,
         evaluator: Evaluator,
         progress: Progress,
     ) -> None:
         self.config = config
-        self.space = space
-        self.num_classes = num_classes
+        self.candidates = candidates
         self.folder = folder
         self.evaluator = evaluator
         self.progress = progress
         self.tally = Tally()
-        self.in_flight: deque[_InFlight] = deque()
+        self.in_flight: list[_InFlight] = []
+        self.rungs = rungs(config)
+        if len(self.rungs) > 1:
+            (folder / "checkpoints").mkdir(exist_ok=True)
         cut_torn_line(folder.trials)
         self.recorded = {record.number: record for record in read_records(folder.trials)}
         self.study = open_study(config, folder)
         self.told: dict[str, Record] = {}  # by spelling
+        self.clock = 0.0
         for trial in self.study.get_trials(deepcopy=False):
-            if trial.state != TrialState.RUNNING and trial.number in self.recorded:
-                record = self.recorded[trial.number]
-                self.told[record.arch] = record
-        self.completed = sum(isinstance(record, TrialRecord) for record in self.told.values())
+            if trial.state.is_finished():
+                self.clock = max(self.clock, trial.user_attrs.get(_ENDED, 0.0))
+                if trial.number in self.recorded:
+                    record = self.recorded[trial.number]
+                    self.told[record.arch] = record
         self._failures_in_a_row = 0
 
     def run(self) -> Tally:
-        """Train until `search.trials` distinct candidates are complete.
+        """Train until `search.trials` distinct candidates are done, or `search.minutes` are over.
 
         Raises:
             StudyError: trainings fail one after the other.
+            KeyboardInterrupt: somebody asked to stop; nothing is half done.
         """
-        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._admit(self._revive(frozen))
-        barren = 0
-        while True:
-            while self._wants_more():
-                barren = 0 if self._admit(self._ask()) else barren + 1
-                if barren == MAX_BARREN_ASKS:
-                    self.tally.ended_early = (
-                        f"{barren} proposals in a row were over budget or already trained: the "
-                        "space seems exhausted"
-                    )
-            if not self.in_flight:
-                return self.tally
-            self._record_finished()
-            self._tell_oldest()
+        started = time.monotonic()
+        with deferred_interrupts():
+            for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                self._admit(self._revive(frozen))
+            barren = 0
+            while True:
+                while self._wants_more(time.monotonic() - started):
+                    check_interrupt()
+                    barren = 0 if self._admit(self._ask()) else barren + 1
+                    if barren == MAX_BARREN_ASKS:
+                        self.tally.ended_early = (
+                            f"{barren} proposals in a row were over budget or already trained: "
+                            "the space seems exhausted"
+                        )
+                if not self.in_flight:
+                    return self.tally
+                self._advance(min(self.in_flight, key=lambda item: (item.due, item.trial.number)))
 
-    def _wants_more(self) -> bool:
+    def _wants_more(self, seconds: float) -> bool:
         if self.tally.ended_early or len(self.in_flight) >= self.config.workers.count:
             return False
-        new = sum(not item.twin for item in self.in_flight)
-        return self.completed + new < self.config.search.trials
+        minutes = self.config.search.minutes
+        if minutes is not None and seconds >= 60 * minutes:
+            return False
+        return self._trained() + len(self.in_flight) < self.config.search.trials
+
+    def _trained(self) -> int:
+        return sum(isinstance(record, TrialRecord) for record in self.told.values())
 
     def _ask(self) -> Trial:
         started = time.perf_counter()
-        self._reseed(len(self.study.get_trials(deepcopy=False)))
+        trials = self.study.get_trials(deepcopy=False)
+        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+        self._reseed(min(waiting, default=len(trials)))
         trial = self.study.ask()
         self.tally.seconds["ask"] += time.perf_counter() - started
         return trial
@@ -155,59 +183,89 @@ class TrialLoop:
         # A sampler per trial: its random state follows from the trial's number, so an
         # interrupted study proposes what an uninterrupted one would have.
         seed = derive_seed(self.config.seed, "sampler", number)
-        self.study.sampler = build_sampler(self.config.sampler, seed % 2**32)
+        self.study.sampler = build_sampler(self.config.sampler, seed % 2**32, self.candidates)
 
     def _admit(self, trial: Trial) -> bool:
         """Put a trial in flight, or end it at once; False where it needs no training."""
         started = time.perf_counter()
-        arch = self.space.suggest(trial)
+        values = self.candidates.space.suggest(trial)
         asked = time.perf_counter()
         self.tally.seconds["ask"] += asked - started
+        arch, cost, excess = self.candidates.network(values)
         spelling = format_arch(arch)
-        macs = count(arch, self.num_classes).macs
         self.tally.seconds["count"] += time.perf_counter() - asked
-        if macs > self.config.max_macs:
+        if _BEGUN not in trial.user_attrs:
+            trial.set_user_attr(_BEGUN, self.clock)
+        if excess > 0:
             # Told as pruned with its excess: TPE learns from it, and nothing was trained.
-            if "macs" not in trial.constraints:  # a crash may have come between this and tell
-                trial.set_constraint("macs", macs / self.config.max_macs - 1.0)
+            metric = self.candidates.budget.metric
+            if metric not in trial.constraints:  # a crash may have come between this and tell
+                trial.set_constraint(metric, excess)
             self.study.tell(trial, state=TrialState.PRUNED)
             self.tally.over_budget += 1
             return False
         trial.set_user_attr("arch", spelling)
-        job = self._job(spelling)
-        twin = next((item for item in self.in_flight if item.job.arch == spelling), None)
-        if spelling in self.told or twin is not None:
-            # Never trained twice, but told in its turn like any other.
-            record = self.told.get(spelling) or (twin.record if twin else None)
-            self.in_flight.append(_InFlight(trial, job, None, record, twin=True))
+        if spelling in self.told:
+            # Never trained twice, but told like any other.
+            self._tell(trial, self.told[spelling])
             self.tally.duplicates += 1
             return False
+        if any(item.job.arch == spelling for item in self.in_flight):
+            self.study.tell(trial, state=TrialState.FAIL)  # nothing is known of it yet
+            self.tally.duplicates += 1
+            return False
+        item = self._item(trial, spelling, cost)
         if trial.number in self.recorded:
-            if self.recorded[trial.number].arch != spelling:
+            item.record = self.recorded[trial.number]
+            if item.record.arch != spelling:
                 raise StudyError(
-                    f"{self.folder.trials} has trial {trial.number} as "
-                    f"{self.recorded[trial.number].arch}, the sampler's journal as {spelling}; "
-                    "the two files are not of one study"
+                    f"{self.folder.trials} has trial {trial.number} as {item.record.arch}, the "
+                    f"sampler's journal as {spelling}; the two files are not of one study"
                 )
-            self.in_flight.append(_InFlight(trial, job, None, self.recorded[trial.number]))
         else:
-            self.in_flight.append(_InFlight(trial, job, self.evaluator.evaluate(job)))
+            item.future = self.evaluator.evaluate(item.job)
+        self.in_flight.append(item)
         return True
 
-    def _job(self, spelling: str) -> Job:
-        return make_job(spelling, self.config.proxy.epochs, self.config.seed)
+    def _item(self, trial: Trial, spelling: str, cost: Cost) -> _InFlight:
+        """A trial's next piece of training: the first, or where an interrupted run left it."""
+        job = make_job(spelling, self.config.proxy.epochs, self.config.seed)
+        begun = float(trial.user_attrs[_BEGUN])
+        if len(self.rungs) > 1:
+            done = int(trial.user_attrs.get(_GOES_ON, 0))
+            until = next(rung for rung in self.rungs if rung > done)
+            job = replace(job, until=until, checkpoint=str(self._checkpoint(trial)))
+            return _InFlight(trial, job, cost, begun + cost.macs * until)
+        return _InFlight(trial, job, cost, begun + cost.macs * job.epochs)
 
-    def _record_finished(self) -> None:
-        """Wait for any training, and put all that have finished on disk."""
-        waiting = [item for item in self.in_flight if item.record is None and not item.twin]
-        futures = [item.future for item in waiting if item.future is not None]
-        if futures and self.in_flight[0].record is None:
-            wait(futures, return_when=FIRST_COMPLETED)
-        for item in waiting:
-            if item.future is not None and item.future.done():
-                self._record(item)
+    def _checkpoint(self, trial: Trial) -> Path:
+        return self.folder / "checkpoints" / f"{trial.number}.pt"
+
+    def _advance(self, item: _InFlight) -> None:
+        """Await one piece of training; tell its trial, or let it go on."""
+        while item.record is None and not (item.future and item.future.done()):
+            waiting = [other.future for other in self.in_flight if other.future is not None]
+            await_any([future for future in waiting if not future.done()])
+            for other in self.in_flight:
+                # On disk as soon as they are done, whenever their turn comes.
+                if other.last and other.future is not None and other.future.done():
+                    self._record(other)
+        if item.record is None:
+            self._record(item)
+        self.clock = item.due
+        if item.record is None:  # a piece that is not the last, and may go on
+            self._next_piece(item)
+            return
+        self.in_flight.remove(item)
+        item.trial.set_user_attr(_ENDED, self.clock)
+        self._tell(item.trial, item.record)
+        self.told[item.job.arch] = item.record
+        self._checkpoint(item.trial).unlink(missing_ok=True)
 
     def _record(self, item: _InFlight) -> None:
+        """Put a finished training on disk, unless it is a piece after which it goes on."""
+        if item.record is not None:
+            return
         assert item.future is not None
         record = record_outcome(self.evaluator, item.trial.number, item.job, item.future)
         if isinstance(record, FailureRecord):
@@ -215,42 +273,83 @@ class TrialLoop:
             self._failures_in_a_row += 1
         else:
             self._failures_in_a_row = 0
+            if not item.last and not self._stops(item, record):
+                return
+            self.tally.stopped += record.stopped
         append_record(self.folder.trials, record)
         item.record = record
-        for other in self.in_flight:
-            if other.twin and other.job.arch == item.job.arch:
-                other.record = record
-        finished = [*self.told.values(), *(i.record for i in self.in_flight if not i.twin)]
-        self.progress.trial(record, sum(isinstance(done, TrialRecord) for done in finished))
+        trained = sum(
+            isinstance(done, TrialRecord)
+            for done in [*self.told.values(), *(other.record for other in self.in_flight)]
+        )
+        self.progress.trial(record, trained)
         if self._failures_in_a_row >= MAX_FAILURES:
             raise StudyError(
                 f"{MAX_FAILURES} trainings in a row failed, the last ({record.arch}) with: "
                 f"{record.error if isinstance(record, FailureRecord) else ''}"
             )
 
-    def _tell_oldest(self) -> None:
-        while self.in_flight and self.in_flight[0].record is not None:
-            item = self.in_flight.popleft()
-            assert item.record is not None
-            self._tell(item.trial, item.record)
-            if not item.twin:
-                self.told[item.job.arch] = item.record
-                self.completed += isinstance(item.record, TrialRecord)
-            if len(self.in_flight) < self.config.workers.count and self._wants_more():
-                # Ask now, before the next is told: whether that one happens to have finished
-                # already must not change what the sampler knows.
-                return
+    def _stops(self, item: _InFlight, record: TrialRecord) -> bool:
+        """Whether the pruner ends a training after a piece that is not its last."""
+        assert item.job.until is not None
+        self._report(item.trial, record, item.job.until)
+        if item.trial.should_prune():
+            return True
+        item.trial.set_user_attr(_GOES_ON, item.job.until)
+        return False
+
+    def _report(self, trial: Trial, record: TrialRecord, epochs: int) -> None:
+        reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
+        if epochs not in reported:  # a crash may have come between this and the decision
+            trial.report(self._value(record), epochs)
+
+    def _next_piece(self, item: _InFlight) -> None:
+        assert item.job.until is not None
+        until = next(rung for rung in self.rungs if rung > item.job.until)
+        item.due += item.cost.macs * (until - item.job.until)
+        item.job = replace(item.job, until=until)
+        item.future = self.evaluator.evaluate(item.job)
 
     def _tell(self, trial: Trial, record: Record) -> None:
         if isinstance(record, FailureRecord):
             self.study.tell(trial, state=TrialState.FAIL)
-            return
-        accuracy, macs = record.metrics["val_accuracy"], record.cost.macs
-        if self.config.objective == "pareto":
-            self.study.tell(trial, [accuracy, macs])
+        elif record.stopped:
+            self._report(trial, record, record.fidelity["epochs"])
+            self.study.tell(trial, state=TrialState.PRUNED)
+        elif self.config.aim == "pareto":
+            self.study.tell(trial, [record.metrics["val_accuracy"], record.cost.macs])
         else:
+            self.study.tell(trial, self._value(record))
+
+    def _value(self, record: TrialRecord) -> float:
+        accuracy = record.metrics["val_accuracy"]
+        if self.config.aim == "reward":
             exponent = self.config.reward.exponent
-            self.study.tell(trial, reward(accuracy, macs, self.config.target_macs, exponent))
+            return reward(accuracy, record.cost.macs, self.config.target_macs, exponent)
+        return accuracy
+
+
+def rungs(config: RunConfig) -> tuple[int, ...]:
+    """Epochs after which a training may be stopped, and the last, at which it is complete."""
+    last = config.proxy.epochs
+    if config.search.pruner == "none":
+        return (last,)
+    found = [config.search.min_epochs]
+    while found[-1] * config.search.reduction_factor < last:
+        found.append(found[-1] * config.search.reduction_factor)
+    return (*found, last)
+
+
+def build_pruner(config: RunConfig) -> BasePruner:
+    """The pruner of a study: successive halving, asynchronous, or Hyperband's brackets of it."""
+    least, factor = config.search.min_epochs, config.search.reduction_factor
+    if config.search.pruner == "asha":
+        return SuccessiveHalvingPruner(min_resource=least, reduction_factor=factor)
+    if config.search.pruner == "hyperband":
+        return HyperbandPruner(
+            min_resource=least, max_resource=config.proxy.epochs, reduction_factor=factor
+        )
+    return NopPruner()
 
 
 def open_study(config: RunConfig, folder: StudyFolder) -> optuna.Study:
@@ -265,12 +364,12 @@ def open_study(config: RunConfig, folder: StudyFolder) -> optuna.Study:
     # A process killed while it wrote leaves Optuna's own lock behind; ours says nobody is here.
     for stale in folder.path.glob("optuna.journal.lock*"):
         os.unlink(stale)
-    pareto = config.objective == "pareto"
     try:
         return optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
             study_name=config.study,
-            directions=["maximize", "minimize"] if pareto else ["maximize"],
+            directions=["maximize", "minimize"] if config.aim == "pareto" else ["maximize"],
+            pruner=build_pruner(config),
             load_if_exists=True,
         )
     except (ValueError, KeyError) as error:

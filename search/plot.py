@@ -20,7 +20,7 @@ INK, FRONT, CLOUD, REFERENCE, CHOSEN = "#222222", "#c1440e", "#8fa6b8", "#2a6f4e
 
 def plot_pareto(
     records: Sequence[TrialRecord],
-    max_macs: int,
+    budget_macs: int | None,
     reference: TrialRecord | None,
     reference_name: str,
     chosen: TrialRecord | None,
@@ -60,7 +60,8 @@ def plot_pareto(
             zorder=4, label=f"{reference_name}, same proxy"
             + ("" if inside else f" ({value:.1f}%, outside)"),
         )  # fmt: skip
-    axes.axvline(max_macs, color=INK, linestyle="--", linewidth=1, label="budget")
+    if budget_macs is not None:
+        axes.axvline(budget_macs, color=INK, linestyle="--", linewidth=1, label="budget")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: _si(x)))

@@ -40,6 +40,11 @@ class TrialRecord:
     seconds: dict[str, float]
     versions: dict[str, str]
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a pruner ended the training early; its fidelity says when, and of how much."""
+        return "of" in self.fidelity
+
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
@@ -162,10 +167,14 @@ class StudyFolder:
             raise
         return path
 
-    def completed(self) -> list[TrialRecord]:
-        """The trained candidates, by trial number."""
+    def trained(self) -> list[TrialRecord]:
+        """The candidates that were trained, for however long, by trial number."""
         done = [record for record in read_records(self.trials) if isinstance(record, TrialRecord)]
         return sorted(done, key=lambda record: record.number)
+
+    def completed(self) -> list[TrialRecord]:
+        """Those that were trained to the end: the ones that compare."""
+        return [record for record in self.trained() if not record.stopped]
 
 
 def read_records(path: Path) -> list[Record]:

@@ -16,6 +16,7 @@ from blocks.errors import ArchError, one_line
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
 from search.batch import run_jobs
+from search.candidates import SpaceCandidates
 from search.config import RunConfig, validate
 from search.data import DATASETS, ImageData, load_data, normalisation
 from search.errors import StudyError
@@ -33,7 +34,7 @@ from search.record import (
     read_records,
 )
 from search.samplers import SAMPLERS
-from search.space import SearchSpace, build_space
+from search.space import build_space
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,18 @@ def search(config: RunConfig) -> StudyFolder:
     started = time.perf_counter()
     data = load_data(config.dataset, config.proxy.resolution)
     seconds["read the data"] = time.perf_counter() - started
+    budget = config.cost_budget
     space = build_space(
-        config.space, config.proxy.resolution, data.in_channels, data.num_classes, config.max_macs
+        config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
     )
+    candidates = SpaceCandidates(space, budget, data.num_classes)
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
         folder.open(config)
         check_data(folder, data)
         _describe(config, data, len(space), folder)
         with TrainEvaluator(data, config.proxy, config.workers) as evaluator:
-            tally = _run_trials(config, data, folder, evaluator, space, seconds)
+            tally = _run_trials(config, candidates, folder, evaluator, seconds)
             records = folder.completed()
             if not records:
                 raise StudyError(f"{folder.path}: no candidate was trained ({tally.ended_early})")
@@ -95,10 +98,11 @@ def search(config: RunConfig) -> StudyFolder:
 def choose_baseline(records: Sequence[TrialRecord], config: RunConfig) -> TrialRecord:
     """The B0 of these candidates.
 
-    objective=pareto: the most accurate, all being within the budget; of equals the cheapest.
+    objective=pareto or accuracy: the most accurate, all being within the budget; of equals the
+    cheapest.
     objective=reward: the highest ACC·(macs/target)^exponent, as the paper chose its B0.
     """
-    if config.objective == "reward":
+    if config.aim == "reward":
         return max(records, key=lambda record: (_reward(record, config), -record.cost.macs))
     return max(records, key=lambda record: (record.metrics["val_accuracy"], -record.cost.macs))
 
@@ -132,7 +136,7 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     title = f"{config.study}: {config.dataset.name} at {config.proxy.resolution} px, "
     title += f"{config.proxy.epochs} epochs"
     png = plot_pareto(
-        records, config.max_macs, reference, config.search.reference or "", chosen, title
+        records, config.budget_macs, reference, config.search.reference or "", chosen, title
     )
     folder.write("pareto.png", png)
     return table
@@ -221,13 +225,12 @@ def reference_arch(config: RunConfig, in_channels: int) -> ArchSpec | None:
 
 def _run_trials(
     config: RunConfig,
-    data: ImageData,
+    candidates: SpaceCandidates,
     folder: StudyFolder,
     evaluator: TrainEvaluator,
-    space: SearchSpace,
     seconds: dict[str, float],
 ) -> Tally:
-    before = folder.completed()
+    before = folder.trained()
     if before:
         console.print(f"going on with {len(before)} trained candidates from {folder.path}")
     started = time.perf_counter()
@@ -235,7 +238,7 @@ def _run_trials(
     for record in before:
         progress.known(record)
     with progress:
-        loop = TrialLoop(config, space, data.num_classes, folder, evaluator, progress)
+        loop = TrialLoop(config, candidates, folder, evaluator, progress)
         try:
             tally = loop.run()
         except BaseException:
@@ -246,8 +249,8 @@ def _run_trials(
     spent = time.perf_counter() - started
     seconds["propose"] = tally.seconds["ask"]
     seconds["count"] = tally.seconds["count"]
-    new = {record.number for record in folder.completed()} - {record.number for record in before}
-    worked = [record for record in folder.completed() if record.number in new]
+    new = {record.number for record in folder.trained()} - {record.number for record in before}
+    worked = [record for record in folder.trained() if record.number in new]
     # Workers overlap; what they did is shown as its share of the wall clock.
     wall = max(0.0, spent - seconds["propose"] - seconds["count"])
     parts = {
@@ -322,8 +325,8 @@ def _describe(config: RunConfig, data: ImageData, combinations: int, folder: Stu
     if data.skipped:
         console.print(f"skipped {len(data.skipped)} unreadable images, first {data.skipped[0]}")
     console.print(
-        f"space: {combinations:,} combinations; budget {millions(config.max_macs)} macs; "
-        f"sampler {config.sampler}, objective {config.objective}; results in {folder.path}",
+        f"space: {combinations:,} combinations; budget {config.cost_budget}; "
+        f"sampler {config.sampler}, objective {config.aim}; results in {folder.path}",
         markup=False,
     )
 
@@ -339,8 +342,9 @@ def _summarise(
     if tally.ended_early:
         console.print(f"ended early: {tally.ended_early}")
     console.print(
-        f"{len(folder.completed())} trained; this run: {tally.over_budget} over budget (counted, "
-        f"not trained), {tally.duplicates} duplicates (not trained again), {tally.failures} failed"
+        f"{len(folder.trained())} trained; this run: {tally.stopped} of them stopped early, "
+        f"{tally.over_budget} outside the budget (counted, not trained), {tally.duplicates} "
+        f"duplicates (not trained again), {tally.failures} failed"
     )
     console.print(f"B0: {chosen.arch}", markup=False)
     console.print(

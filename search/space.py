@@ -2,18 +2,25 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec, StageSpec
-from blocks.cost import count
+from blocks.cost import BLOCK_NUMBERS, ArchColumns, count
 from blocks.errors import ArchError
-from blocks.rounding import ROUNDINGS
+from blocks.rounding import ROUNDINGS, round_column
+from search.budget import Budget
 from search.config import SpaceConfig
 from search.errors import ConfigError
 
 if TYPE_CHECKING:
     import optuna
+
+SHAPES_TRIED: Final = 1000
+"""Random shapes that are solved before a target is called out of reach."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,11 @@ class SearchSpace:
         """Combinations of choices; some spell the same architecture."""
         return math.prod(len(values) for values in self.choices.values())
 
-    def suggest(self, trial: "optuna.Trial") -> ArchSpec:
-        """The architecture that the study's sampler proposes for `trial`."""
-        values = {
+    def suggest(self, trial: "optuna.Trial") -> dict[str, Any]:
+        """The choices that the study's sampler proposes for `trial`."""
+        return {
             name: trial.suggest_categorical(name, options) for name, options in self.choices.items()
         }
-        return self.build(values)
 
     def build(self, values: Mapping[str, Any]) -> ArchSpec:
         """The architecture of one combination of choices."""
@@ -73,19 +79,50 @@ class SearchSpace:
             global_residual=self.config.global_residual,
         )
 
+    def columns(self, codes: NDArray[np.float64]) -> ArchColumns:
+        """`build` of many combinations at once, as columns.
+
+        `codes` (combinations, parameters) are positions in `choices`, in their order.
+        """
+        positions = codes.astype(np.int64)
+        chosen = {
+            name: np.asarray(options)[positions[:, place]]
+            for place, (name, options) in enumerate(self.choices.items())
+        }
+        stages = range(1, len(self.config.stages) + 1)
+
+        def of_stages(name: str) -> Any:
+            return np.stack([chosen[f"stage{number}.{name}"] for number in stages], 1)
+
+        template = self.build({name: options[0] for name, options in self.choices.items()})
+        same = ArchColumns.from_archs([template]).take(np.zeros(len(codes), dtype=np.int64))
+        expand_ratio = of_stages("expand_ratio").astype(np.float64)
+        width = of_stages("width").astype(np.float64)
+        base = np.array([stage.channels for stage in self.config.stages], dtype=np.float64)
+        return replace(
+            same,
+            resolution=chosen["resolution"].astype(np.int64),
+            block=np.where(expand_ratio == 1, BLOCK_NUMBERS["ds"], BLOCK_NUMBERS["ir"]),
+            repeats=of_stages("repeats").astype(np.int64),
+            kernel=of_stages("kernel").astype(np.int64),
+            channels=round_column(self.config.rounding, base * width),
+            expand_ratio=expand_ratio,
+            se_ratio=of_stages("se_ratio").astype(np.float64),
+        )
+
     def smallest(self) -> ArchSpec:
         """The cheapest member: macs rise with every choice, so it is the corner of least values."""
         return self.build({name: min(values) for name, values in self.choices.items()})
 
 
 def build_space(
-    config: SpaceConfig, proxy_resolution: int, in_channels: int, num_classes: int, max_macs: int
+    config: SpaceConfig, proxy_resolution: int, in_channels: int, num_classes: int, budget: Budget
 ) -> SearchSpace:
     """The space of a configuration, checked.
 
     Raises:
         ConfigError: an empty list, a value no block can have, or a budget that not even the
-            cheapest member meets.
+            cheapest member meets, or hardly any shape can be brought to.
     """
     if not config.stages:
         raise ConfigError("space.stages is empty; expected at least one stage")
@@ -112,13 +149,32 @@ def build_space(
         smallest = space.smallest()
     except ArchError as error:
         raise ConfigError(f"space: {error}") from None
+    if budget.target is not None:
+        _check_target(space, budget, num_classes)
+        return space
     least = count(smallest, num_classes).macs
-    if least > max_macs:
+    if least > budget.most:
         raise ConfigError(
-            f"budget.max_macs={max_macs} is below every member of the space; the smallest has "
+            f"budget.max_macs={budget.most} is below every member of the space; the smallest has "
             f"{least} macs: {smallest}"
         )
     return space
+
+
+def _check_target(space: SearchSpace, budget: Budget, num_classes: int) -> None:
+    """Refuse a target that none of some random shapes can be brought to."""
+    generator = np.random.default_rng(0)
+    sizes = np.array([len(values) for values in space.choices.values()])
+    codes = np.floor(generator.random((SHAPES_TRIED, len(sizes))) * sizes)
+    _, costs = budget.fit(space.columns(codes), num_classes)
+    if (budget.excess(costs) > 0).all():
+        nearest = getattr(costs, budget.metric)
+        nearest = nearest[np.argmin(np.abs(np.log(nearest / budget.target)))]
+        raise ConfigError(
+            f"budget.target={budget.target} {budget.metric} ± {budget.tolerance:.0%} is out of "
+            f"reach: of {SHAPES_TRIED} random shapes of the space, widths solved, the nearest has "
+            f"{nearest}"
+        )
 
 
 def _choices(where: str, values: list[Any]) -> tuple[Any, ...]:

@@ -1,8 +1,11 @@
 """The training loop: proxy candidates, the scaling grid and the final B0 all go through it."""
 
 import math
+import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,11 +35,20 @@ class TrainingResult:
 
 
 def train(
-    arch: ArchSpec, num_classes: int, batches: Batches, proxy: ProxyConfig, epochs: int, seed: int
+    arch: ArchSpec,
+    num_classes: int,
+    batches: Batches,
+    proxy: ProxyConfig,
+    epochs: int,
+    seed: int,
+    until: int | None = None,
+    checkpoint: Path | None = None,
 ) -> TrainingResult:
     """Train `arch` from scratch for `epochs` and measure it on the validation split.
 
-    Everything random (weights, order, augmentation, dropout) follows `seed`.
+    Everything random (weights, order, augmentation, dropout) follows `seed`. With a `checkpoint`
+    the training goes on from that file, if it is there, and ends after `until` of the schedule's
+    epochs by writing it: in pieces it is the same training as in one.
 
     Raises:
         TrainingError: the loss stopped being a number.
@@ -58,9 +70,19 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _warmup_cosine(step, steps, proxy.warmup_fraction)
     )
+    losses: list[float] = []
+    before = 0.0  # seconds of earlier pieces
+    if checkpoint is not None and checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["random"])
+        shuffle.set_state(state["shuffle"])
+        losses, before = state["losses"], state["seconds"]
     started = time.perf_counter()
-    losses = []
-    for _ in range(epochs):
+    end = epochs if until is None else until
+    for _ in range(len(losses), end):
         network.train()
         epoch_losses = []
         for images, labels in batches.shuffled(batch_size, proxy.flip, proxy.crop_padding, shuffle):
@@ -78,14 +100,32 @@ def train(
     accuracy, val_loss = evaluate(network, batches, batches.val)
     if not math.isfinite(val_loss):
         raise TrainingError("nan", f"the validation loss became {val_loss}")
+    if checkpoint is not None and end < epochs:
+        state = {
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "random": torch.get_rng_state(),
+            "shuffle": shuffle.get_state(),
+            "losses": losses,
+            "seconds": before + trained - started,
+        }
+        save_whole(state, checkpoint)
     return TrainingResult(
         network,
         accuracy,
         val_loss,
         tuple(losses),
-        trained - started,
+        before + trained - started,
         time.perf_counter() - trained,
     )
+
+
+def save_whole(content: Any, path: Path) -> None:
+    """`torch.save` that leaves the whole file or the old one."""
+    partial = path.with_suffix(".partial")
+    torch.save(content, partial)
+    os.replace(partial, path)
 
 
 @torch.inference_mode()

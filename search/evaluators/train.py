@@ -27,14 +27,16 @@ from search.data import ImageData, prepare
 from search.errors import StudyError, TrainingError
 from search.process import die_with
 from search.record import derive_seed
-from search.training import evaluate, train
+from search.training import evaluate, save_whole, train
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One training: an architecture's spelling, how long, with which seed.
 
-    `test` also reads the test split; `save` is where the weights go.
+    `epochs` is the whole schedule; `until` ends it earlier, and leaves at `checkpoint` what a job
+    with a later end goes on from. `test` also reads the test split; `save` is where the weights
+    go.
     """
 
     arch: str
@@ -42,11 +44,15 @@ class Job:
     seed: int
     test: bool = False
     save: str | None = None
+    until: int | None = None
+    checkpoint: str | None = None
 
     @property
     def fidelity(self) -> dict[str, int]:
-        """How much was spent on the training; part of its seed."""
-        return {"epochs": self.epochs}
+        """How much was spent on the training, and of how much if it ended early."""
+        if self.until is None or self.until == self.epochs:
+            return {"epochs": self.epochs}
+        return {"epochs": self.until, "of": self.epochs}
 
 
 def make_job(arch: str, epochs: int, seed: int, replicate: int = 0) -> Job:
@@ -188,7 +194,16 @@ def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
     """
     arch = parse_arch(job.arch)
     batches = prepare(data, arch.resolution)
-    result = train(arch, data.num_classes, batches, proxy, job.epochs, job.seed)
+    result = train(
+        arch,
+        data.num_classes,
+        batches,
+        proxy,
+        job.epochs,
+        job.seed,
+        until=job.until,
+        checkpoint=None if job.checkpoint is None else Path(job.checkpoint),
+    )
     metrics = {"val_accuracy": result.val_accuracy, "val_loss": result.val_loss}
     metrics["train_loss"] = result.train_loss[-1]
     seconds = {"train": result.train_seconds, "eval": result.eval_seconds}
@@ -202,11 +217,5 @@ def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
     cost = referee(result.network)
     seconds["fvcore"] = time.perf_counter() - started
     if job.save is not None:
-        _save(result.network, Path(job.save))
+        save_whole(result.network.state_dict(), Path(job.save))
     return Evaluation(cost, metrics, seconds)
-
-
-def _save(network: torch.nn.Module, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(network.state_dict(), partial)
-    os.replace(partial, path)

@@ -5,7 +5,8 @@ costs of a network among its features: they are known before training, and carry
 can be known of its accuracy beforehand.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -177,6 +178,7 @@ class _History:
     """A study's trials as arrays: finished ones first, then those that are running.
 
     `values` (finished, objectives) are all to be maximised; `asked` are all codes ever proposed.
+    A trial that a pruner stopped counts as finished, at the value that it was likely to reach.
     """
 
     def __init__(self, study: Study, trial: FrozenTrial, candidates: Candidates) -> None:
@@ -184,13 +186,17 @@ class _History:
         finished: list[tuple[Array, Array]] = []
         running: list[Array] = []
         asked: list[Array] = []
-        for other in study.get_trials(deepcopy=False):
+        trials = study.get_trials(deepcopy=False)
+        expected = _expected_values(trials)
+        for other in trials:
             code = candidates.encode(other.params) if other.number != trial.number else None
             if code is None:
                 continue
             asked.append(code)
             if other.state == TrialState.COMPLETE:
                 finished.append((code, upward * np.asarray(other.values, dtype=float)))
+            elif other.number in expected:
+                finished.append((code, upward * expected[other.number]))
             elif other.state == TrialState.RUNNING:
                 running.append(code)
         width = len(candidates.distributions)
@@ -222,6 +228,39 @@ class _History:
                 seen.add(key)
                 keep.append(position)
         return codes[keep]
+
+
+def _expected_values(trials: Sequence[FrozenTrial]) -> dict[int, Array]:
+    """By its number, what each stopped trial was likely to reach.
+
+    Least squares of the last value on that of the same step, over trials that went to the end;
+    these were the better ones, and a slope fitted to few is mostly noise, so it is kept between
+    0 and 1: differences shrink on the way, they do not turn round.
+    """
+    stopped = [t for t in trials if t.state == TrialState.PRUNED and t.intermediate_values]
+    expected = {}
+    for trial in stopped:
+        step = max(trial.intermediate_values)
+        value = trial.intermediate_values[step]
+        pairs = np.array(
+            [
+                (other.intermediate_values[step], other.values[0])
+                for other in trials
+                if other.state == TrialState.COMPLETE and step in other.intermediate_values
+            ]
+        ).reshape(-1, 2)
+        pairs = pairs[np.isfinite(pairs).all(1)]
+        if not math.isfinite(value):
+            continue
+        if not len(pairs):
+            expected[trial.number] = np.array([value])
+            continue
+        centre = pairs.mean(0)
+        spread = float(((pairs[:, 0] - centre[0]) ** 2).sum())
+        joint = float(((pairs[:, 0] - centre[0]) * (pairs[:, 1] - centre[1])).sum())
+        slope = min(1.0, max(0.0, joint / spread)) if len(pairs) > 2 and spread > 0 else 1.0
+        expected[trial.number] = np.array([centre[1] + slope * (value - centre[0])])
+    return expected
 
 
 def _row(codes: Codes, position: int) -> Code:

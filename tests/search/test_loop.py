@@ -15,6 +15,7 @@ from optuna.trial import Trial, TrialState
 
 from blocks.arch import parse_arch
 from blocks.cost import count
+from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.data import ImageData, load_data
 from search.errors import StudyError, TrainingError
@@ -66,11 +67,14 @@ def digits_data(digits: Path) -> ImageData:
 def run_loop(
     config: RunConfig, data: ImageData, root: Path, evaluator: Any = None
 ) -> tuple[Tally, StudyFolder, Any]:
-    space = build_space(config.space, 8, data.in_channels, CLASSES, config.max_macs)
+    budget = config.cost_budget
+    space = build_space(config.space, 8, data.in_channels, CLASSES, budget)
     folder = StudyFolder(str(root), config.study)
     folder.path.mkdir(parents=True, exist_ok=True)
     evaluator = evaluator or InProcess(data, config)
-    tally = TrialLoop(config, space, CLASSES, folder, evaluator, Quiet()).run()
+    tally = TrialLoop(
+        config, SpaceCandidates(space, budget, CLASSES), folder, evaluator, Quiet()
+    ).run()
     return tally, folder, evaluator
 
 

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from blocks.cost import count
+from search.budget import Budget
 from search.config import RunConfig, SpaceConfig, StageConfig
 from search.errors import ConfigError
 from search.space import SearchSpace, build_space
@@ -12,7 +13,7 @@ from tests.search.test_config import config_of
 
 
 def space_of(config: RunConfig, max_macs: int = 10**12) -> SearchSpace:
-    return build_space(config.space, config.proxy.resolution, 3, 10, max_macs)
+    return build_space(config.space, config.proxy.resolution, 3, 10, Budget("macs", max_macs))
 
 
 def random_member(space: SearchSpace, draw: random.Random) -> dict[str, object]:
@@ -52,7 +53,7 @@ def test_a_stage_may_have_its_own_choices_and_resolution_may_vary() -> None:
         kernel=[3],
         resolution=[16, 24],
     )
-    space = build_space(config, 28, 1, 10, 10**9)
+    space = build_space(config, 28, 1, 10, Budget("macs", 10**9))
     assert space.choices["stage1.kernel"] == (9,)
     assert space.choices["stage2.kernel"] == (3,)
     assert space.choices["resolution"] == (16, 24)

@@ -1,0 +1,102 @@
+"""The members of a search space that meet the budget, as samplers see them."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from blocks.arch import ArchSpec
+from blocks.cost import Cost, CostColumns
+from search.budget import Budget, with_widths
+from search.samplers.candidates import Box, Code, Codes, Features
+from search.space import SearchSpace
+
+MAX_CACHED: Final = 200_000
+"""Codes whose costs are kept: an ask looks at some ten thousand, many of them again."""
+MAX_DRAWS: Final = 20
+"""Rounds of sampling until what is feasible so far has to do."""
+
+
+class SpaceCandidates:
+    """`Candidates` of a space under a budget: nothing infeasible is ever proposed.
+
+    A model reads the choices and the logarithms of the exact costs of the network that would be
+    evaluated (at a target: of the solved one, with its widths' change).
+    """
+
+    def __init__(self, space: SearchSpace, budget: Budget, num_classes: int) -> None:
+        self.space = space
+        self.budget = budget
+        self.num_classes = num_classes
+        self.distributions: Mapping[str, BaseDistribution] = {
+            name: CategoricalDistribution(values) for name, values in space.choices.items()
+        }
+        self._box = Box(self.distributions)
+        self._known: dict[bytes, tuple[float, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._box)
+
+    def encode(self, params: Mapping[str, Any]) -> Code | None:
+        """The code of one combination; None where a value is none of the choices."""
+        return self._box.encode(params)
+
+    def decode(self, code: Code) -> dict[str, Any]:
+        """The combination behind a code."""
+        return self._box.decode(code)
+
+    def sample(self, number: int, generator: np.random.Generator) -> Codes:
+        """At most `number` feasible combinations, uniformly at random."""
+        found: list[Codes] = []
+        missing = number
+        for _ in range(MAX_DRAWS):
+            codes = self._feasible(self._box.sample(number, generator))[:missing]
+            found.append(codes)
+            missing -= len(codes)
+            if not missing:
+                break
+        return np.concatenate(found)
+
+    def vary(self, parents: Codes, number: int, generator: np.random.Generator) -> Codes:
+        """The feasible ones of `number` children of `parents`."""
+        return self._feasible(self._box.vary(parents, number, generator))
+
+    def features(self, codes: Codes) -> Features:
+        """Ranks of the choices, logarithms of the costs."""
+        return np.concatenate([self._box.features(codes), self._costs(codes)[:, 1:]], 1)
+
+    def network(self, values: Mapping[str, Any]) -> tuple[ArchSpec, Cost, float]:
+        """The network that one combination stands for, its cost, and by how much (a share) it
+        is outside of the budget: above 0 it may not be evaluated."""
+        code = self._box.encode(values)
+        assert code is not None
+        columns, costs = self.budget.fit(self.space.columns(code[None]), self.num_classes)
+        arch = self.space.build(values)
+        if self.budget.target is not None:
+            arch = with_widths(arch, columns, 0)
+        return arch, costs[0], float(self.budget.excess(costs[0]))
+
+    def _feasible(self, codes: Codes) -> Codes:
+        return codes[self._costs(codes)[:, 0] <= 0]
+
+    def _costs(self, codes: Codes) -> NDArray[np.float64]:
+        """(codes, 1 + costs): excess over the budget, and the logarithms."""
+        keys = [code.tobytes() for code in codes]
+        new = np.array(
+            [position for position, key in enumerate(keys) if key not in self._known], dtype=int
+        )
+        if len(self._known) + len(new) > MAX_CACHED:
+            self._known.clear()
+            new = np.arange(len(keys))
+        if len(new):
+            shapes = self.space.columns(codes[new])
+            columns, costs = self.budget.fit(shapes, self.num_classes)
+            rows = [self.budget.excess(costs)]
+            rows += [np.log(getattr(costs, field.name)) for field in fields(CostColumns)]
+            rows.append(np.log(columns.channels.sum(1) / shapes.channels.sum(1)))
+            for position, row in zip(new, np.stack(rows, 1), strict=True):
+                self._known[keys[position]] = tuple(row)
+        return np.array([self._known[key] for key in keys]).reshape(len(keys), -1)
