@@ -1,5 +1,6 @@
 """The members of a search space that meet the budget, as samplers see them."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
@@ -11,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from blocks.arch import ArchSpec
 from blocks.cost import Cost, CostColumns
 from search.budget import Budget, with_widths
+from search.errors import ConfigError
 from search.samplers.candidates import Box, Code, Codes, Features
 from search.space import SearchSpace
 
@@ -78,6 +80,56 @@ class SpaceCandidates:
         if self.budget.target is not None:
             arch = with_widths(arch, columns, 0)
         return arch, costs[0], float(self.budget.excess(costs[0]))
+
+    def find(self, arch: ArchSpec) -> dict[str, Any]:
+        """The combination of which `arch` is the network; at a target, the one of its kernels,
+        expansions, repeats, … whose solved widths are nearest to its own.
+
+        Raises:
+            ConfigError: it is not in the space, or outside of the budget; says why.
+        """
+        values = self._all_but_widths(arch)
+        stages = range(1, len(arch.stages) + 1)
+        widths = [self.space.choices[f"stage{number}.width"] for number in stages]
+        combinations = [
+            {**values, **{f"stage{n}.width": w for n, w in zip(stages, chosen, strict=True)}}
+            for chosen in itertools.product(*widths)
+        ]
+        codes = np.array([self._box.encode(combination) for combination in combinations])
+        columns, _ = self.budget.fit(self.space.columns(codes), self.num_classes)
+        widths_of = np.column_stack([columns.channels, columns.stem, columns.head])
+        wanted = [*(stage.channels for stage in arch.stages), arch.stem, arch.head]
+        distances = np.abs(np.log1p(widths_of) - np.log1p(wanted)).sum(1)
+        chosen = combinations[int(np.argmin(distances))]
+        network, cost, excess = self.network(chosen)
+        if self.budget.target is None and network != arch:
+            raise ConfigError(f"{arch} is not in the space; the nearest is {network}")
+        if excess > 0:
+            metric = self.budget.metric
+            raise ConfigError(
+                f"{network} is outside of the budget ({self.budget}): {getattr(cost, metric)} "
+                f"{metric}"
+            )
+        return chosen
+
+    def _all_but_widths(self, arch: ArchSpec) -> dict[str, Any]:
+        """Each choice that the spelling shows."""
+        if len(arch.stages) != len(self.space.config.stages):
+            raise ConfigError(
+                f"{arch} has {len(arch.stages)} stages, the space {len(self.space.config.stages)}"
+            )
+        values: dict[str, Any] = {"resolution": arch.resolution}
+        for number, stage in enumerate(arch.stages, 1):
+            for name in ("repeats", "kernel", "expand_ratio", "se_ratio", "skip"):
+                values[f"stage{number}.{name}"] = getattr(stage, name)
+        for name, value in values.items():
+            options = self.space.choices[name]
+            if name.endswith(".skip") and value not in options:
+                values[name] = options[0]  # without a shortcut both are the same network
+            elif value not in options:
+                expected = ", ".join(map(str, options))
+                raise ConfigError(f"{arch} is not in the space: {name}={value}; it has {expected}")
+        return values
 
     def _feasible(self, codes: Codes) -> Codes:
         return codes[self._costs(codes)[:, 0] <= 0]

@@ -127,6 +127,7 @@ class SearchConfig:
     warm_start: str | None = None  # a study of results_dir whose best are evaluated first
     warm_start_top: int = 5
     reference: str | None = "efficientnet_b0"
+    controls: int = 8  # random members within the budget, trained beside the search
     final_epochs: int = 10
     scale: bool = True
 
@@ -202,6 +203,7 @@ STEERING_FREE: Final = frozenset(
         "search.minutes",
         "search.scale",
         "search.reference",
+        "search.controls",
         "search.final_epochs",
         "dataset.root",
         "dataset.download",
@@ -258,6 +260,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     at_least = {
         "search.trials": (config.search.trials, 1),
         "search.final_epochs": (config.search.final_epochs, 1),
+        "search.controls": (config.search.controls, 0),
         "search.reduction_factor": (config.search.reduction_factor, 2),
         "search.min_epochs": (config.search.min_epochs, 1),
         "search.warm_start_top": (config.search.warm_start_top, 1),

@@ -8,10 +8,11 @@ which worker was quicker. The clock runs nearly as the wall's does, so hardly an
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
@@ -90,7 +91,10 @@ class _InFlight:
 
 
 class TrialLoop:
-    """One study's loop. `run()` returns when `search.trials` candidates have been trained."""
+    """One study's loop. `run()` returns when `search.trials` candidates have been trained.
+
+    `enqueued` are combinations of choices that are evaluated first.
+    """
 
     def __init__(
         self,
@@ -99,6 +103,7 @@ class TrialLoop:
         folder: StudyFolder,
         evaluator: Evaluator,
         progress: Progress,
+        enqueued: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.config = config
         self.candidates = candidates
@@ -121,6 +126,8 @@ class TrialLoop:
                 if trial.number in self.recorded:
                     record = self.recorded[trial.number]
                     self.told[record.arch] = record
+        for values in enqueued:
+            self.study.enqueue_trial(dict(values), skip_if_exists=True)
         self._failures_in_a_row = 0
 
     def run(self) -> Tally:

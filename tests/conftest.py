@@ -48,6 +48,7 @@ def digits_settings(digits: Path) -> list[str]:
         "search.trials=6",
         "search.final_epochs=2",
         "search.reference=null",
+        "search.controls=0",
         "search.scale=false",
     ]
 

@@ -238,29 +238,36 @@ def _expected_values(trials: Sequence[FrozenTrial]) -> dict[int, Array]:
     0 and 1: differences shrink on the way, they do not turn round.
     """
     stopped = [t for t in trials if t.state == TrialState.PRUNED and t.intermediate_values]
+    lines = {step: _line(trials, step) for step in {max(t.intermediate_values) for t in stopped}}
     expected = {}
     for trial in stopped:
         step = max(trial.intermediate_values)
         value = trial.intermediate_values[step]
-        pairs = np.array(
-            [
-                (other.intermediate_values[step], other.values[0])
-                for other in trials
-                if other.state == TrialState.COMPLETE and step in other.intermediate_values
-            ]
-        ).reshape(-1, 2)
-        pairs = pairs[np.isfinite(pairs).all(1)]
-        if not math.isfinite(value):
-            continue
-        if not len(pairs):
-            expected[trial.number] = np.array([value])
-            continue
-        centre = pairs.mean(0)
-        spread = float(((pairs[:, 0] - centre[0]) ** 2).sum())
-        joint = float(((pairs[:, 0] - centre[0]) * (pairs[:, 1] - centre[1])).sum())
-        slope = min(1.0, max(0.0, joint / spread)) if len(pairs) > 2 and spread > 0 else 1.0
-        expected[trial.number] = np.array([centre[1] + slope * (value - centre[0])])
+        if math.isfinite(value):
+            centre, slope, level = lines[step]
+            expected[trial.number] = np.array([level + slope * (value - centre)])
     return expected
+
+
+def _line(trials: Sequence[FrozenTrial], step: int) -> tuple[float, float, float]:
+    """Centre, slope and level of the last value as a line in the value at `step`."""
+    pairs = np.array(
+        [
+            (trial.intermediate_values[step], trial.values[0])
+            for trial in trials
+            if trial.state == TrialState.COMPLETE and step in trial.intermediate_values
+        ]
+    ).reshape(-1, 2)
+    pairs = pairs[np.isfinite(pairs).all(1)]
+    if not len(pairs):
+        return 0.0, 1.0, 0.0
+    centre, level = pairs.mean(0)
+    apart = pairs - pairs.mean(0)
+    spread = float((apart[:, 0] ** 2).sum())
+    slope = 1.0
+    if len(pairs) > 2 and spread > 0:
+        slope = min(1.0, max(0.0, float((apart[:, 0] * apart[:, 1]).sum()) / spread))
+    return float(centre), slope, float(level)
 
 
 def _row(codes: Codes, position: int) -> Code:
