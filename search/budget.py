@@ -6,7 +6,7 @@ alone, as MnasNet and EfficientNet compare networks "at 400M multiply-adds", and
 spent on a network that is too large or needlessly small.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -181,8 +181,12 @@ class Budget:
         return 1 if self.rounding == "floor" else 8
 
 
-def with_widths(arch: ArchSpec, columns: ArchColumns, row: int) -> ArchSpec:
-    """`arch` with the stem, head, channels and repeats of one row of columns."""
+def with_widths(arch: ArchSpec, columns: ArchColumns, row: int, skip: Sequence[bool]) -> ArchSpec:
+    """`arch` with the stem, head, channels and repeats of one row of columns.
+
+    `skip` says of each stage whether it keeps its shortcuts, which other widths may have made
+    possible or not.
+    """
     stages = []
     entering = int(columns.stem[row])
     for position, stage in enumerate(arch.stages):
@@ -193,7 +197,9 @@ def with_widths(arch: ArchSpec, columns: ArchColumns, row: int) -> ArchSpec:
         has_shortcut = repeats > 1 or (stage.stride == 1 and entering == channels)
         stages.append(
             # Without a shortcut to drop, with and without one are the same network.
-            replace(stage, channels=channels, repeats=repeats, skip=stage.skip or not has_shortcut)
+            replace(
+                stage, channels=channels, repeats=repeats, skip=skip[position] or not has_shortcut
+            )
         )
         entering = channels
     return replace(

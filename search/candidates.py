@@ -78,7 +78,8 @@ class SpaceCandidates:
         columns, costs = self.budget.fit(self.space.columns(code[None]), self.num_classes)
         arch = self.space.build(values)
         if self.budget.target is not None:
-            arch = with_widths(arch, columns, 0)
+            skip = [values[f"stage{number}.skip"] for number in range(1, len(arch.stages) + 1)]
+            arch = with_widths(arch, columns, 0, skip)
         return arch, costs[0], float(self.budget.excess(costs[0]))
 
     def find(self, arch: ArchSpec) -> dict[str, Any]:
