@@ -103,12 +103,11 @@ def _score(
 
 def _correlations(table: pd.DataFrame, study: str) -> Table:
     screen = Table(
-        title=f"Ranks of {study}'s {len(table)} architectures against their val accuracy "
-        "(95% bootstrap intervals)",
+        title=f"{study}'s {len(table)} architectures: ranks by score against val accuracy, with "
+        "95% bootstrap intervals; partial: after params and macs",
         title_justify="left",
     )
-    headings = ("score", "Spearman rho", "Kendall tau", "rho after params and macs")
-    for name in headings:
+    for name in ("score", "Spearman rho", "Kendall tau", "partial rho"):
         screen.add_column(name, justify="left" if name == "score" else "right", overflow="fold")
     accuracy = table["val_accuracy"]
     for name in (*SCORES, *BASELINES):
@@ -127,7 +126,7 @@ def _cell(value: float, interval: tuple[float, float]) -> str:
     if math.isnan(value):
         return "–"
     low, high = interval
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+    return f"{value:.2f} ({low:.2f}, {high:.2f})"
 
 
 def _require(count: int, said: str) -> None:

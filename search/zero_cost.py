@@ -87,11 +87,11 @@ def synflow(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     normalisation: Abdelfattah et al., 2101.08134, §3.
     """
     network.eval()
-    state = {name: tensor.detach().double() for name, tensor in network.state_dict().items()}
-    weights = {name: state[name].abs().requires_grad_() for name in _weights(network)}
+    state = {name: tensor.double().abs() for name, tensor in network.state_dict().items()}
+    weights = {name: state[name].requires_grad_() for name in _weights(network)}
     ones = torch.ones(1, *images.shape[1:], dtype=torch.float64)
     with _linear(network):
-        flow = torch.func.functional_call(network, {**state, **weights}, (ones,)).sum()
+        flow = torch.func.functional_call(network, state, (ones,)).sum()
     gradients = torch.autograd.grad(flow, list(weights.values()))
     pairs = zip(weights.values(), gradients, strict=True)
     return math.log(sum((weight * gradient).sum().item() for weight, gradient in pairs))
