@@ -218,7 +218,8 @@ def main(arguments: list[str]) -> None:
         commands = {"status": _status, "front": _front, "plot": _plot, "scores": _scores}
         commands[command](folder)
 
-    run_main(show, "what was done is on disk")
+    done = "the scores so far are on disk" if command == "scores" else "nothing was changed"
+    run_main(show, done)
 
 
 if __name__ == "__main__":
