@@ -1,4 +1,4 @@
-"""`python -m search run|status|front|plot|benchmark`."""
+"""`python -m search run|status|front|plot|scores|benchmark`."""
 
 import argparse
 import contextlib
@@ -28,6 +28,8 @@ commands
   status   how far a study is
   front    the Pareto front of a study, as a table
   plot     draw results/<study>/pareto.png and pareto.csv again
+  scores   zero-cost proxies of the trained architectures beside params and macs: which rank
+           them as training does; results/<study>/scores.csv
   benchmark  samplers x seeds on a table of trained networks (--cfg job lists its settings)
 
 settings (all of them, with their values: python -m search run --cfg job)
@@ -54,7 +56,7 @@ examples
       table.adapter=accel_nasbench budget.max=400M seeds=50
 """
 
-COMMANDS = ("run", "status", "front", "plot", "benchmark")
+COMMANDS = ("run", "status", "front", "plot", "scores", "benchmark")
 
 
 def _run(arguments: list[str]) -> None:
@@ -184,6 +186,13 @@ def _plot(folder: StudyFolder) -> None:
     console.print(f"wrote {folder / 'pareto.png'} and {folder / 'pareto.csv'}")
 
 
+def _scores(folder: StudyFolder) -> None:
+    from search.scores import compare_scores
+
+    compare_scores(folder)
+    console.print(f"wrote {folder / 'scores.csv'}")
+
+
 def _benchmark(arguments: list[str]) -> None:
     from search.benchmark import BenchmarkConfig, benchmark
 
@@ -208,9 +217,11 @@ def main(arguments: list[str]) -> None:
     def show() -> None:
         config = compose_config("config", rest, RunConfig)
         folder = StudyFolder(config.results_dir, config.study).require()
-        {"status": _status, "front": _front, "plot": _plot}[command](folder)
+        commands = {"status": _status, "front": _front, "plot": _plot, "scores": _scores}
+        commands[command](folder)
 
-    run_main(show, "nothing was changed")
+    done = "the scores so far are on disk" if command == "scores" else "nothing was changed"
+    run_main(show, done)
 
 
 if __name__ == "__main__":
