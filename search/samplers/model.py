@@ -3,6 +3,7 @@
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import BayesianRidge
 
@@ -10,6 +11,9 @@ from search.samplers.gaussian import Array, GaussianProcess
 
 MAX_KERNEL_POINTS: Final = 250
 """Observations that the kernel's three numbers are fitted to: a likelihood costs their cube."""
+MAX_POINTS: Final = 500
+"""Observations that the process is conditioned on and a tree grown from, so that an ask of a long
+study costs little more than one of a short study."""
 MIN_TREE_POINTS: Final = 8
 """Below it boosted trees only repeat the mean."""
 STD_CANDIDATES: Final = 2000
@@ -37,14 +41,17 @@ class Ensemble:
         self._mean, self._std = float(targets.mean()), float(targets.std()) or 1.0
         inputs, outputs = self._standard(features), (targets - self._mean) / self._std
         self._ridge = BayesianRidge().fit(inputs, outputs)
-        self._process = self._most_likely(inputs, outputs).fit(inputs, outputs)
+        some = self._representative(outputs, MAX_KERNEL_POINTS)
+        most = self._representative(outputs, MAX_POINTS)
+        self._process = GaussianProcess.most_likely(inputs[some], outputs[some])
+        self._process.fit(inputs[most], outputs[most])
         self._trees = None
         if len(outputs) >= MIN_TREE_POINTS:
             self._trees = GradientBoostingRegressor(
                 n_estimators=100,
                 learning_rate=0.08,
                 max_depth=3,
-                subsample=0.7,
+                subsample=0.7 * min(1.0, MAX_POINTS / len(outputs)),
                 random_state=self.seed,
             ).fit(inputs, outputs)
         self.calibration = self._leave_one_out()
@@ -82,17 +89,15 @@ class Ensemble:
         standard = (features - self._centre)[:, self._used] / self._scale[self._used]
         return standard if standard.shape[1] else np.zeros((len(features), 1))
 
-    def _most_likely(self, inputs: Array, outputs: Array) -> GaussianProcess:
-        if len(outputs) > MAX_KERNEL_POINTS:
-            # The best half matters most to a search; the rest stands for the whole range.
-            best = np.argsort(-outputs)[: MAX_KERNEL_POINTS // 2]
-            others = np.setdiff1d(np.arange(len(outputs)), best)
-            rest = np.random.default_rng(self.seed).choice(
-                others, MAX_KERNEL_POINTS - len(best), replace=False
-            )
-            chosen = np.concatenate([best, rest])
-            inputs, outputs = inputs[chosen], outputs[chosen]
-        return GaussianProcess.most_likely(inputs, outputs)
+    def _representative(self, outputs: Array, number: int) -> NDArray[np.intp]:
+        """At most `number` observations: the best matter most to a search, as many others stand
+        for the whole range."""
+        if len(outputs) <= number:
+            return np.arange(len(outputs))
+        best = np.argsort(-outputs)[: number // 2]
+        others = np.setdiff1d(np.arange(len(outputs)), best)
+        rest = np.random.default_rng(self.seed).choice(others, number - len(best), replace=False)
+        return np.concatenate([best, rest])
 
     def _leave_one_out(self) -> float:
         """Deviation of the process's leave-one-out residuals in units of what it expects."""
