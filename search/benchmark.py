@@ -5,11 +5,12 @@ pool, or again, is replaced by the nearest network that is left, and the sampler
 evaluated (Lamarckian repair). So samplers differ in what they ask for alone.
 """
 
+import gzip
 import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from multiprocessing import get_context
 from typing import Any, Final
@@ -38,7 +39,8 @@ from search.record import (
     read_lines,
 )
 from search.samplers import SAMPLERS, build_sampler
-from search.table import Pool, Table, feasible_rows, read_table
+from search.table import COSTS, Pool, Table, feasible_rows, read_table
+from search.table_fill import MetricFit, fill_table
 
 EVALUATORS: Final = ("table",)
 CONTROL: Final = "random"
@@ -50,12 +52,13 @@ LABELS: Final = {"area": "mean regret (area)", "ask_ms": "overhead per evaluatio
 
 @dataclass
 class TableConfig:
-    """A benchmark file and how to read it."""
+    """A benchmark file, how to read it, and how many predicted networks to add to it."""
 
     path: str | None = None
     adapter: str = "spelling"
     num_classes: int = 1000
     features: list[str] = field(default_factory=list)
+    fill: int = 0
 
 
 @dataclass
@@ -111,7 +114,9 @@ class Run:
 def benchmark(config: BenchmarkConfig) -> pd.DataFrame:
     """Run what is missing, write runs.jsonl, curves.csv, summary.csv and benchmark.png.
 
-    Returns the summary: a row per sampler.
+    With `table.fill`, also table_filled.csv.gz, which the samplers then search in place of the
+    table, and table_fit.csv, the cross-validated fit of its predictions. Returns the summary: a
+    row per sampler.
 
     Raises:
         ConfigError, StudyError: see the messages; finished runs stay on disk.
@@ -119,10 +124,13 @@ def benchmark(config: BenchmarkConfig) -> pd.DataFrame:
     validate_benchmark(config)
     assert config.table.path is not None
     table = read_table(config.table.path, config.table.adapter, config.table.num_classes)
-    problem = make_problem(table, config)
+    problem = make_problem(table, config, to_come=config.table.fill)
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
         _open(folder, config)
+        if config.table.fill:
+            table = _filled(table, config, folder)
+            problem = make_problem(table, config)
         _describe(config, table, problem)
         runs = _run_all(config, problem, folder)
         by_sampler = {name: [r for r in runs if r.sampler == name] for name in config.samplers}
@@ -168,6 +176,7 @@ def validate_benchmark(config: BenchmarkConfig) -> None:
             "evaluations": (config.evaluations, 2),
             "workers": (config.workers, 1),
             "table.num_classes": (config.table.num_classes, 1),
+            "table.fill": (config.table.fill, 0),
             **{f"longer.{name}": (number, 2) for name, number in config.longer.items()},
         }
     )
@@ -177,27 +186,68 @@ def validate_benchmark(config: BenchmarkConfig) -> None:
         )
 
 
-def make_problem(table: Table, config: BenchmarkConfig) -> Problem:
-    """The feasible rows of a table and their objectives.
+def make_problem(table: Table, config: BenchmarkConfig, to_come: int = 0) -> Problem:
+    """The feasible rows of a table and their objectives; `to_come` more are still to be added.
 
     Raises:
         ConfigError: a column is missing, or the budget leaves too few networks.
     """
-    names = [name.removeprefix("-") for name in config.objectives]
+    names = _objective_names(config)
     signs = [-1.0 if name.startswith("-") else 1.0 for name in config.objectives]
-    budget = config.budget
-    least = 0.0 if budget.min is None else float(parse_quantity("budget.min", budget.min))
-    most = np.inf if budget.max is None else float(parse_quantity("budget.max", budget.max))
-    rows = feasible_rows(table, [*names, *config.table.features], budget.metric, least, most)
+    rows = feasible_rows(
+        table, [*names, *config.table.features], config.budget.metric, *_limits(config)
+    )
     values = np.stack(
         [sign * table.column(name)[rows] for name, sign in zip(names, signs, strict=True)], 1
     )
     longest = max(config.longer.get(name, config.evaluations) for name in config.samplers)
-    if longest > len(rows):
+    if longest > len(rows) + to_come:
         raise ConfigError(
-            f"{longest} evaluations are more than the {len(rows)} feasible networks of the table"
+            f"{longest} evaluations are more than the {len(rows) + to_come} feasible networks of "
+            "the table"
         )
     return Problem(Pool(table, rows, config.table.features), values)
+
+
+def _objective_names(config: BenchmarkConfig) -> list[str]:
+    return [name.removeprefix("-") for name in config.objectives]
+
+
+def _limits(config: BenchmarkConfig) -> tuple[float, float]:
+    """The least and the most that the budget allows."""
+    budget = config.budget
+    least = 0.0 if budget.min is None else float(parse_quantity("budget.min", budget.min))
+    most = np.inf if budget.max is None else float(parse_quantity("budget.max", budget.max))
+    return least, most
+
+
+def _filled(table: Table, config: BenchmarkConfig, folder: StudyFolder) -> Table:
+    """The table with predictions in it. It is stored, and read from there the first time as any
+    other, so that a benchmark that goes on is of the same networks to the last digit."""
+    path = folder / "table_filled.csv.gz"
+    metric, (least, most) = config.budget.metric, _limits(config)
+    if not path.exists():
+        frame, fits = fill_table(
+            table,
+            list(dict.fromkeys([*_objective_names(config), *config.table.features, metric])),
+            config.table.fill,
+            lambda frame: frame[metric].between(least, most).to_numpy(),
+            config.table.num_classes,
+            derive_seed(config.seed, "fill"),
+        )
+        columns = [one.name for one in fields(MetricFit)]
+        rows = pd.DataFrame([asdict(fit) for fit in fits], columns=columns)
+        folder.write("table_fit.csv", rows.to_csv(index=False))
+        content = frame.drop(columns=list(COSTS)).to_csv(index_label="arch").encode()
+        folder.write(path.name, gzip.compress(content, mtime=0))
+    for fit in pd.read_csv(folder / "table_fit.csv").to_dict("records"):
+        console.print(
+            f"{fit['metric']}: predicted by {fit['model']} for all networks; held out "
+            f"({fit['folds']} folds of {fit['records']} networks) R² {fit['r2']:.4f}, Kendall's τ "
+            f"{fit['kendall_tau']:.4f}, RMSE {fit['rmse']:.4g}, the noise that predictions lack",
+            markup=False,
+        )
+    return read_table(str(path), num_classes=config.table.num_classes)
 
 
 def search_pool(problem: Problem, sampler: str, seed: int, evaluations: int) -> Iterator[int]:
@@ -424,8 +474,10 @@ def _describe(config: BenchmarkConfig, table: Table, problem: Problem) -> None:
     budget = config.budget
     limits = [f"{name} {value}" for name, value in (("min", budget.min), ("max", budget.max))
               if value is not None]  # fmt: skip
+    fill = f" ({config.table.fill} of them filled in)" if config.table.fill else ""
     console.print(
-        f"{config.table.path}: {len(table.archs)} networks, {len(table.choices)} parameters vary; "
+        f"{config.table.path}: {len(table.archs)} networks{fill}, {len(table.choices)} parameters "
+        "vary; "
         f"{len(problem.pool)} feasible ({budget.metric} {', '.join(limits) or 'any'}); "
         f"objectives {', '.join(config.objectives)}",
         markup=False,

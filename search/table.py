@@ -27,14 +27,18 @@ COSTS: Final = tuple(field.name for field in fields(CostColumns))
 class Table:
     """Trained networks: architectures, what was measured of them, and the choices they span.
 
-    `metrics` has a row per architecture, our own counted costs among its columns. `codes`
-    (architectures, parameters) are positions in `choices`, which hold every value that varies.
+    `metrics` has a row per architecture, by its spelling, our own counted costs among its
+    columns. `codes` (architectures, parameters) are positions in `choices`, which hold every
+    value that varies. The other fields are the same in all networks, `fixed`, or follow from a
+    field before them: `follows` holds its name, and what each of its values stands for.
     """
 
     archs: tuple[ArchSpec, ...]
     metrics: pd.DataFrame
     choices: Mapping[str, tuple[Any, ...]]
     codes: Codes
+    fixed: Mapping[str, Any]
+    follows: Mapping[str, tuple[str, Mapping[Any, Any]]]
 
     def column(self, name: str) -> NDArray[np.float64]:
         """One metric of all networks; nan where a record lacks it.
@@ -50,6 +54,41 @@ class Table:
             )
         column: NDArray[np.float64] = self.metrics[name].to_numpy(dtype=float)
         return column
+
+    def encode(self, archs: Sequence[ArchSpec]) -> Codes:
+        """Codes of architectures that the choices span, (architectures, parameters)."""
+        codes = np.zeros((len(archs), len(self.choices)))
+        for column, (name, values) in enumerate(self.choices.items()):
+            place = {value: number for number, value in enumerate(values)}
+            stage, _, field = name.rpartition(".")
+            if not stage:
+                codes[:, column] = [place[getattr(arch, field)] for arch in archs]
+                continue
+            position = int(stage.removeprefix("stage")) - 1
+            for row, arch in enumerate(archs):
+                if position < len(arch.stages):
+                    codes[row, column] = place[getattr(arch.stages[position], field)]
+        return codes
+
+    def decode(self, code: Code) -> ArchSpec:
+        """The architecture behind any combination of the choices.
+
+        Stages end before the first whose repeats are 0, so that a code that no row has may be
+        another spelling of a network: `encode` gives the one that rows have.
+
+        Raises:
+            ArchError: no network combines these choices.
+        """
+        values = dict(self.fixed)
+        for place, (name, choices) in zip(code, self.choices.items(), strict=True):
+            values[name] = choices[int(place)]
+        for name, (source, meaning) in self.follows.items():
+            values[name] = meaning[values[source]]
+        stages: list[StageSpec] = []
+        while values.get(f"stage{len(stages) + 1}.repeats"):
+            stage = f"stage{len(stages) + 1}"
+            stages.append(StageSpec(**{name: values[f"{stage}.{name}"] for name in _STAGE}))
+        return ArchSpec(stages=tuple(stages), **{name: values[name] for name in _WHOLE})
 
 
 def read_table(path: str, adapter: str = "spelling", num_classes: int = 1000) -> Table:
@@ -74,7 +113,7 @@ def read_table(path: str, adapter: str = "spelling", num_classes: int = 1000) ->
             rows.append((spelling, metrics))
     except (gzip.BadGzipFile, EOFError):
         raise StudyError(f"{file} is not a whole gzip file") from None
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, LookupError, ValueError, TypeError) as error:
         reason = one_line(error)
         raise StudyError(f"{file} cannot be read as {adapter}: {reason}") from None
     if len(archs) < 2:
@@ -85,8 +124,7 @@ def read_table(path: str, adapter: str = "spelling", num_classes: int = 1000) ->
     costs = count_many(kept, num_classes)
     for name in COSTS:
         frame[name] = getattr(costs, name)
-    choices, codes = _choices(kept)
-    return Table(kept, frame, choices, codes)
+    return Table(kept, frame, *_choices(kept))
 
 
 def _adapter(name: str) -> Callable[[Path], Rows]:
@@ -115,12 +153,42 @@ _WHOLE: Final = tuple(field.name for field in fields(ArchSpec) if field.name != 
 _STAGE: Final = tuple(field.name for field in fields(StageSpec))
 
 
-def _choices(archs: Sequence[ArchSpec]) -> tuple[dict[str, tuple[Any, ...]], Codes]:
-    """What varies among architectures, and each one's choice.
+_Choices = tuple[
+    dict[str, tuple[Any, ...]], Codes, dict[str, Any], dict[str, tuple[str, dict[Any, Any]]]
+]
+
+
+def _choices(archs: Sequence[ArchSpec]) -> _Choices:
+    """What varies among architectures, each one's choice, and what `Table` says of the rest.
 
     A stage that a network lacks has repeats 0, and in its other fields the first choice, so that
     one network has one code.
     """
+    columns = _columns(archs)
+    choices: dict[str, tuple[Any, ...]] = {}
+    fixed: dict[str, Any] = {}
+    follows: dict[str, tuple[str, dict[Any, Any]]] = {}
+    codes: list[NDArray[np.float64]] = []
+    seen: dict[bytes, str] = {}
+    # The block follows from the expansion in most spaces: named last, it is then left out.
+    for name in sorted(columns, key=lambda name: name.endswith(".block")):
+        values = _ordered(columns[name])
+        place = {value: number for number, value in enumerate(values)}
+        code = np.array([place[value] for value in columns[name]], dtype=float)
+        source = seen.get(code.tobytes(), name.replace(".block", ".expand_ratio"))
+        if len(values) < 2:
+            fixed[name] = values[0]
+        elif source != name and _follows(columns[source], columns[name]):
+            follows[name] = source, dict(zip(columns[source], columns[name], strict=True))
+        else:
+            seen[code.tobytes()] = name
+            choices[name] = tuple(values)
+            codes.append(code)
+    return choices, np.stack(codes, 1) if codes else np.zeros((len(archs), 0)), fixed, follows
+
+
+def _columns(archs: Sequence[ArchSpec]) -> dict[str, list[Any]]:
+    """Every field of the architectures, those of stages by their stage's number."""
     columns: dict[str, list[Any]] = {
         name: [getattr(arch, name) for arch in archs] for name in _WHOLE
     }
@@ -136,20 +204,7 @@ def _choices(archs: Sequence[ArchSpec]) -> tuple[dict[str, tuple[Any, ...]], Cod
             columns[f"stage{position + 1}.{name}"] = [
                 value if here else absent for value, here in zip(values, present, strict=True)
             ]
-    choices: dict[str, tuple[Any, ...]] = {}
-    codes: list[NDArray[np.float64]] = []
-    seen: set[bytes] = set()
-    # The block follows from the expansion in most spaces: named last, it is then left out.
-    for name in sorted(columns, key=lambda name: name.endswith(".block")):
-        values = _ordered(columns[name])
-        place = {value: number for number, value in enumerate(values)}
-        code = np.array([place[value] for value in columns[name]], dtype=float)
-        if len(values) < 2 or code.tobytes() in seen or _follows(name, columns, code):
-            continue
-        seen.add(code.tobytes())
-        choices[name] = tuple(values)
-        codes.append(code)
-    return choices, np.stack(codes, 1) if codes else np.zeros((len(archs), 0))
+    return columns
 
 
 def _ordered(values: Any) -> list[Any]:
@@ -161,14 +216,11 @@ def _ordered(values: Any) -> list[Any]:
     )  # fmt: skip
 
 
-def _follows(name: str, columns: Mapping[str, list[Any]], code: Code) -> bool:
-    """Whether a stage's block is a function of its expansion."""
-    stage, _, field = name.rpartition(".")
-    if field != "block":
-        return False
-    block_of: dict[Any, float] = {}
-    pairs = zip(columns[f"{stage}.expand_ratio"], code, strict=True)
-    return all(block_of.setdefault(ratio, one) == one for ratio, one in pairs)
+def _follows(source: Sequence[Any], column: Sequence[Any]) -> bool:
+    """Whether `column` is a function of `source`."""
+    meaning: dict[Any, Any] = {}
+    pairs = zip(source, column, strict=True)
+    return all(meaning.setdefault(value, one) == one for value, one in pairs)
 
 
 class Pool:

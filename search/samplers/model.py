@@ -4,20 +4,20 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel, WhiteKernel
 from sklearn.linear_model import BayesianRidge
+
+from search.samplers.gaussian import Array, GaussianProcess
 
 MAX_KERNEL_POINTS: Final = 250
 """Observations that the kernel's three numbers are fitted to: a likelihood costs their cube."""
+MAX_POINTS: Final = 500
+"""Observations that the process is conditioned on and a tree grown from, so that an ask of a long
+study costs little more than one of a short study."""
 MIN_TREE_POINTS: Final = 8
 """Below it boosted trees only repeat the mean."""
 STD_CANDIDATES: Final = 2000
 """Candidates whose uncertainty is computed; the rest are told apart by their mean alone."""
-
-Array = NDArray[np.float64]
 
 
 class Ensemble:
@@ -41,16 +41,17 @@ class Ensemble:
         self._mean, self._std = float(targets.mean()), float(targets.std()) or 1.0
         inputs, outputs = self._standard(features), (targets - self._mean) / self._std
         self._ridge = BayesianRidge().fit(inputs, outputs)
-        kernel = self._fit_kernel(inputs, outputs)
-        self._process = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-8)
-        self._process.fit(inputs, outputs)
+        some = self._representative(outputs, MAX_KERNEL_POINTS)
+        most = self._representative(outputs, MAX_POINTS)
+        self._process = GaussianProcess.most_likely(inputs[some], outputs[some])
+        self._process.fit(inputs[most], outputs[most])
         self._trees = None
         if len(outputs) >= MIN_TREE_POINTS:
             self._trees = GradientBoostingRegressor(
                 n_estimators=100,
                 learning_rate=0.08,
                 max_depth=3,
-                subsample=0.7,
+                subsample=0.7 * min(1.0, MAX_POINTS / len(outputs)),
                 random_state=self.seed,
             ).fit(inputs, outputs)
         self.calibration = self._leave_one_out()
@@ -59,25 +60,27 @@ class Ensemble:
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the noise-free target, each (candidates,)."""
         inputs = self._standard(features)
-        members = self._members(inputs)
+        covariances = self._process.covariances(inputs)
+        members = self._members(inputs, covariances)
         mean = np.mean(members, axis=0)
         spread = np.var(members, axis=0)
         # A deviation costs the square of the observations, so only the promising have their own.
         deviation = np.full(len(mean), np.nan)
         chosen = np.argsort(-mean)[:STD_CANDIDATES]
-        _, own = self._process.predict(inputs[chosen], return_std=True)
-        noise = self._noise()
-        deviation[chosen] = np.sqrt(np.maximum(own**2 - noise, 0.0) + spread[chosen])
+        own = self._process.variance(covariances[chosen])
+        deviation[chosen] = np.sqrt(own + spread[chosen])
         deviation[np.isnan(deviation)] = np.nanmin(deviation) if len(chosen) else 0.0
         return self._mean + self._std * mean, self._std * self.calibration * deviation
 
     def mean(self, features: Array) -> Array:
         """The mean of `predict` alone, which costs less."""
-        mean: Array = np.mean(self._members(self._standard(features)), axis=0)
+        inputs = self._standard(features)
+        members = self._members(inputs, self._process.covariances(inputs))
+        mean: Array = np.mean(members, axis=0)
         return self._mean + self._std * mean
 
-    def _members(self, inputs: Array) -> list[Array]:
-        members = [self._ridge.predict(inputs), self._process.predict(inputs)]
+    def _members(self, inputs: Array, covariances: Array) -> list[Array]:
+        members = [self._ridge.predict(inputs), self._process.mean(covariances)]
         if self._trees is not None:
             members.append(self._trees.predict(inputs))
         return members
@@ -86,39 +89,19 @@ class Ensemble:
         standard = (features - self._centre)[:, self._used] / self._scale[self._used]
         return standard if standard.shape[1] else np.zeros((len(features), 1))
 
-    def _fit_kernel(self, inputs: Array, outputs: Array) -> Kernel:
-        if len(outputs) > MAX_KERNEL_POINTS:
-            # The best half matters most to a search; the rest stands for the whole range.
-            best = np.argsort(-outputs)[: MAX_KERNEL_POINTS // 2]
-            others = np.setdiff1d(np.arange(len(outputs)), best)
-            rest = np.random.default_rng(self.seed).choice(
-                others, MAX_KERNEL_POINTS - len(best), replace=False
-            )
-            chosen = np.concatenate([best, rest])
-            inputs, outputs = inputs[chosen], outputs[chosen]
-        start = ConstantKernel(1.0, (1e-2, 1e3)) * RBF(5.0, (0.3, 300.0))
-        start = start + WhiteKernel(0.1, (1e-4, 1.0))
-        # The regressor's own fit, without its warning about a parameter at its bound, which is
-        # fine here; silencing a warning is not safe between threads.
-        process = GaussianProcessRegressor(start, optimizer=None, alpha=1e-8).fit(inputs, outputs)
-
-        def loss(theta: Array) -> tuple[float, Array]:
-            likelihood, gradient = process.log_marginal_likelihood(
-                theta, eval_gradient=True, clone_kernel=False
-            )
-            return -likelihood, -gradient
-
-        found = minimize(loss, start.theta, jac=True, method="L-BFGS-B", bounds=start.bounds)
-        return start.clone_with_theta(found.x)
-
-    def _noise(self) -> float:
-        return float(self._process.kernel_.k2.noise_level)
+    def _representative(self, outputs: Array, number: int) -> NDArray[np.intp]:
+        """At most `number` observations: the best matter most to a search, as many others stand
+        for the whole range."""
+        if len(outputs) <= number:
+            return np.arange(len(outputs))
+        best = np.argsort(-outputs)[: number // 2]
+        others = np.setdiff1d(np.arange(len(outputs)), best)
+        rest = np.random.default_rng(self.seed).choice(others, number - len(best), replace=False)
+        return np.concatenate([best, rest])
 
     def _leave_one_out(self) -> float:
         """Deviation of the process's leave-one-out residuals in units of what it expects."""
-        if len(self._process.alpha_) < 5:
+        residuals = self._process.standard_residuals()
+        if len(residuals) < 5:
             return 1.0
-        inverse = np.linalg.inv(self._process.L_ @ self._process.L_.T)
-        diagonal = np.diag(inverse)
-        residuals = self._process.alpha_.ravel() / np.sqrt(diagonal)
         return float(np.clip(np.sqrt(np.mean(residuals**2)), 0.5, 3.0))

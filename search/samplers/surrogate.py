@@ -19,7 +19,8 @@ from scipy.stats import norm
 from search.pareto import dominators, hypervolume_added
 from search.samplers.base import SharedSpaceSampler, signs
 from search.samplers.candidates import Box, Candidates, Code, Codes
-from search.samplers.model import Array, Ensemble
+from search.samplers.gaussian import Array
+from search.samplers.model import Ensemble
 
 GENERATIONS: Final = 4
 CHILDREN: Final = 4000

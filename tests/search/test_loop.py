@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from blocks.cost import count
 from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.data import ImageData, load_data
-from search.errors import StudyError, TrainingError
-from search.evaluators.train import Evaluation, Job, TrainEvaluator, outcome, run_job
+from search.errors import ConfigError, StudyError, TrainingError
+from search.evaluators.table import TableEvaluator
+from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job, outcome, run_job
 from search.loop import MAX_FAILURES, Tally, TrialLoop, open_study
 from search.record import (
     FailureRecord,
@@ -30,6 +32,7 @@ from search.record import (
     read_records,
 )
 from search.space import build_space
+from search.table import read_table
 from tests.search.test_config import config_of
 
 CLASSES = 10
@@ -245,3 +248,45 @@ def test_the_journal_holds_each_architecture(
         trial = by_number[line["number"]]
         assert trial.user_attrs["arch"] == line["arch"]
         assert trial.values == [line["metrics"]["val_accuracy"], line["cost"]["macs"]]
+
+
+def test_a_table_of_a_study_answers_for_its_trainings(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    config.study = "trained"
+    _, trained, _ = run_loop(config, digits_data, tmp_path)
+    table = read_table(str(trained.trials), num_classes=CLASSES)
+    config.study = "looked-up"
+    with TableEvaluator(table) as evaluator:
+        _, looked_up, _ = run_loop(config, digits_data, tmp_path, evaluator)
+    assert what(looked_up.completed()) == what(trained.completed())
+    assert [r.cost for r in looked_up.completed()] == [r.cost for r in trained.completed()]
+    # Another seed asks for other networks, which nobody trained.
+    config.study, config.seed, config.sampler = "elsewhere", 1, "random"
+    with pytest.raises(StudyError, match="is none of the table's 6 networks"):
+        run_loop(config, digits_data, tmp_path, TableEvaluator(table))
+    failures = read_records(StudyFolder(str(tmp_path), "elsewhere").trials)
+    assert {f.kind for f in failures if isinstance(f, FailureRecord)} == {"error"}
+
+
+def test_a_table_says_what_it_lacks(tmp_path: Path) -> None:
+    spellings = [f"r8-i1-s8-[ds_r{r}_k3_s1_e1_c8]-h16" for r in (1, 2)]
+    rows = [
+        {"arch": spellings[0], "top1": 0.75, "test_accuracy": 0.7},
+        {"arch": spellings[1], "other": 1.0},
+    ]
+    (tmp_path / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = read_table(str(tmp_path / "table.jsonl"), num_classes=CLASSES)
+    evaluator = TableEvaluator(table, accuracy="top1")
+    job = make_job(spellings[0], 1, 0)
+    found = evaluator.evaluate(replace(job, test=True)).result()
+    assert found.metrics == {"top1": 0.75, "val_accuracy": 0.75, "test_accuracy": 0.7}
+    assert found.cost == count(parse_arch(job.arch), CLASSES)
+    for wrong, said in (
+        (make_job(spellings[1], 1, 0), "no accuracy"),
+        (replace(job, save=str(tmp_path / "b0.pt")), "no weights"),
+    ):
+        with pytest.raises(TrainingError, match=said):
+            evaluator.evaluate(wrong).result()
+    with pytest.raises(ConfigError, match="no column 'val_accuracy'"):
+        TableEvaluator(table)
