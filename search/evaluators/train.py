@@ -1,7 +1,6 @@
 """Evaluation by training: the real thing, in worker processes."""
 
 import math
-import os
 import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -9,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
-
-import torch
 
 from blocks.arch import parse_arch
 from blocks.cost import Cost, referee
