@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
-from scipy.stats import norm
 
 from blocks.arch import ArchSpec, arch_to_mapping, format_arch, parse_arch
 from blocks.console import console, millions
@@ -20,8 +18,9 @@ from blocks.zoo import find_arch
 from search.batch import run_jobs
 from search.candidates import SpaceCandidates
 from search.config import RunConfig, validate
+from search.controls import Controls, train_controls
 from search.data import DATASETS, ImageData, load_data, normalisation
-from search.errors import ConfigError, StudyError
+from search.errors import StudyError
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.loop import Tally, TrialLoop
 from search.pareto import non_dominated, reward
@@ -32,12 +31,12 @@ from search.record import (
     StudyFolder,
     StudyLock,
     TrialRecord,
-    derive_seed,
     environment,
     read_records,
 )
 from search.samplers import SAMPLERS
 from search.space import build_space
+from search.start import starting_points
 
 
 @dataclass(frozen=True)
@@ -48,43 +47,6 @@ class Baseline:
     num_classes: int
     trial: int
     rounding: str
-
-
-@dataclass(frozen=True)
-class Controls:
-    """Random members of the space within the budget, trained by the proxy like any candidate.
-
-    `trials` is how many candidates the search trained: a random search of as many would be
-    expected to find `expected_best`, by the order statistics of a normal distribution
-    (Blom 1958) with the controls' mean and deviation, each network trained once.
-    """
-
-    accuracies: tuple[float, ...]
-    trials: int
-
-    @property
-    def mean(self) -> float:
-        """Mean validation accuracy."""
-        return float(np.mean(self.accuracies))
-
-    @property
-    def deviation(self) -> float:
-        """Sample standard deviation; 0 of a single one."""
-        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
-
-    @property
-    def expected_best(self) -> float:
-        """Accuracy of the best of `trials` random members."""
-        quantile = (self.trials - 0.375) / (self.trials + 0.25)
-        return float(self.mean + self.deviation * norm.ppf(quantile))
-
-    def describe(self) -> str:
-        """For people."""
-        return (
-            f"  {len(self.accuracies)} random networks within the budget, same proxy: val accuracy "
-            f"{self.mean:.4f} in the mean, {max(self.accuracies):.4f} the best; of {self.trials} "
-            f"the best is expected at {self.expected_best:.4f}"
-        )
 
 
 def check_settings(config: RunConfig) -> None:
@@ -127,7 +89,7 @@ def search(config: RunConfig) -> StudyFolder:
             final, reference = _train_final(config, data, folder, evaluator, chosen)
             seconds["final B0 and reference"] = time.perf_counter() - started
             started = time.perf_counter()
-            controls = _train_controls(config, folder, evaluator, candidates)
+            controls = train_controls(config, folder, evaluator, candidates)
             seconds["controls"] = time.perf_counter() - started
         started = time.perf_counter()
         write_baseline(config, data, folder, chosen, final, controls)
@@ -208,7 +170,7 @@ def write_baseline(
         "proxy": {"epochs": config.proxy.epochs, "seed": chosen.seed, **chosen.metrics},
         "reward": _reward(chosen, config),
         "final": {"epochs": final.fidelity["epochs"], "seed": final.seed, **final.metrics},
-        **({} if controls is None else {"controls": _plain(controls)}),
+        **({} if controls is None else {"controls": controls.to_mapping()}),
         "weights": "b0.pt",
         "normalisation": {"mean": mean, "std": std},
         "rounding": config.space.rounding,
@@ -281,7 +243,7 @@ def _run_trials(
     before = folder.trained()
     if before:
         console.print(f"going on with {len(before)} trained candidates from {folder.path}")
-    enqueued = _starting_points(config, candidates)
+    enqueued = starting_points(config, candidates)
     started = time.perf_counter()
     progress = TrialProgress("trial", config.search.trials, len(before))
     for record in before:
@@ -345,65 +307,6 @@ def _train_final(
             console.print(f"the reference failed ({failure.kind}): {failure.error}", markup=False)
     trained = [record for record in others if isinstance(record, TrialRecord)]
     return final, trained[0] if trained else None
-
-
-def _train_controls(
-    config: RunConfig,
-    folder: StudyFolder,
-    evaluator: TrainEvaluator,
-    candidates: SpaceCandidates,
-) -> Controls | None:
-    """Train random members by the proxy; the same ones however the search went."""
-    if not config.search.controls:
-        return None
-    generator = np.random.default_rng(derive_seed(config.seed, "controls"))
-    spellings = [
-        format_arch(candidates.network(candidates.decode(code))[0])
-        for code in candidates.sample(config.search.controls, generator)
-    ]
-    # Twice the same network would count twice in the spread, which its own noise is part of.
-    jobs = [
-        (make_job(spelling, config.proxy.epochs, config.seed), folder / "controls.jsonl")
-        for spelling in dict.fromkeys(spellings)
-    ]
-    console.print(f"training {len(jobs)} random networks by the proxy, as controls")
-    records = [one for one in run_jobs(evaluator, jobs) if isinstance(one, TrialRecord)]
-    if not records:
-        return None
-    accuracies = tuple(record.metrics["val_accuracy"] for record in records)
-    return Controls(accuracies, len(folder.trained()))
-
-
-def _starting_points(config: RunConfig, candidates: SpaceCandidates) -> list[dict[str, Any]]:
-    """What is evaluated first: the enqueued spellings, then the best of an earlier study.
-
-    Raises:
-        ConfigError: a spelling cannot be read, or is no feasible member of the space.
-        StudyError: there is no such study.
-    """
-    found = []
-    for spelling in config.search.enqueue:
-        try:
-            found.append(candidates.find(parse_arch(spelling)))
-        except (ArchError, ConfigError) as error:
-            raise ConfigError(f"search.enqueue: {error}") from None
-    if config.search.warm_start is None:
-        return found
-    earlier = StudyFolder(config.results_dir, config.search.warm_start).require().completed()
-    earlier.sort(key=lambda record: (-record.metrics["val_accuracy"], record.cost.macs))
-    members = []
-    for record in earlier:
-        try:
-            members.append(candidates.find(parse_arch(record.arch)))
-        except ConfigError:
-            continue  # of another space or budget
-        if len(members) == config.search.warm_start_top:
-            break
-    console.print(
-        f"warm start: the best {len(members)} of {len(earlier)} networks of "
-        f"{config.search.warm_start} that this space and budget have"
-    )
-    return found + members
 
 
 def check_data(folder: StudyFolder, data: ImageData) -> None:
@@ -478,17 +381,6 @@ def _reward(record: TrialRecord, config: RunConfig) -> float:
         config.target_macs,
         config.reward.exponent,
     )
-
-
-def _plain(controls: Controls) -> dict[str, Any]:
-    return {
-        "networks": len(controls.accuracies),
-        "val_accuracy_mean": controls.mean,
-        "val_accuracy_std": controls.deviation,
-        "val_accuracy_best": max(controls.accuracies),
-        "expected_best_of": controls.trials,
-        "val_accuracy_expected_best": controls.expected_best,
-    }
 
 
 def _cost(record: TrialRecord) -> dict[str, int]:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import torch
 from optuna.trial import Trial, TrialState
 
-from blocks.arch import parse_arch
+from blocks.arch import format_arch, parse_arch
 from blocks.cost import count
 from search.candidates import SpaceCandidates
 from search.config import RunConfig
@@ -32,6 +33,7 @@ from search.record import (
     read_records,
 )
 from search.space import build_space
+from search.start import starting_points
 from search.table import read_table
 from tests.search.test_config import config_of
 
@@ -201,6 +203,133 @@ def test_a_crash_anywhere_leads_to_the_same_trials(
     assert what(cut.completed()) == what(whole.completed())
     states = [trial.state for trial in open_study(config, cut).get_trials()]
     assert TrialState.RUNNING not in states
+
+
+@pytest.fixture
+def halving(digits_settings: list[str]) -> RunConfig:
+    """A search by successive halving at an exact budget."""
+    return config_of(
+        *digits_settings,
+        "sampler=surrogate",
+        "budget.target=60k",
+        "search.pruner=asha",
+        "search.reduction_factor=2",
+        "search.trials=12",
+        "proxy.epochs=4",
+    )
+
+
+def test_halving_stops_the_worse_and_every_candidate_is_at_the_target(
+    halving: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    tally, folder, _ = run_loop(halving, digits_data, tmp_path)
+    records = folder.trained()
+    assert len(records) == 12
+    assert all(abs(record.cost.macs / 60_000 - 1) <= 0.02 for record in records)
+    assert tally.over_budget == 0
+    stopped = [record for record in records if record.stopped]
+    assert len(stopped) == tally.stopped > 0
+    assert {record.fidelity["epochs"] for record in stopped} <= {1, 2}
+    assert 0 < len(folder.completed()) < 12
+    assert all(record.fidelity == {"epochs": 4} for record in folder.completed())
+    study = open_study(halving, folder)
+    trials = {trial.number: trial for trial in study.get_trials()}
+    for record in records:
+        assert trials[record.number].values == [record.metrics["val_accuracy"]]
+        state = TrialState.PRUNED if record.stopped else TrialState.COMPLETE
+        assert trials[record.number].state == state
+    assert not list((folder / "checkpoints").iterdir())
+
+
+def test_a_training_in_pieces_is_the_training_in_one(
+    halving: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    _, folder, _ = run_loop(halving, digits_data, tmp_path)
+    halving.search.pruner = "none"
+    evaluator = InProcess(digits_data, halving)
+    for record in folder.completed()[:2]:
+        job = make_job(record.arch, 4, halving.seed)
+        whole = evaluator.evaluate(job).result()
+        assert whole.metrics == record.metrics
+
+
+def test_halving_is_the_same_by_workers_and_after_a_crash_anywhere(
+    halving: RunConfig,
+    digits_data: ImageData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    halving.study = "at-once"
+    _, here, _ = run_loop(halving, digits_data, tmp_path)
+    halving.study = "workers"
+    with TrainEvaluator(digits_data, halving.proxy, halving.workers) as evaluator:
+        _, there, _ = run_loop(halving, digits_data, tmp_path, evaluator)
+    assert what(here.trained()) == what(there.trained())
+
+    class Crash(BaseException):
+        pass
+
+    halving.study = "cut"
+    targets = ((InProcess, "evaluate"), (Trial, "report"), (optuna.Study, "tell"))
+    for owner, name in (*targets, *targets):
+        original = getattr(owner, name)
+        calls = 0
+
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 4:
+                raise Crash
+            return original(*arguments, **options)  # noqa: B023
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, wrapped)
+            with pytest.raises(Crash):
+                run_loop(halving, digits_data, tmp_path)
+    _, cut, _ = run_loop(halving, digits_data, tmp_path)
+    assert what(cut.trained()) == what(here.trained())
+
+
+def test_enqueued_architectures_come_first(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    budget = config.cost_budget
+    candidates = SpaceCandidates(build_space(config.space, 8, 1, CLASSES, budget), budget, CLASSES)
+    codes = candidates.sample(2, np.random.default_rng(5))
+    spellings = [format_arch(candidates.network(candidates.decode(code))[0]) for code in codes]
+    config.search.enqueue = spellings
+    enqueued = starting_points(config, candidates)
+    folder = StudyFolder(str(tmp_path), config.study)
+    folder.open(config)
+    evaluator = InProcess(digits_data, config)
+    TrialLoop(config, candidates, folder, evaluator, Quiet(), enqueued).run()
+    assert [record.arch for record in folder.completed()][:2] == spellings
+
+    # A study that starts with the best of this one.
+    best = sorted(folder.completed(), key=lambda r: -r.metrics["val_accuracy"])[:3]
+    config.search.enqueue, config.search.warm_start = [], folder.study
+    config.search.warm_start_top, config.study = 3, "later"
+    config.results_dir = str(tmp_path)
+    later = starting_points(config, candidates)
+    found = [format_arch(candidates.network(values)[0]) for values in later]
+    assert found == [record.arch for record in best]
+    config.search.warm_start = "mian"
+    with pytest.raises(StudyError, match=r"no study 'mian'.*did you mean 'main'"):
+        starting_points(config, candidates)
+    config.search.warm_start, config.search.enqueue = None, ["r8-s8"]
+    with pytest.raises(ConfigError, match=r"search.enqueue: "):
+        starting_points(config, candidates)
+
+
+def test_minutes_end_a_search_that_has_trials_left(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    config.search.trials, config.search.minutes = 1000, 1e-9
+    _, folder, evaluator = run_loop(config, digits_data, tmp_path)
+    assert not evaluator.jobs
+    config.search.trials, config.search.minutes = 3, 10.0
+    run_loop(config, digits_data, tmp_path)
+    assert len(folder.completed()) == 3
 
 
 def test_a_failed_training_is_recorded_and_the_search_goes_on(
