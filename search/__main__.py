@@ -38,9 +38,16 @@ settings (all of them, with their values: python -m search run --cfg job)
                            imagefolder, npz; all but the first with dataset.root=PATH
   space=NAME               tiny (28-40 px), efficientnet (64 px and more)    [tiny]
   budget.max_macs=N        no candidate above it is trained: 2000000, 2M       [2M]
-  objective=NAME           pareto, or reward: accuracy*(macs/target)^w       [pareto]
+  budget.target=N          every candidate costs N within 2%: widths are solved before
+                           anything is trained (budget.metric=macs, params, activations)
+  objective=NAME           pareto; reward: accuracy*(macs/target)^w; accuracy
+                                              [accuracy at a budget.target, else pareto]
   sampler=NAME             surrogate, tpe, gp, nsga2, evolution, random      [tpe]
   search.trials=N          candidates to train                               [40]
+  search.minutes=X         begin no further candidate after so long
+  search.pruner=NAME       asha, hyperband: stop the unpromising early       [none]
+  search.enqueue=[ARCH]    evaluate these spellings first
+  search.warm_start=STUDY  evaluate the best of an earlier study first
   search.scale=false       stop after the search
   proxy.epochs=N proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
   workers.count=N workers.threads=N                                          [2 and 1]
@@ -50,7 +57,10 @@ examples
   python -m search run
   python -m search run study=pets dataset=imagefolder dataset.root=pets proxy.resolution=64 \\
       space=efficientnet budget.max_macs=30M search.trials=200
+  python -m search run study=fast sampler=surrogate budget.target=2M search.pruner=asha \
+      proxy.epochs=9 search.minutes=10
   python -m search run -m sampler=tpe,nsga2 seed=0,1     every combination, a study each
+  python -m search run -m budget.target=1M,2M,4M         a front of budgets
   python -m search status study=pets
   python -m search benchmark evaluator=table table.path=anb_5138.csv.gz \\
       table.adapter=accel_nasbench budget.max=400M seeds=50
@@ -105,13 +115,15 @@ def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
     headings = ("study", "trials", "best val accuracy", "hypervolume", "B0 val accuracy", "B0 macs")
     for name in headings:
         table.add_column(name, justify="left" if name == "study" else "right", overflow="fold")
-    from search.run import choose_baseline
+    from search.run import choose_baseline, write_sweep_front
 
+    folders = []
     for job in jobs:
         config = _compose(job)
         swept = sorted(o for o in job if o.partition("=")[0] not in {*fixed, "study"})
         study = job_study(config.study, "_".join(swept).replace("=", "-"))
-        records = StudyFolder(config.results_dir, study).completed()
+        folders.append(StudyFolder(config.results_dir, study))
+        records = folders[-1].completed()
         if not records:
             table.add_row(study, "0", "", "", "", "")
             continue
@@ -130,6 +142,13 @@ def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
             millions(chosen.cost.macs),
         )
     console.print(table)
+    if any(folder.completed() for folder in folders):
+        sweep = StudyFolder(str(Path(config.results_dir, "sweeps")), config.study)
+        front = write_sweep_front(folders, sweep)
+        console.print(
+            f"the front of all: {front['on_front'].sum()} of {len(front)} candidates, in "
+            f"{sweep / 'front.csv'} and front.png"
+        )
 
 
 def _status(folder: StudyFolder) -> None:

@@ -149,6 +149,31 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     return table
 
 
+def write_sweep_front(folders: Sequence[StudyFolder], sweep: StudyFolder) -> pd.DataFrame:
+    """Write front.csv and front.png of several studies together; returns the table.
+
+    A list of budgets gives a study each; what is best over all of them is the front.
+    """
+    records = [(folder.study, record) for folder in folders for record in folder.completed()]
+    table = pd.DataFrame(
+        {
+            "study": [study for study, _ in records],
+            "trial": [record.number for _, record in records],
+            "val_accuracy": [record.metrics["val_accuracy"] for _, record in records],
+            "macs": [record.cost.macs for _, record in records],
+            "params": [record.cost.params for _, record in records],
+            "arch": [record.arch for _, record in records],
+        }
+    )
+    table["on_front"] = non_dominated(table["val_accuracy"], table["macs"])
+    table = table.sort_values(["macs", "val_accuracy"], ascending=[True, False], ignore_index=True)
+    sweep.write("front.csv", table.to_csv(index=False))
+    title = f"{sweep.study}: {len(folders)} studies"
+    png = plot_pareto([record for _, record in records], None, None, "", None, title)
+    sweep.write("front.png", png)
+    return table
+
+
 def write_baseline(
     config: RunConfig,
     data: ImageData,

@@ -55,6 +55,8 @@ def test_unknown_commands_name_the_nearest(cli: Cli) -> None:
         ("sampler=tpee", "did you mean 'tpe'?"),
         ("dataset=imagefolder", "dataset.root is missing"),
         ("budget.max_macs=1k", "the smallest has"),
+        ("budget.target=1k", "is out of reach"),
+        ("search.pruner=asha", "needs one objective"),
         ("search.trials=1,2", "--multirun"),
         ("--trials=3", "settings are written name=value"),
         ("results_dir=/proc/nowhere", "cannot read or write"),
@@ -138,6 +140,26 @@ def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> 
     assert (study / "pareto.png").exists()
     message = one_line_error(cli("search", "status", "study=hole", check=None))
     assert "did you mean 'whole'" in message
+
+
+def test_a_search_at_an_exact_budget_by_halving_with_controls(
+    cli: Cli, tmp_path: Path, digits_settings: list[str]
+) -> None:
+    """Every network that is trained costs the target; random ones stand beside the B0."""
+    settings = [*digits_settings, "study=exact", "sampler=surrogate", "budget.target=60k",
+                "search.pruner=asha", "search.reduction_factor=2", "proxy.epochs=2",
+                "search.controls=3", "search.trials=5"]  # fmt: skip
+    shown = cli("search", "run", *settings).stdout
+    study = tmp_path / "results" / "exact"
+    records = [*read_records(study / "trials.jsonl"), *read_records(study / "controls.jsonl")]
+    assert len(records) == 8
+    assert all(abs(count(parse_arch(r.arch), 10).macs / 60_000 - 1) <= 0.02 for r in records)
+    assert "0 outside the budget" in shown
+    assert "3 random networks within the budget" in shown
+    controls = yaml.safe_load((study / "b0.yaml").read_text())["controls"]
+    assert (controls["networks"], controls["expected_best_of"]) == (3, 5)
+    assert controls["val_accuracy_mean"] <= controls["val_accuracy_best"]
+    assert "5 of 5 trials trained" in cli("search", "status", "study=exact").stdout
 
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -284,5 +306,9 @@ def test_multirun_gives_each_job_its_study_and_ends_with_a_table(
     table = shown[shown.index("All studies of this sweep") :]
     for name in names:
         assert re.search(rf"{name}\W+2\W+0\.\d{{4}}\W+0\.\d{{4}}", table), table
+    with open(tmp_path / "results" / "sweeps" / "main" / "front.csv", encoding="utf-8") as rows:
+        merged = list(csv.DictReader(rows))
+    assert {row["study"] for row in merged} == names
+    assert any(row["on_front"] == "True" for row in merged)
     refused = cli("search", "run", "-m", "sampler=tpe,rnadom", check=None)
     assert "did you mean 'random'" in one_line_error(refused)
