@@ -1,0 +1,107 @@
+"""Our search against random search on the embedded images, at equal wall-clock, paired by seed.
+
+    python results/benchmarks/equal_time.py --seeds 5 --minutes 4
+
+Every search is the real command, alone on the machine, at the same exact budget and with the same
+proxy; both begin no candidate after `--minutes`. What each found is then trained anew, `--epochs`
+long, with seeds that no search has seen, and judged on the test split, which steers nothing. The
+two searches of a seed follow each other, so that a slow hour slows both. Results are kept: the
+same command goes on where it stopped.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy.stats import t
+
+from blocks.machine import machine, versions
+from search.batch import run_jobs
+from search.config import DatasetConfig, ProxyConfig, WorkersConfig
+from search.data import load_data
+from search.evaluators.train import TrainEvaluator, make_job
+from search.record import StudyFolder, TrialRecord
+
+ARMS = {
+    "random": ["sampler=random"],
+    "surrogate": ["sampler=surrogate", "search.pruner=asha"],
+}
+JUDGES = 3
+"""Seeds that every found network is trained with."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--target", default="2M", help="macs of every candidate")
+    parser.add_argument("--proxy-epochs", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=10, help="of the judges")
+    parser.add_argument("--results", default="results/equal_time")
+    arguments = parser.parse_args()
+    found = {}
+    for seed in range(arguments.seeds):
+        for arm, settings in ARMS.items():
+            found[arm, seed] = search(arm, seed, settings, arguments)
+    judge(found, arguments)
+
+
+def search(arm: str, seed: int, settings: list[str], arguments: argparse.Namespace) -> str:
+    """The B0 that one search ends with, as its spelling."""
+    folder = StudyFolder(arguments.results, f"{arm}_{seed}")
+    if not (folder / "b0.yaml").exists():
+        started = time.monotonic()
+        command = [
+            *(sys.executable, "-m", "search", "run", f"study={folder.study}", f"seed={seed}"),
+            *(f"results_dir={arguments.results}", f"budget.target={arguments.target}"),
+            *(f"proxy.epochs={arguments.proxy_epochs}", f"search.minutes={arguments.minutes}"),
+            *("search.trials=100000", "search.scale=false", "search.reference=null"),
+            *("search.controls=0", "search.final_epochs=1", *settings),
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        trained = folder.trained()
+        print(
+            f"{folder.study}: {len(trained)} candidates, {len(folder.completed())} to the end, "
+            f"{time.monotonic() - started:.0f} s in all",
+            flush=True,
+        )
+    return str(yaml.safe_load((folder / "b0.yaml").read_text())["arch"])
+
+
+def judge(found: dict[tuple[str, int], str], arguments: argparse.Namespace) -> None:
+    """Train what was found, and compare by seed."""
+    proxy = ProxyConfig()
+    data = load_data(DatasetConfig(name="fashion_mnist"), proxy.resolution)
+    path = Path(arguments.results, "judges.jsonl")
+    jobs = [
+        (replace(make_job(arch, arguments.epochs, 10_000, judge), test=True), path)
+        for arch in found.values()
+        for judge in range(JUDGES)
+    ]
+    with TrainEvaluator(data, proxy, WorkersConfig()) as evaluator:
+        records = run_jobs(evaluator, jobs)
+    accuracy = [100 * r.metrics["test_accuracy"] for r in records if isinstance(r, TrialRecord)]
+    means = np.array(accuracy).reshape(len(found), JUDGES).mean(1)
+    table = pd.DataFrame(
+        [(seed, arm, mean) for (arm, seed), mean in zip(found, means, strict=True)],
+        columns=["seed", "arm", "test_accuracy"],
+    ).pivot(index="seed", columns="arm", values="test_accuracy")
+    table["difference"] = table["surrogate"] - table["random"]
+    print(table.round(2).to_string())
+    gain = table["difference"].to_numpy()
+    half = t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain))
+    print(
+        f"surrogate with halving less random: {gain.mean():+.2f} points of test accuracy "
+        f"({gain.mean() - half:+.2f} to {gain.mean() + half:+.2f}, 95%, t, {len(gain)} seeds)"
+    )
+    print(machine(), versions())
+
+
+if __name__ == "__main__":
+    main()
