@@ -1,4 +1,4 @@
-"""`python -m search run|status|front|plot|scores|benchmark`."""
+"""`python -m search plan|fidelity|run|status|front|plot|scores|benchmark`."""
 
 import argparse
 import contextlib
@@ -23,6 +23,10 @@ HELP = """\
 usage: python -m search COMMAND [SETTING=VALUE ...]
 
 commands
+  plan     predict hours and memory, and what differences the images can tell: times a few real
+           training steps, leaves nothing on disk
+  fidelity  train random members by the proxy and for longer: how far the proxy's order can be
+           trusted, with intervals and a go or no-go; results/<study>/fidelity.*
   run      search, choose a B0, then fit the scaling and emit the family; the same command
            again goes on where it stopped
   status   how far a study is
@@ -51,6 +55,7 @@ settings (all of them, with their values: python -m search run --cfg job)
   search.scale=false       stop after the search
   proxy.epochs=N proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
   workers.count=N workers.threads=N                                          [2 and 1]
+  fidelity.architectures=N fidelity.epochs=N    of `fidelity`     [24, 3 x proxy.epochs]
   seed=N                   same seed, same trials                            [0]
 
 examples
@@ -66,7 +71,7 @@ examples
       table.adapter=accel_nasbench budget.max=400M seeds=50
 """
 
-COMMANDS = ("run", "status", "front", "plot", "scores", "benchmark")
+COMMANDS = ("plan", "fidelity", "run", "status", "front", "plot", "scores", "benchmark")
 
 
 def _run(arguments: list[str]) -> None:
@@ -223,6 +228,29 @@ def _benchmark(arguments: list[str]) -> None:
     benchmark(compose_config("benchmark", arguments, BenchmarkConfig))
 
 
+def _plan(arguments: list[str]) -> None:
+    config = _checked(arguments)
+    from search.plan import plan
+
+    plan(config)
+
+
+def _fidelity(arguments: list[str]) -> None:
+    config = _checked(arguments)
+    from search.fidelity import fidelity
+
+    fidelity(config)
+
+
+def _checked(arguments: list[str]) -> RunConfig:
+    """The settings of a search, every value of them checked."""
+    config: RunConfig = compose_config("config", arguments, RunConfig)
+    from search.run import check_settings
+
+    check_settings(config)
+    return config
+
+
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
     command, rest = read_command(arguments, COMMANDS, HELP)
@@ -231,6 +259,12 @@ def main(arguments: list[str]) -> None:
         return
     if command == "run":
         run_main(lambda: _run(rest), RESUME)
+        return
+    if command == "plan":
+        run_main(lambda: _plan(rest), "nothing was changed")
+        return
+    if command == "fidelity":
+        run_main(lambda: _fidelity(rest), "the trainings so far are on disk")
         return
 
     def show() -> None:

@@ -141,6 +141,16 @@ class WorkersConfig:
 
 
 @dataclass
+class FidelityConfig:
+    """What `python -m search fidelity` trains."""
+
+    architectures: int = 24
+    epochs: int | None = None  # of the long schedule; null: 3 × proxy.epochs
+    seeds: int = 3
+    repeated: int = 4  # architectures that are trained with all of the seeds
+
+
+@dataclass
 class RunConfig:
     """All settings of `python -m search run`."""
 
@@ -156,6 +166,12 @@ class RunConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
+    fidelity: FidelityConfig = field(default_factory=FidelityConfig)
+
+    @property
+    def long_epochs(self) -> int:
+        """Epochs of the schedule that the proxy stands for."""
+        return self.fidelity.epochs or 3 * self.proxy.epochs
 
     @property
     def max_macs(self) -> int:
@@ -207,6 +223,10 @@ STEERING_FREE: Final = frozenset(
         "search.final_epochs",
         "dataset.root",
         "dataset.download",
+        "fidelity.architectures",
+        "fidelity.epochs",
+        "fidelity.seeds",
+        "fidelity.repeated",
     }
 )
 """Settings that may change between two runs of one study: they steer no trial (the images are
@@ -264,6 +284,10 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "search.reduction_factor": (config.search.reduction_factor, 2),
         "search.min_epochs": (config.search.min_epochs, 1),
         "search.warm_start_top": (config.search.warm_start_top, 1),
+        "fidelity.architectures": (config.fidelity.architectures, 5),
+        "fidelity.epochs": (config.long_epochs, config.proxy.epochs + 1),
+        "fidelity.seeds": (config.fidelity.seeds, 2),
+        "fidelity.repeated": (config.fidelity.repeated, 1),
         "workers.count": (config.workers.count, 1),
         "workers.threads": (config.workers.threads, 1),
         "proxy.epochs": (config.proxy.epochs, 1),

@@ -9,6 +9,7 @@ import matplotlib.ticker
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -99,6 +100,25 @@ def plot_benchmark(
     axes.set_title(title)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9, frameon=False)
+    return _png(figure)
+
+
+def plot_fidelity(table: pd.DataFrame, title: str) -> bytes:
+    """PNG: accuracy after the long schedule against the proxy's, one deviation of seeds as bars.
+
+    `table` has the columns proxy, long, proxy_std, long_std (fractions; nan: not repeated).
+    """
+    figure, axes = plt.subplots(figsize=(6, 6), dpi=150, layout="constrained")
+    values = {name: 100 * table[name].to_numpy(dtype=float) for name in table if name != "arch"}
+    axes.errorbar(
+        values["proxy"], values["long"],
+        xerr=np.nan_to_num(values["proxy_std"]), yerr=np.nan_to_num(values["long_std"]),
+        fmt="o", color=FRONT, ecolor=CLOUD, markersize=5, elinewidth=1.2,
+    )  # fmt: skip
+    axes.set_xlabel("validation accuracy by the proxy (%)")
+    axes.set_ylabel("validation accuracy by the long schedule (%)")
+    axes.set_title(title)
+    axes.grid(alpha=0.25)
     return _png(figure)
 
 

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from blocks.cost import count_many
 from blocks.machine import machine, versions
 from search.benchmark import BenchmarkConfig, make_problem
+from search.budget import Budget
 from search.cli import compose_config, register_schema
 from search.config import RunConfig
 from search.samplers import SAMPLERS, build_sampler
@@ -89,7 +90,7 @@ def table_case(path: str, adapter: str, max_macs: str, trials: int) -> Case:
 def box_case(name: str, resolution: int, trials: int) -> Case:
     register_schema("run_schema", RunConfig)
     config = compose_config("config", [f"space={name}"], RunConfig)
-    space = build_space(config.space, resolution, 3, 10, 10**12)
+    space = build_space(config.space, resolution, 3, 10, Budget("macs", 10**12))
     generator = np.random.default_rng(0)
 
     def values(many: Sequence[Mapping[str, Any]]) -> list[list[float]]:
