@@ -1,4 +1,4 @@
-"""`python -m search plan`: what a search will take, and what it will be able to tell, beforehand."""
+"""`python -m search plan`: beforehand, what a search will take and what it will be able to tell."""
 
 import math
 import resource
