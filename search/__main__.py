@@ -15,6 +15,7 @@ from rich.table import Table
 from blocks.console import console, fail, millions, run_main
 from search.cli import compose_config, expand_sweep, read_command, register_schema
 from search.config import RunConfig
+from search.errors import ConfigError
 from search.job import RESUME, job_study, run_hydra
 from search.pareto import hypervolume
 from search.record import FailureRecord, StudyFolder, read_records
@@ -70,6 +71,9 @@ examples
   python -m search benchmark evaluator=table table.path=anb_5138.csv.gz \\
       table.adapter=accel_nasbench budget.max=400M seeds=50
 """
+
+SCORES_SETTINGS = ("dataset.root", "dataset.download", "workers.count", "workers.threads")
+"""What `scores` takes from the command line, and not from the study."""
 
 COMMANDS = ("plan", "fidelity", "run", "status", "front", "plot", "scores", "benchmark")
 
@@ -137,12 +141,14 @@ def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
         macs = [record.cost.macs for record in records]
         # The share of the box from accuracy 0 to 1 and from no macs to the budget.
         most = config.budget_macs or max(macs)
+        # At a target they all cost the same.
         volume = hypervolume(accuracy, macs, 0.0, most) / most
+        share = "" if config.budget.target is not None else f"{volume:.4f}"
         table.add_row(
             study,
             str(len(records)),
             f"{max(accuracy):.4f}",
-            f"{volume:.4f}",
+            share,
             f"{chosen.metrics['val_accuracy']:.4f}",
             millions(chosen.cost.macs),
         )
@@ -210,10 +216,14 @@ def _plot(folder: StudyFolder) -> None:
     console.print(f"wrote {folder / 'pareto.png'} and {folder / 'pareto.csv'}")
 
 
-def _scores(folder: StudyFolder) -> None:
+def _scores(folder: StudyFolder, config: RunConfig, given: set[str]) -> None:
     from search.scores import compare_scores
 
-    compare_scores(folder)
+    stored = folder.read_config()
+    for name in given & set(SCORES_SETTINGS):
+        group, _, setting = name.partition(".")
+        setattr(getattr(stored, group), setting, getattr(getattr(config, group), setting))
+    compare_scores(folder, stored)
     console.print(f"wrote {folder / 'scores.csv'}")
 
 
@@ -269,9 +279,18 @@ def main(arguments: list[str]) -> None:
 
     def show() -> None:
         config = compose_config("config", rest, RunConfig)
+        given = {override.lstrip("+~").partition("=")[0] for override in rest}
+        read = ("study", "results_dir", *(SCORES_SETTINGS if command == "scores" else ()))
+        for name in sorted(given - set(read)):
+            raise ConfigError(
+                f"{name} is a setting of the study, which `{command}` takes as it was; expected "
+                f"{', '.join(read)}"
+            )
         folder = StudyFolder(config.results_dir, config.study).require()
-        commands = {"status": _status, "front": _front, "plot": _plot, "scores": _scores}
-        commands[command](folder)
+        if command == "scores":
+            _scores(folder, config, given)
+        else:
+            {"status": _status, "front": _front, "plot": _plot}[command](folder)
 
     done = "the scores so far are on disk" if command == "scores" else "nothing was changed"
     run_main(show, done)

@@ -6,7 +6,8 @@ alone, as MnasNet and EfficientNet compare networks "at 400M multiply-adds", and
 spent on a network that is too large or needlessly small.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -25,7 +26,9 @@ HALVINGS: Final = 14
 MOST_HEAD_CHANGE: Final = 0.5
 """By which share of its width the head may make up for what rounding left over."""
 NUDGES: Final = 4
-"""Channels steps that other layers may be moved by, where the head was not enough."""
+"""Channel steps that other layers may be widened by, where the head was not enough."""
+MOST_MOVED: Final = 3
+"""Layers that may at last be a step wider or narrower at once."""
 DEPTHS: Final = (1.0, 1.5, 2.0, 3.0, 2 / 3, 1 / 2, 1 / 3)
 """Factors of all repeats that `solve=width_depth` looks at."""
 SOLVE: Final = ("width", "width_depth")
@@ -33,6 +36,7 @@ METRICS: Final = ("macs", "params", "activations")
 
 _Cost = Callable[[ArchColumns], NDArray[np.int64]]
 _Mask = NDArray[np.bool_]
+_Move = Sequence[tuple[int, int]]  # (layer, the stem being the last; channel steps) at once
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Budget:
     def __str__(self) -> str:
         if self.target is None:
             return f"{millions(self.most)} {self.metric}"
-        return f"{millions(self.target)} {self.metric} ± {self.tolerance:.0%}, {self.solve} solved"
+        share = f"{100 * self.tolerance:.3g}%"
+        return f"{millions(self.target)} {self.metric} ± {share}, {self.solve} solved"
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -92,9 +97,8 @@ class Budget:
         """Of several depths the one whose width needs the least change."""
         best = np.abs(np.log(multiplier)) + 100.0 * self._misses(solved, num_classes)
         for factor in DEPTHS[1:]:
-            repeats = np.maximum(1, np.ceil(columns.repeats * factor - 1e-9)).astype(np.int64)
             other, other_multiplier = self._solve_width(
-                replace(columns, repeats=repeats), num_classes
+                replace(columns, repeats=deepened(columns.repeats, factor)), num_classes
             )
             score = np.abs(np.log(other_multiplier)) + 100.0 * self._misses(other, num_classes)
             solved = _where(score < best, other, solved)
@@ -127,16 +131,25 @@ class Budget:
             over = cost(self._widened(columns, np.exp(middle))) > most
             low, high = np.where(over, low, middle), np.where(over, middle, high)
         solved = self._widened(columns, np.exp(low))
+        widest = np.floor(solved.head * (1 + MOST_HEAD_CHANGE)).astype(np.int64)
         for round_number in range(NUDGES + 1):
+            short = np.flatnonzero(cost(solved) < least)
+            if not len(short):
+                return solved, np.exp(low)
+            some = self._fill_head(solved.take(short), widest[short], cost)
+            if round_number < NUDGES:
+                some = _where(cost(some) < least, self._nudge(some, cost), some)
+            solved = _put(solved, short, some)
+        for move in _moves(columns.channels.shape[1] + 1):
             short = np.flatnonzero(cost(solved) < least)
             if not len(short):
                 break
             some = solved.take(short)
-            some = self._fill_head(some, cost)
-            if round_number < NUDGES:
-                missing = cost(some) < least
-                some = _where(missing, self._nudge(some, cost), some)
-            solved = _put(solved, short, some)
+            moved, possible = self._moved(some, move)
+            value = cost(moved)
+            solved = _put(
+                solved, short, _where(possible & (least <= value) & (value <= most), moved, some)
+            )
         return solved, np.exp(low)
 
     def _widened(self, columns: ArchColumns, multiplier: NDArray[np.float64]) -> ArchColumns:
@@ -149,13 +162,16 @@ class Budget:
             ),
         )
 
-    def _fill_head(self, columns: ArchColumns, cost: _Cost) -> ArchColumns:
+    def _fill_head(
+        self, columns: ArchColumns, widest: NDArray[np.int64], cost: _Cost
+    ) -> ArchColumns:
+        """The head wider, `widest` at most, by what is missing to the target."""
         assert self.target is not None
         step = self._step
         now = cost(columns)
         each = np.maximum(1, cost(replace(columns, head=columns.head + step)) - now)
         steps = np.rint((self.target - now) / each)
-        room = np.floor(columns.head * MOST_HEAD_CHANGE / step)
+        room = np.maximum(0, (widest - columns.head) // step)
         head = columns.head + step * np.clip(steps, 0, room).astype(np.int64)
         return replace(columns, head=np.where(columns.head > 0, head, 0))
 
@@ -163,22 +179,32 @@ class Budget:
         """The one layer a step wider that comes nearest to the target from below."""
         most = self.limits[1]
         best, best_cost = columns, cost(columns)
-        for position in range(columns.channels.shape[1] + 1):
-            if position == columns.channels.shape[1]:
-                wider = replace(columns, stem=columns.stem + self._step)
-            else:
-                channels = columns.channels.copy()
-                channels[:, position] += self._step
-                wider = replace(columns, channels=channels)
+        for layer in range(columns.channels.shape[1] + 1):
+            wider, _ = self._moved(columns, ((layer, 1),))
             value = cost(wider)
             better = (value <= most) & (value > best_cost)
             best = _where(better, wider, best)
             best_cost = np.where(better, value, best_cost)
         return best
 
+    def _moved(self, columns: ArchColumns, move: _Move) -> tuple[ArchColumns, _Mask]:
+        """Some layers wider or narrower by steps, and where that leaves every layer one."""
+        widths = np.column_stack([columns.channels, columns.stem])
+        for layer, steps in move:
+            widths[:, layer] += steps * self._step
+        possible = np.all(widths >= self._step, axis=1)
+        widths = np.maximum(widths, self._step)
+        return replace(columns, channels=widths[:, :-1], stem=widths[:, -1]), np.asarray(possible)
+
     @property
     def _step(self) -> int:
         return 1 if self.rounding == "floor" else 8
+
+
+def deepened(repeats: NDArray[np.int64], factor: float) -> NDArray[np.int64]:
+    """Repeats times a factor, rounded up as EfficientNet rounds depths."""
+    rounded: NDArray[np.int64] = np.maximum(1, np.ceil(repeats * factor - 1e-9)).astype(np.int64)
+    return rounded
 
 
 def with_widths(arch: ArchSpec, columns: ArchColumns, row: int, skip: Sequence[bool]) -> ArchSpec:
@@ -205,6 +231,14 @@ def with_widths(arch: ArchSpec, columns: ArchColumns, row: int, skip: Sequence[b
     return replace(
         arch, stem=int(columns.stem[row]), head=int(columns.head[row]), stages=tuple(stages)
     )
+
+
+def _moves(layers: int) -> Iterator[_Move]:
+    """All ways to change up to `MOST_MOVED` layers by a step, the least first."""
+    for number in range(2, MOST_MOVED + 1):
+        for chosen in itertools.combinations(range(layers), number):
+            for steps in itertools.product((1, -1), repeat=number):
+                yield tuple(zip(chosen, steps, strict=True))
 
 
 def _where(mask: _Mask, left: ArchColumns, right: ArchColumns) -> ArchColumns:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,15 +11,18 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from blocks.arch import ArchSpec
 from blocks.cost import Cost, CostColumns
-from search.budget import Budget, with_widths
+from search.budget import DEPTHS, Budget, deepened, with_widths
 from search.errors import ConfigError
 from search.samplers.candidates import Box, Code, Codes, Features
 from search.space import SearchSpace
 
 MAX_CACHED: Final = 200_000
 """Codes whose costs are kept: an ask looks at some ten thousand, many of them again."""
-MAX_DRAWS: Final = 20
-"""Rounds of sampling until what is feasible so far has to do."""
+MAX_DRAWS: Final = 50_000
+"""Random combinations, after which the rest are children of what is feasible so far."""
+MAX_GENERATIONS: Final = 20
+CHILDREN: Final = 2000
+"""Of each of these generations."""
 
 
 class SpaceCandidates:
@@ -51,16 +54,33 @@ class SpaceCandidates:
         return self._box.decode(code)
 
     def sample(self, number: int, generator: np.random.Generator) -> Codes:
-        """At most `number` feasible combinations, uniformly at random."""
-        found: list[Codes] = []
-        missing = number
-        for _ in range(MAX_DRAWS):
-            codes = self._feasible(self._box.sample(number, generator))[:missing]
-            found.append(codes)
-            missing -= len(codes)
-            if not missing:
+        """At most `number` feasible combinations, uniformly at random.
+
+        Where the budget leaves so few that chance does not find enough, the rest are mutations
+        of those that it found, and of the smallest member.
+        """
+        found = np.zeros((0, len(self.distributions)))
+        drawn, block = 0, number
+        while len(found) < number and drawn < min(MAX_DRAWS, len(self)):
+            codes = self._box.sample(block, generator)
+            found = np.concatenate([found, self._feasible(codes)])
+            drawn, block = drawn + len(codes), min(4 * block, MAX_DRAWS)
+        if len(found) < number < len(self):
+            found = self._grown(found, number, generator)
+        return found[:number]
+
+    def _grown(self, codes: Codes, number: int, generator: np.random.Generator) -> Codes:
+        """`codes` and feasible mutations of them, without repetition."""
+        smallest = self._box.encode({name: min(of) for name, of in self.space.choices.items()})
+        assert smallest is not None
+        known = {code.tobytes(): code for code in codes}
+        known |= {code.tobytes(): code for code in self._feasible(smallest[None])}
+        for _ in range(MAX_GENERATIONS):
+            if not known or len(known) >= number:
                 break
-        return np.concatenate(found)
+            for code in self.vary(np.array(list(known.values())), CHILDREN, generator):
+                known.setdefault(code.tobytes(), code)
+        return np.array(list(known.values())).reshape(-1, len(self.distributions))
 
     def vary(self, parents: Codes, number: int, generator: np.random.Generator) -> Codes:
         """The feasible ones of `number` children of `parents`."""
@@ -89,21 +109,26 @@ class SpaceCandidates:
         Raises:
             ConfigError: it is not in the space, or outside of the budget; says why.
         """
-        values = self._all_but_widths(arch)
+        values = self._all_but_sizes(arch)
         stages = range(1, len(arch.stages) + 1)
         widths = [self.space.choices[f"stage{number}.width"] for number in stages]
         combinations = [
-            {**values, **{f"stage{n}.width": w for n, w in zip(stages, chosen, strict=True)}}
-            for chosen in itertools.product(*widths)
+            values
+            | {f"stage{n}.repeats": r for n, r in zip(stages, repeats, strict=True)}
+            | {f"stage{n}.width": w for n, w in zip(stages, width, strict=True)}
+            for repeats in self._repeats(arch)
+            for width in itertools.product(*widths)
         ]
         codes = np.array([self._box.encode(combination) for combination in combinations])
         columns, _ = self.budget.fit(self.space.columns(codes), self.num_classes)
         widths_of = np.column_stack([columns.channels, columns.stem, columns.head])
         wanted = [*(stage.channels for stage in arch.stages), arch.stem, arch.head]
         distances = np.abs(np.log1p(widths_of) - np.log1p(wanted)).sum(1)
-        chosen = combinations[int(np.argmin(distances))]
+        deep = (columns.repeats != [stage.repeats for stage in arch.stages]).any(1)
+        chosen = combinations[int(np.argmin(distances + 1e6 * deep))]
         network, cost, excess = self.network(chosen)
-        if self.budget.target is None and network != arch:
+        free = self.budget.target is not None
+        if network != arch and not (free and _shape(network) == _shape(arch)):
             raise ConfigError(f"{arch} is not in the space; the nearest is {network}")
         if excess > 0:
             metric = self.budget.metric
@@ -113,7 +138,25 @@ class SpaceCandidates:
             )
         return chosen
 
-    def _all_but_widths(self, arch: ArchSpec) -> dict[str, Any]:
+    def _repeats(self, arch: ArchSpec) -> list[tuple[int, ...]]:
+        """The choices of repeats that may lead to those of `arch`."""
+        deepens = self.budget.target is not None and self.budget.solve == "width_depth"
+        found: dict[tuple[int, ...], None] = {}
+        for factor in DEPTHS if deepens else (1.0,):
+            options = [
+                [
+                    repeats
+                    for repeats in self.space.choices[f"stage{number}.repeats"]
+                    if deepened(np.array(repeats), factor) == stage.repeats
+                ]
+                for number, stage in enumerate(arch.stages, 1)
+            ]
+            found |= dict.fromkeys(itertools.product(*options))
+        if not found:
+            raise ConfigError(f"{arch} is not in the space: no member has its repeats")
+        return list(found)
+
+    def _all_but_sizes(self, arch: ArchSpec) -> dict[str, Any]:
         """Each choice that the spelling shows."""
         if len(arch.stages) != len(self.space.config.stages):
             raise ConfigError(
@@ -121,7 +164,7 @@ class SpaceCandidates:
             )
         values: dict[str, Any] = {"resolution": arch.resolution}
         for number, stage in enumerate(arch.stages, 1):
-            for name in ("repeats", "kernel", "expand_ratio", "se_ratio", "skip"):
+            for name in ("kernel", "expand_ratio", "se_ratio", "skip"):
                 values[f"stage{number}.{name}"] = getattr(stage, name)
         for name, value in values.items():
             options = self.space.choices[name]
@@ -153,3 +196,9 @@ class SpaceCandidates:
             for position, row in zip(new, np.stack(rows, 1), strict=True):
                 self._known[keys[position]] = tuple(row)
         return np.array([self._known[key] for key in keys]).reshape(len(keys), -1)
+
+
+def _shape(arch: ArchSpec) -> ArchSpec:
+    """All of an architecture but its widths, and the shortcuts that only some widths have."""
+    stages = tuple(replace(stage, channels=8, skip=True) for stage in arch.stages)
+    return replace(arch, stem=8, head=min(arch.head, 8), stages=stages)

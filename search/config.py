@@ -337,7 +337,12 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
             f"search.min_epochs={config.search.min_epochs} leaves nothing to stop early; expected "
             f"less than proxy.epochs={config.proxy.epochs}"
         )
-    positive = {"proxy.lr": config.proxy.lr, "budget.tolerance": config.budget.tolerance}
+    if not 0 < config.budget.tolerance <= 0.5:
+        raise ConfigError(
+            f"budget.tolerance={config.budget.tolerance} is not a share of the target; expected "
+            "0 < value ≤ 0.5, such as 0.02 for 2%"
+        )
+    positive = {"proxy.lr": config.proxy.lr}
     if config.search.minutes is not None:
         positive["search.minutes"] = config.search.minutes
     for name, rate in positive.items():

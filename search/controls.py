@@ -1,7 +1,7 @@
 """Controls: what random members of the space reach by the same proxy, beside every search."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from scipy.stats import norm
@@ -13,6 +13,9 @@ from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.evaluators.train import TrainEvaluator, make_job
 from search.record import StudyFolder, TrialRecord, derive_seed
+
+LEAST: Final = 3
+"""Controls below which their spread is not known."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +41,22 @@ class Controls:
         return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
 
     @property
-    def expected_best(self) -> float:
-        """Accuracy of the best of `trials` random members."""
+    def expected_best(self) -> float | None:
+        """Accuracy of the best of `trials` random members; None of too few to know a spread."""
+        if len(self.accuracies) < LEAST:
+            return None
         quantile = (self.trials - 0.375) / (self.trials + 0.25)
         return float(self.mean + self.deviation * norm.ppf(quantile))
 
     def describe(self) -> str:
         """For people."""
-        return (
+        said = (
             f"  {len(self.accuracies)} random networks within the budget, same proxy: val accuracy "
-            f"{self.mean:.4f} in the mean, {max(self.accuracies):.4f} the best; of {self.trials} "
-            f"the best is expected at {self.expected_best:.4f}"
+            f"{self.mean:.4f} in the mean, {max(self.accuracies):.4f} the best"
         )
+        if self.expected_best is None:
+            return said
+        return f"{said}; of {self.trials} the best is expected at {self.expected_best:.4f}"
 
     def to_mapping(self) -> dict[str, Any]:
         """The numbers, for b0.yaml."""
@@ -85,6 +92,7 @@ def train_controls(
     console.print(f"training {len(jobs)} random networks by the proxy, as controls")
     records = [one for one in run_jobs(evaluator, jobs) if isinstance(one, TrialRecord)]
     if not records:
+        console.print("no random network within the budget was found or trained")
         return None
     accuracies = tuple(record.metrics["val_accuracy"] for record in records)
     return Controls(accuracies, len(folder.trained()))

@@ -21,7 +21,7 @@ from search.batch import run_jobs
 from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.data import ImageData, load_data
-from search.errors import StudyError
+from search.errors import ConfigError, StudyError
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.plot import plot_fidelity
 from search.progress import TrialProgress
@@ -73,6 +73,8 @@ class Trust:
         after params and macs is not, as then these two would have told as much.
         """
         low, high = self.correlation.tau_interval
+        if math.isnan(self.correlation.tau):
+            return "no-go: the proxy, or the long schedule, gives all networks the same accuracy"
         tau = f"tau {self.correlation.tau:.2f} ({low:.2f} to {high:.2f})"
         if not low > 0:
             if high < STRONG:
@@ -102,9 +104,11 @@ def fidelity(config: RunConfig) -> Trust:
         config.fidelity.architectures,
         derive_seed(config.seed, "fidelity"),
     )
+    if len(spellings) < LEAST:
+        raise too_few(config, spellings, LEAST)
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
-        folder.open(config)
+        folder.open(config, renew=False)
         check_data(folder, data)
         records = _train(config, data, folder, spellings)
         table = _table(config, spellings, records)
@@ -132,6 +136,14 @@ def draw_members(candidates: SpaceCandidates, number: int, seed: int) -> list[st
         if len(found) == number:
             break
     return list(found)
+
+
+def too_few(config: RunConfig, spellings: list[str], least: int) -> ConfigError:
+    """That the budget leaves not enough of the space."""
+    return ConfigError(
+        f"{len(spellings)} members of the space within the budget ({config.cost_budget}) were "
+        f"found; expected {least} or more"
+    )
 
 
 def judge(table: pd.DataFrame, proxy_noise: float, long_noise: float) -> Trust:

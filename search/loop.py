@@ -51,7 +51,10 @@ _BEGUN: Final = "begun"
 _ENDED: Final = "ended"
 """User attribute: when on that clock it ended."""
 _GOES_ON: Final = "goes_on"
-"""User attribute: the last epoch after which the pruner let a trial go on."""
+"""User attribute: the last epoch after which the pruner let a trial go on, and how many rungs
+of its bracket the trial had then been compared at."""
+_RUNG: Final = "completed_rung_"
+"""System attributes of Optuna's halving: a trial's value at each rung of its bracket."""
 
 
 class Progress(Protocol):
@@ -239,7 +242,7 @@ class TrialLoop:
         job = make_job(spelling, self.config.proxy.epochs, self.config.seed)
         begun = float(trial.user_attrs[_BEGUN])
         if len(self.rungs) > 1:
-            done = int(trial.user_attrs.get(_GOES_ON, 0))
+            done, _ = trial.user_attrs.get(_GOES_ON, (0, 0))
             until = next(rung for rung in self.rungs if rung > done)
             job = replace(job, until=until, checkpoint=str(self._checkpoint(trial)))
             return _InFlight(trial, job, cost, begun + cost.macs * until)
@@ -300,13 +303,35 @@ class TrialLoop:
         """Whether the pruner ends a training after a piece that is not its last."""
         assert item.job.until is not None
         self._report(item.trial, record, item.job.until)
-        if item.trial.should_prune():
+        lost = self._lost_decision(item.trial)
+        if item.trial.should_prune() if lost is None else lost:
             return True
-        item.trial.set_user_attr(_GOES_ON, item.job.until)
+        compared = sum(name.startswith(_RUNG) for name in self._stored(item.trial).system_attrs)
+        item.trial.set_user_attr(_GOES_ON, (item.job.until, compared))
         return False
 
+    def _lost_decision(self, trial: Trial) -> bool | None:
+        """Whether the pruner stopped this trial just before a crash; None where it was not asked.
+
+        Optuna stores that a trial was compared at a rung before anybody knows the outcome, and
+        takes a second question as one about the next rung. The values of the first are all there.
+        """
+        stored = self._stored(trial)
+        _, compared = stored.user_attrs.get(_GOES_ON, (0, 0))
+        key = f"{_RUNG}{compared}"
+        if key not in stored.system_attrs:
+            return None
+        bracket = optuna.pruners._filter_study(self.study, stored)
+        rung = [other.system_attrs.get(key) for other in bracket.get_trials(deepcopy=False)]
+        values = sorted((value for value in rung if value is not None), reverse=True)
+        places = max(1, len(values) // self.config.search.reduction_factor)
+        return bool(stored.system_attrs[key] < values[places - 1])
+
+    def _stored(self, trial: Trial) -> FrozenTrial:
+        return self.study._storage.get_trial(trial._trial_id)
+
     def _report(self, trial: Trial, record: TrialRecord, epochs: int) -> None:
-        reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
+        reported = self._stored(trial).intermediate_values
         if epochs not in reported:  # a crash may have come between this and the decision
             trial.report(self._value(record), epochs)
 

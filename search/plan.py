@@ -20,7 +20,7 @@ from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.data import ImageData, Split, load_data
 from search.evaluators.train import Evaluation, TrainEvaluator, make_job, outcome
-from search.fidelity import draw_members
+from search.fidelity import draw_members, too_few
 from search.loop import rungs
 from search.record import derive_seed
 from search.run import reference_arch
@@ -45,11 +45,13 @@ class Pace:
     validate: tuple[float, float]
     setup: float  # seconds per training besides: building, fvcore's count
 
-    def seconds(self, macs: int, train_images: int, val_images: int) -> float:
+    def seconds(
+        self, macs: int, train_images: float, val_images: int, pieces: float = 1.0
+    ) -> float:
         """One worker's time for a training of so many images, all epochs together."""
         each = self.train[0] + self.train[1] * macs
         check = self.validate[0] + self.validate[1] * macs
-        return self.setup + train_images * each + val_images * check
+        return train_images * each + pieces * (self.setup + val_images * check)
 
 
 def plan(config: RunConfig) -> None:
@@ -68,6 +70,8 @@ def plan(config: RunConfig) -> None:
     candidates = SpaceCandidates(space, budget, data.num_classes)
     seed = derive_seed(config.seed, "plan")
     timed = draw_members(candidates, MEMBERS, seed)
+    if not timed:
+        raise too_few(config, timed, 1)
     typical = draw_members(candidates, TYPICAL, seed)
     console.print(
         f"timing {BATCHES} training steps of {len(timed)} random members, "
@@ -78,7 +82,7 @@ def plan(config: RunConfig) -> None:
     console.print(f"  took {duration(time.perf_counter() - started)}")
     macs = [count(parse_arch(spelling), data.num_classes).macs for spelling in typical]
     console.print(_hours(config, data, pace, macs))
-    console.print(_memory(config))
+    console.print(_memory(config, data))
     console.print(_resolution(len(data.val), config.fidelity.architectures))
 
 
@@ -114,23 +118,33 @@ def _line(macs: NDArray[np.float64], seconds: NDArray[np.float64]) -> tuple[floa
     return float(found[0]), float(found[1]) / scale
 
 
-def expected_epochs(config: RunConfig) -> float:
-    """Epochs of a mean candidate: of each rung one in `reduction_factor` goes on."""
+def expected_epochs(config: RunConfig) -> tuple[float, float]:
+    """Epochs of a mean candidate, and the pieces that they are trained in.
+
+    Of each rung one in `reduction_factor` goes on. Hyperband's bracket b halves from rung b on,
+    and takes ceil(n·η^(n−1−b) / (n−b)) of all trials (n brackets, as Optuna divides them).
+    """
     ends = rungs(config)
-    going_on = [config.search.reduction_factor**-number for number in range(len(ends))]
-    pieces = np.diff([0, *ends])
-    return float(np.dot(pieces, going_on))
+    factor = config.search.reduction_factor
+    brackets = 1
+    if config.search.pruner == "hyperband":
+        brackets += math.floor(
+            math.log(config.proxy.epochs / config.search.min_epochs, factor) + 1e-9
+        )
+    shares = [
+        math.ceil(brackets * factor ** (brackets - 1 - b) / (brackets - b)) for b in range(brackets)
+    ]
+    rung, bracket = np.arange(len(ends)), np.arange(brackets)[:, None]
+    reached = np.average(float(factor) ** -np.maximum(0, rung - bracket), axis=0, weights=shares)
+    return float(np.dot(np.diff([0, *ends]), reached)), float(reached.sum())
 
 
 def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> Table:
     workers = config.workers.count
-    pieces = len(rungs(config))
+    epochs, pieces = expected_epochs(config)
     per_trial = float(
         np.mean(
-            [
-                pace.seconds(one, round(expected_epochs(config) * len(data.train)), len(data.val))
-                for one in macs
-            ]
+            [pace.seconds(one, epochs * len(data.train), len(data.val), pieces) for one in macs]
         )
     )
     whole = float(
@@ -168,7 +182,7 @@ def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> T
     table.add_row("in all", duration(sum(seconds for _, seconds in steps)), style="bold")
     if pieces > 1:
         table.caption = (
-            f"with {config.search.pruner} a mean candidate takes {expected_epochs(config):.1f} of "
+            f"with {config.search.pruner} a mean candidate takes {epochs:.1f} of "
             f"{config.proxy.epochs} epochs"
         )
     if config.search.scale:
@@ -176,16 +190,22 @@ def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> T
     return table
 
 
-def _memory(config: RunConfig) -> str:
-    """Peaks of the processes that have just trained, which are those of the search."""
+def _memory(config: RunConfig, data: ImageData) -> str:
+    """Peaks of the processes that have just trained, and what all images take more."""
     # ru_maxrss: KiB on Linux, bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     worker = unit * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     parent = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # They held a part of the training split; each keeps all of it at the proxy's resolution, if
+    # that is another than the images', and counts its pixels once, eight bytes each.
+    count, channels, *size = data.train.images.shape
+    resolution = config.proxy.resolution
+    pixels = (count - min(count, BATCHES * config.proxy.batch_size)) * resolution**2
+    worker += 8 * pixels + (channels * pixels if size != [resolution] * 2 else 0)
     whole = parent + config.workers.count * worker
     return (
-        f"memory: {worker / 2**30:.2f} GiB a worker, {whole / 2**30:.2f} GiB in all at most "
-        "(measured; what the processes share is counted in each)"
+        f"memory: about {worker / 2**30:.2f} GiB a worker, {whole / 2**30:.2f} GiB in all "
+        "(measured on a part of the images, the others added; what is shared is counted in each)"
     )
 
 

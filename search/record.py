@@ -110,8 +110,10 @@ class StudyFolder:
             )
         return self
 
-    def open(self, config: RunConfig) -> None:
+    def open(self, config: RunConfig, renew: bool = True) -> None:
         """Create the folder, or accept it if it is of the same configuration.
+
+        What may change between two runs is then as in the later one; not so without `renew`.
 
         Raises:
             StudyError: the folder belongs to another configuration; names the differences.
@@ -129,6 +131,8 @@ class StudyFolder:
                     f"{self.path} is of another configuration ({'; '.join(differences)}); "
                     "give this one another name with study=…, or the old settings"
                 )
+            if not renew:
+                return
         elif self.trials.exists():
             raise StudyError(f"{self.path} holds trials but no config.yaml; move it away")
         self.write("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
@@ -274,7 +278,17 @@ def _record(fields: dict[str, Any]) -> Record:
 
 
 def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any]]:
-    left, right = ({**_flat(asdict(c)), "budget.max_macs": c.max_macs} for c in (old, new))
+    left, right = (
+        {
+            **_flat(asdict(c)),
+            # Written in another way they are the same.
+            "objective": c.aim,
+            "budget.max_macs": c.max_macs,
+            "budget.target": c.cost_budget.target,
+            "reward.target_macs": c.target_macs,
+        }
+        for c in (old, new)
+    )
     for key in sorted(left.keys() | right.keys()):
         if left.get(key) != right.get(key):
             yield key, left.get(key), right.get(key)

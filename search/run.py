@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import yaml
@@ -49,6 +49,10 @@ class Baseline:
     rounding: str
 
 
+START: Final = "start.json"
+"""In a study's folder: the combinations that it began with."""
+
+
 def check_settings(config: RunConfig) -> None:
     """Refuse what no search could run with, before any image is read.
 
@@ -76,11 +80,14 @@ def search(config: RunConfig) -> StudyFolder:
     candidates = SpaceCandidates(space, budget, data.num_classes)
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
+        # Before the study is bound to settings that name what does not exist.
+        enqueued = _starting_points(config, folder, candidates)
         folder.open(config)
+        folder.write(START, json.dumps(enqueued) + "\n")
         check_data(folder, data)
         _describe(config, data, len(space), folder)
         with TrainEvaluator(data, config.proxy, config.workers) as evaluator:
-            tally = _run_trials(config, candidates, folder, evaluator, seconds)
+            tally = _run_trials(config, candidates, enqueued, folder, evaluator, seconds)
             records = folder.completed()
             if not records:
                 raise StudyError(f"{folder.path}: no candidate was trained ({tally.ended_early})")
@@ -100,6 +107,22 @@ def search(config: RunConfig) -> StudyFolder:
             console.print(controls.describe())
         console.print(time_table("Where the time went (search)", seconds))
     return folder
+
+
+def _starting_points(
+    config: RunConfig, folder: StudyFolder, candidates: SpaceCandidates
+) -> list[dict[str, Any]]:
+    """What the study begins with: as it was when it began, whatever became of an earlier study."""
+    if not (folder / START).exists():
+        return starting_points(config, candidates)
+    try:
+        found = json.loads((folder / START).read_text(encoding="utf-8"))
+        if all(candidates.encode(values) is not None for values in found):
+            return list(found)
+        reason = "a combination that the space has not"
+    except (ValueError, TypeError, AttributeError) as error:
+        reason = one_line(error)
+    raise StudyError(f"{folder / START} is damaged: {reason}")
 
 
 def choose_baseline(records: Sequence[TrialRecord], config: RunConfig) -> TrialRecord:
@@ -261,6 +284,7 @@ def reference_arch(config: RunConfig, in_channels: int) -> ArchSpec | None:
 def _run_trials(
     config: RunConfig,
     candidates: SpaceCandidates,
+    enqueued: list[dict[str, Any]],
     folder: StudyFolder,
     evaluator: TrainEvaluator,
     seconds: dict[str, float],
@@ -268,7 +292,6 @@ def _run_trials(
     before = folder.trained()
     if before:
         console.print(f"going on with {len(before)} trained candidates from {folder.path}")
-    enqueued = starting_points(config, candidates)
     started = time.perf_counter()
     progress = TrialProgress("trial", config.search.trials, len(before))
     for record in before:

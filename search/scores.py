@@ -22,15 +22,16 @@ LEAST: Final = 5
 """Architectures below which a rank correlation says nothing."""
 
 
-def compare_scores(folder: StudyFolder) -> pd.DataFrame:
+def compare_scores(folder: StudyFolder, config: RunConfig) -> pd.DataFrame:
     """Score what a study has trained; write scores.csv, print what the scores are worth.
+
+    `config` is the study's; where the images are and how many workers score may differ.
 
     Returns the table: a row per architecture. What scores.jsonl holds is not scored again.
 
     Raises:
         DataError, StudyError: see the messages; finished scores stay on disk.
     """
-    config = folder.read_config()
     trained = {record.arch: record for record in folder.completed()}
     _require(len(trained), f"{folder.path} has {len(trained)} trained architectures")
     data = load_data(config.dataset, config.proxy.resolution)

@@ -171,8 +171,8 @@ def _check_target(space: SearchSpace, budget: Budget, num_classes: int) -> None:
         nearest = getattr(costs, budget.metric)
         nearest = nearest[np.argmin(np.abs(np.log(nearest / budget.target)))]
         raise ConfigError(
-            f"budget.target={budget.target} {budget.metric} ± {budget.tolerance:.0%} is out of "
-            f"reach: of {SHAPES_TRIED} random shapes of the space, widths solved, the nearest has "
+            f"budget.target={budget.target} {budget.metric} ± {100 * budget.tolerance:.3g}% is out "
+            f"of reach: of {SHAPES_TRIED} random shapes of the space, widths solved, the nearest has "
             f"{nearest}"
         )
 

@@ -21,9 +21,13 @@ def starting_points(config: RunConfig, candidates: SpaceCandidates) -> list[dict
     found = []
     for spelling in config.search.enqueue:
         try:
-            found.append(candidates.find(parse_arch(spelling)))
+            arch = parse_arch(spelling)
+            found.append(candidates.find(arch))
         except (ArchError, ConfigError) as error:
             raise ConfigError(f"search.enqueue: {error}") from None
+        network, _, _ = candidates.network(found[-1])
+        if network != arch:
+            console.print(f"{arch} is evaluated at the budget's widths: {network}", markup=False)
     if config.search.warm_start is None:
         return found
     earlier = StudyFolder(config.results_dir, config.search.warm_start).require().completed()

@@ -1,7 +1,9 @@
 """The training loop: proxy candidates, the scaling grid and the final B0 all go through it."""
 
+import io
 import math
 import os
+import pickle
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +74,8 @@ def train(
     )
     losses: list[float] = []
     before = 0.0  # seconds of earlier pieces
-    if checkpoint is not None and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+    state = None if checkpoint is None else _read_checkpoint(checkpoint)
+    if state is not None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -122,10 +124,36 @@ def train(
 
 
 def save_whole(content: Any, path: Path) -> None:
-    """`torch.save` that leaves the whole file or the old one."""
+    """`torch.save` that leaves the whole file or the old one.
+
+    Raises:
+        OSError: the disk is full, or refuses.
+    """
+    # Through memory: torch's own writer calls a full disk a RuntimeError, like a bad network.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    try:
+        with open(partial, "wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _read_checkpoint(path: Path) -> Any:
+    """What `train` left, or None: of a damaged file nothing is missed but time, as the training
+    from the start is the same one."""
+    try:
+        return torch.load(path, weights_only=True)
+    except FileNotFoundError:
+        return None
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        path.unlink()
+        return None
 
 
 @torch.inference_mode()

@@ -35,7 +35,11 @@ def main() -> None:
     data = load_data(config.dataset, config.proxy.resolution)
     images, labels = draw_batch(prepare(data, config.proxy.resolution), arguments.seed)
     space = build_space(
-        config.space, config.proxy.resolution, data.in_channels, data.num_classes, config.max_macs
+        config.space,
+        config.proxy.resolution,
+        data.in_channels,
+        data.num_classes,
+        config.cost_budget,
     )
     draw = random.Random(arguments.seed)
     members = []

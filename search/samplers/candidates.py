@@ -4,6 +4,7 @@ Candidates are rows of a code matrix (candidates, parameters), float64. A code i
 a choice among its parameter's choices, or, where a parameter is a range, its place in [0, 1].
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -81,7 +82,11 @@ class Box:
         }
 
     def sample(self, number: int, generator: np.random.Generator) -> Codes:
-        """`number` combinations, uniformly at random."""
+        """`number` combinations, uniformly at random; all of them where there are no more."""
+        if number >= len(self):
+            return generator.permutation(
+                np.array(list(itertools.product(*map(range, self.sizes))), dtype=float)
+            ).reshape(-1, len(self.sizes))
         places = generator.random((number, len(self.sizes)))
         return np.where(self.sizes, np.floor(places * self.sizes), places)
 
