@@ -96,7 +96,7 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
         seconds = {"read the data": time.perf_counter() - started}
         started = time.perf_counter()
         with (
-            TrainEvaluator(data, run_config.proxy, run_config.workers) as evaluator,
+            TrainEvaluator(data, run_config.training, run_config.workers) as evaluator,
             TrialProgress("grid", len(spellings)) as progress,
         ):
             finished = 0

@@ -7,7 +7,7 @@ what types cannot say.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from blocks.errors import ArchError
@@ -18,7 +18,11 @@ from search.errors import ConfigError, choose
 
 OBJECTIVES: Final = ("pareto", "reward", "accuracy")
 PRUNERS: Final = ("none", "asha", "hyperband")
+RUNG_METRICS: Final = ("val_loss", "val_accuracy")
 DROP_BLOCK_SHAPES: Final = ("square", "circle")  # blocks.drop_block.SHAPES, without its torch
+EMA: Final = 0.98
+"""Decay of averaged weights where trainings are compared before their end: a memory of about 50
+steps, which takes away most of what a high learning rate adds to a loss."""
 OPTIMIZERS: Final = ("adamw", "sgd")
 ON_CORRUPT: Final = ("refuse", "skip")
 
@@ -89,6 +93,7 @@ class ProxyConfig:
     drop_block_shape: str = "square"  # square | circle
     crop_padding: int = 0  # pixels
     flip: bool = True
+    ema: float | None = None  # decay per step of averaged weights; null: 0.98 with a pruner, else 0
 
 
 @dataclass
@@ -123,6 +128,7 @@ class SearchConfig:
     pruner: str = "none"  # none | asha | hyperband: stop the unpromising early
     reduction_factor: int = 3  # of each rung one candidate in so many goes on
     min_epochs: int = 1  # the first rung
+    rung_metric: str = "val_loss"  # of objective=accuracy: val_loss | val_accuracy
     enqueue: list[str] = field(default_factory=list)  # spellings to evaluate first
     warm_start: str | None = None  # a study of results_dir whose best are evaluated first
     warm_start_top: int = 5
@@ -167,6 +173,14 @@ class RunConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
     fidelity: FidelityConfig = field(default_factory=FidelityConfig)
+
+    @property
+    def training(self) -> ProxyConfig:
+        """The proxy, its defaults resolved."""
+        ema = self.proxy.ema
+        if ema is None:
+            ema = 0.0 if self.search.pruner == "none" else EMA
+        return replace(self.proxy, ema=ema)
 
     @property
     def long_epochs(self) -> int:
@@ -271,6 +285,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     choose("budget.metric", config.budget.metric, METRICS)
     choose("budget.solve", config.budget.solve, SOLVE)
     choose("search.pruner", config.search.pruner, PRUNERS)
+    choose("search.rung_metric", config.search.rung_metric, RUNG_METRICS)
     choose("dataset.name", config.dataset.name, datasets)
     choose("dataset.on_corrupt", config.dataset.on_corrupt, ON_CORRUPT)
     choose("proxy.optimizer", config.proxy.optimizer, OPTIMIZERS)
@@ -305,6 +320,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "proxy.drop_block": config.proxy.drop_block,
         "proxy.warmup_fraction": config.proxy.warmup_fraction,
         "proxy.label_smoothing": config.proxy.label_smoothing,
+        "proxy.ema": config.training.ema or 0.0,
     }
     for name, share in fractions.items():
         if not 0 <= share < 1:

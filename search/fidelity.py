@@ -186,7 +186,7 @@ def _train(
     )
     finished = 0
     with (
-        TrainEvaluator(data, config.proxy, config.workers) as evaluator,
+        TrainEvaluator(data, config.training, config.workers) as evaluator,
         TrialProgress("training", len(jobs)) as progress,
     ):
 

@@ -333,7 +333,7 @@ class TrialLoop:
     def _report(self, trial: Trial, record: TrialRecord, epochs: int) -> None:
         reported = self._stored(trial).intermediate_values
         if epochs not in reported:  # a crash may have come between this and the decision
-            trial.report(self._value(record), epochs)
+            trial.report(self._rung_value(record), epochs)
 
     def _next_piece(self, item: _InFlight) -> None:
         assert item.job.until is not None
@@ -352,6 +352,12 @@ class TrialLoop:
             self.study.tell(trial, [record.metrics["val_accuracy"], record.cost.macs])
         else:
             self.study.tell(trial, self._value(record))
+
+    def _rung_value(self, record: TrialRecord) -> float:
+        """What a pruner compares, to be maximised."""
+        if self.config.aim == "accuracy" and self.config.search.rung_metric == "val_loss":
+            return -record.metrics["val_loss"]
+        return self._value(record)
 
     def _value(self, record: TrialRecord) -> float:
         accuracy = record.metrics["val_accuracy"]

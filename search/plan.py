@@ -97,7 +97,7 @@ def measure_pace(config: RunConfig, data: ImageData, spellings: list[str]) -> Pa
     # The first training of a process also loads libraries: its time is not theirs.
     warm = [make_job(spellings[0], 1, config.seed, r) for r in range(config.workers.count)]
     jobs = [make_job(spelling, 1, config.seed) for spelling in spellings]
-    with TrainEvaluator(part, config.proxy, config.workers) as evaluator:
+    with TrainEvaluator(part, config.training, config.workers) as evaluator:
         for job, future in [(job, evaluator.evaluate(job)) for job in warm]:
             outcome(evaluator, job, future)
         found: list[Evaluation] = [

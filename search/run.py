@@ -86,7 +86,7 @@ def search(config: RunConfig) -> StudyFolder:
         folder.write(START, json.dumps(enqueued) + "\n")
         check_data(folder, data)
         _describe(config, data, len(space), folder)
-        with TrainEvaluator(data, config.proxy, config.workers) as evaluator:
+        with TrainEvaluator(data, config.training, config.workers) as evaluator:
             tally = _run_trials(config, candidates, enqueued, folder, evaluator, seconds)
             records = folder.completed()
             if not records:

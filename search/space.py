@@ -172,8 +172,8 @@ def _check_target(space: SearchSpace, budget: Budget, num_classes: int) -> None:
         nearest = nearest[np.argmin(np.abs(np.log(nearest / budget.target)))]
         raise ConfigError(
             f"budget.target={budget.target} {budget.metric} ± {100 * budget.tolerance:.3g}% is out "
-            f"of reach: of {SHAPES_TRIED} random shapes of the space, widths solved, the nearest has "
-            f"{nearest}"
+            f"of reach: of {SHAPES_TRIED} random shapes of the space, widths solved, the nearest "
+            f"has {nearest}"
         )
 
 

@@ -1,5 +1,6 @@
 """The training loop: proxy candidates, the scaling grid and the final B0 all go through it."""
 
+import copy
 import io
 import math
 import os
@@ -48,6 +49,9 @@ def train(
 ) -> TrainingResult:
     """Train `arch` from scratch for `epochs` and measure it on the validation split.
 
+    With `proxy.ema` the network is the exponential moving average of the weights and statistics
+    over the steps (decay min(ema, (1 + t) / (10 + t)), as in TensorFlow's), not the last ones.
+
     Everything random (weights, order, augmentation, dropout) follows `seed`. With a `checkpoint`
     the training goes on from that file, if it is there, and ends after `until` of the schedule's
     epochs by writing it: in pieces it is the same training as in one.
@@ -66,6 +70,7 @@ def train(
         drop_block=drop_block if proxy.drop_block else None,
     )
     network = network.to(memory_format=torch.channels_last)
+    average = copy.deepcopy(network) if proxy.ema else None
     optimizer = _optimizer(network, proxy)
     batch_size = min(proxy.batch_size, len(batches.train))
     steps = epochs * (len(batches.train) // batch_size)
@@ -77,6 +82,8 @@ def train(
     state = None if checkpoint is None else _read_checkpoint(checkpoint)
     if state is not None:
         network.load_state_dict(state["network"])
+        if average is not None:
+            average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
@@ -94,17 +101,21 @@ def train(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
+            if average is not None:
+                _follow(average, network, min(proxy.ema or 0.0, _warm(schedule.last_epoch)))
             epoch_losses.append(loss.detach())
         losses.append(torch.stack(epoch_losses).mean().item())
         if not math.isfinite(losses[-1]):
             raise TrainingError("nan", f"the loss became {losses[-1]} in epoch {len(losses)}")
     trained = time.perf_counter()
-    accuracy, val_loss = evaluate(network, batches, batches.val)
+    judged = network if average is None else average
+    accuracy, val_loss = evaluate(judged, batches, batches.val)
     if not math.isfinite(val_loss):
         raise TrainingError("nan", f"the validation loss became {val_loss}")
     if checkpoint is not None and end < epochs:
         state = {
             "network": network.state_dict(),
+            "average": None if average is None else average.state_dict(),
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
             "random": torch.get_rng_state(),
@@ -114,13 +125,25 @@ def train(
         }
         save_whole(state, checkpoint)
     return TrainingResult(
-        network,
+        judged,
         accuracy,
         val_loss,
         tuple(losses),
         before + trained - started,
         time.perf_counter() - trained,
     )
+
+
+@torch.no_grad()
+def _follow(average: Network, network: Network, decay: float) -> None:
+    """average ← decay · average + (1 − decay) · network, batch norm's statistics included."""
+    pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    torch._foreach_lerp_([one for one, _ in floats], [one for _, one in floats], 1 - decay)
+
+
+def _warm(step: int) -> float:
+    return (1 + step) / (10 + step)
 
 
 def save_whole(content: Any, path: Path) -> None:

@@ -32,6 +32,9 @@ STARTUP_DRAWS: Final = 200
 """Random candidates of which a start-up trial takes the one farthest from all before it."""
 OPTIMISM: Final = 0.5
 """Standard deviations added to a candidate before its hypervolume is compared."""
+PRIOR: Final = 0.5
+"""Correlation of a value on the way and the last one, before any trial has both."""
+PRIOR_TRIALS: Final = 4
 _Score = Callable[[Array, Array], Array]
 
 
@@ -234,9 +237,9 @@ class _History:
 def _expected_values(trials: Sequence[FrozenTrial]) -> dict[int, Array]:
     """By its number, what each stopped trial was likely to reach.
 
-    Least squares of the last value on that of the same step, over trials that went to the end;
-    these were the better ones, and a slope fitted to few is mostly noise, so it is kept between
-    0 and 1: differences shrink on the way, they do not turn round.
+    A line of the last value in that of the same step (which may be another metric), over trials
+    that went to the end. Few say little of its slope: the correlation is drawn towards `PRIOR` as
+    by `PRIOR_TRIALS` more of them, and taken to be no less than 0.
     """
     stopped = [t for t in trials if t.state == TrialState.PRUNED and t.intermediate_values]
     lines = {step: _line(trials, step) for step in {max(t.intermediate_values) for t in stopped}}
@@ -264,11 +267,12 @@ def _line(trials: Sequence[FrozenTrial], step: int) -> tuple[float, float, float
         return 0.0, 1.0, 0.0
     centre, level = pairs.mean(0)
     apart = pairs - pairs.mean(0)
-    spread = float((apart[:, 0] ** 2).sum())
-    slope = 1.0
-    if len(pairs) > 2 and spread > 0:
-        slope = min(1.0, max(0.0, float((apart[:, 0] * apart[:, 1]).sum()) / spread))
-    return float(centre), slope, float(level)
+    here, last = np.sqrt((apart**2).mean(0))
+    if not (here > 0 and last > 0):
+        return float(centre), 1.0, float(level)
+    correlation = float((apart[:, 0] * apart[:, 1]).mean() / (here * last))
+    drawn = (len(pairs) * correlation + PRIOR_TRIALS * PRIOR) / (len(pairs) + PRIOR_TRIALS)
+    return float(centre), max(0.0, drawn) * float(last / here), float(level)
 
 
 def _row(codes: Codes, position: int) -> Code:

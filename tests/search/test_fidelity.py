@@ -65,6 +65,9 @@ def test_verdicts_follow_the_evidence() -> None:
     assert verdict(simulated(60, 0.1, 0.1, seed=2)).startswith("go: ")
     assert verdict(simulated(200, 50.0, 1.0, seed=3)).startswith("no-go: ")
     assert verdict(simulated(6, 1.5, 1.5, seed=6)).startswith("undecided: ")
+    chance = simulated(20, 0.1, 0.1, seed=2)
+    chance["proxy"] = 0.1
+    assert verdict(chance).startswith("no-go: the proxy, or the long schedule, gives all")
     by_size = simulated(60, 0.0, 0.0, seed=5)
     by_size["params"] = by_size["macs"] = by_size["long"].rank()
     assert verdict(by_size).startswith("go, with care: ")

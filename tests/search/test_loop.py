@@ -17,6 +17,7 @@ from optuna.trial import Trial, TrialState
 
 from blocks.arch import format_arch, parse_arch
 from blocks.cost import count
+from search import loop
 from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.data import ImageData, load_data
@@ -60,7 +61,7 @@ class InProcess:
         if len(self.jobs) in self.fail or -1 in self.fail:
             future.set_exception(TrainingError("nan", "made to fail"))
         else:
-            future.set_result(run_job(job, self.data, self.config.proxy))
+            future.set_result(run_job(job, self.data, self.config.training))
         return future
 
 
@@ -235,7 +236,8 @@ def test_halving_stops_the_worse_and_every_candidate_is_at_the_target(
     study = open_study(halving, folder)
     trials = {trial.number: trial for trial in study.get_trials()}
     for record in records:
-        assert trials[record.number].values == [record.metrics["val_accuracy"]]
+        told = -record.metrics["val_loss"] if record.stopped else record.metrics["val_accuracy"]
+        assert trials[record.number].values == [told]
         state = TrialState.PRUNED if record.stopped else TrialState.COMPLETE
         assert trials[record.number].state == state
     assert not list((folder / "checkpoints").iterdir())
@@ -262,7 +264,7 @@ def test_halving_is_the_same_by_workers_and_after_a_crash_anywhere(
     halving.study = "at-once"
     _, here, _ = run_loop(halving, digits_data, tmp_path)
     halving.study = "workers"
-    with TrainEvaluator(digits_data, halving.proxy, halving.workers) as evaluator:
+    with TrainEvaluator(digits_data, halving.training, halving.workers) as evaluator:
         _, there, _ = run_loop(halving, digits_data, tmp_path, evaluator)
     assert what(here.trained()) == what(there.trained())
 
@@ -270,7 +272,13 @@ def test_halving_is_the_same_by_workers_and_after_a_crash_anywhere(
         pass
 
     halving.study = "cut"
-    targets = ((InProcess, "evaluate"), (Trial, "report"), (optuna.Study, "tell"))
+    targets = (
+        (InProcess, "evaluate"),
+        (Trial, "report"),
+        (Trial, "set_user_attr"),
+        (loop, "append_record"),
+        (optuna.Study, "tell"),
+    )
     for owner, name in (*targets, *targets):
         original = getattr(owner, name)
         calls = 0

@@ -56,6 +56,39 @@ def test_drop_block_rises_to_its_probability(batches: Batches) -> None:
     assert result.train_loss[1] != without.train_loss[1]
 
 
+def test_averaged_weights_are_judged_and_change_no_step(batches: Batches, tmp_path: Path) -> None:
+    plain, averaged = (
+        train(ARCH, 10, batches, replace(PROXY, ema=ema), 3, seed=0) for ema in (None, 0.9)
+    )
+    assert averaged.train_loss == plain.train_loss
+    assert averaged.val_loss != plain.val_loss
+    # With no memory at all the average is the last weights.
+    last = train(ARCH, 10, batches, replace(PROXY, ema=1e-9), 3, seed=0)
+    assert last.val_loss == pytest.approx(plain.val_loss, rel=1e-4)
+    proxy, path = replace(PROXY, ema=0.9), tmp_path / "0.pt"
+    for until in (1, 2, 3):
+        piece = train(ARCH, 10, batches, proxy, 3, seed=0, until=until, checkpoint=path)
+    assert (piece.val_accuracy, piece.val_loss) == (averaged.val_accuracy, averaged.val_loss)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK not a checkpoint", None])
+def test_a_damaged_checkpoint_costs_time_and_nothing_else(
+    batches: Batches, tmp_path: Path, content: bytes | None
+) -> None:
+    whole = train(ARCH, 10, batches, PROXY, 2, seed=0)
+    path = tmp_path / "0.pt"
+    train(ARCH, 10, batches, PROXY, 2, seed=0, until=1, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-1000] if content is None else content)
+    again = train(ARCH, 10, batches, PROXY, 2, seed=0, checkpoint=path)
+    assert (again.train_loss, again.val_loss) == (whole.train_loss, whole.val_loss)
+
+
+def test_a_full_disk_is_no_failure_of_the_network(batches: Batches, tmp_path: Path) -> None:
+    (tmp_path / "0.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        train(ARCH, 10, batches, PROXY, 2, seed=0, until=1, checkpoint=tmp_path / "0.pt")
+
+
 def test_a_loss_that_explodes_is_a_nan_failure(batches: Batches) -> None:
     proxy = replace(PROXY, optimizer="sgd", lr=1e30)
     with pytest.raises(TrainingError) as failure:
