@@ -80,8 +80,13 @@ class ConvNormAct(nn.Module):
             )
         self.norm = make_norm(arch, out_channels)
         self.act = ACTIVATION_LAYERS[act](inplace=True) if act is not None else nn.Identity()
+        self.trainer: Callable[[ConvNormAct, Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.plain(x) if self.trainer is None or not self.training else self.trainer(self, x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """`forward` by PyTorch's own operators."""
         out: Tensor = self.act(self.norm(self.conv(x)))
         return out
 
@@ -147,8 +152,13 @@ class MBConv(Shortcut):
             make_squeeze_excite(arch, stage, in_channels, hidden) if stage.se_ratio else None
         )
         self.project = ConvNormAct(arch, hidden, stage.channels, 1)
+        self.trainer: Callable[[MBConv, Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.plain(x) if self.trainer is None or not self.training else self.trainer(self, x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """`forward` by PyTorch's own operators."""
         out = x
         if self.expand is not None:
             out = self.expand(out)

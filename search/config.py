@@ -24,6 +24,7 @@ EMA: Final = 0.98
 """Decay of averaged weights where trainings are compared before their end: a memory of about 50
 steps, which takes away most of what a high learning rate adds to a loss."""
 OPTIMIZERS: Final = ("adamw", "sgd")
+KERNELS: Final = ("auto", "torch")
 ON_CORRUPT: Final = ("refuse", "skip")
 
 
@@ -94,6 +95,7 @@ class ProxyConfig:
     crop_padding: int = 0  # pixels
     flip: bool = True
     ema: float | None = None  # decay per step of averaged weights; null: 0.98 with a pruner, else 0
+    kernels: str = "auto"  # auto: compiled operators where there is a compiler | torch
 
 
 @dataclass
@@ -289,6 +291,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     choose("dataset.name", config.dataset.name, datasets)
     choose("dataset.on_corrupt", config.dataset.on_corrupt, ON_CORRUPT)
     choose("proxy.optimizer", config.proxy.optimizer, OPTIMIZERS)
+    choose("proxy.kernels", config.proxy.kernels, KERNELS)
     choose("proxy.drop_block_shape", config.proxy.drop_block_shape, DROP_BLOCK_SHAPES)
     choose("space.rounding", config.space.rounding, list(ROUNDINGS))
     validate_study_name(config.study)

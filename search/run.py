@@ -13,6 +13,7 @@ import yaml
 from blocks.arch import ArchSpec, arch_to_mapping, format_arch, parse_arch
 from blocks.console import console, millions
 from blocks.errors import ArchError, one_line
+from blocks.native import available
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
 from search.batch import run_jobs
@@ -371,7 +372,8 @@ def check_data(folder: StudyFolder, data: ImageData) -> None:
                 f"{data.sha256[:12]}…); give this one another name with study=…"
             )
         return
-    content = {**environment(), "dataset_sha256": data.sha256}
+    operators = "compiled" if available() else "torch"  # they round differently
+    content = {**environment(), "operators": operators, "dataset_sha256": data.sha256}
     folder.write("environment.json", json.dumps(content, indent=2) + "\n")
 
 
@@ -381,6 +383,11 @@ def _describe(config: RunConfig, data: ImageData, combinations: int, folder: Stu
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
         f"{channels} images, {data.num_classes} classes, at {config.proxy.resolution} px"
     )
+    if config.proxy.kernels == "auto" and not available():
+        console.print(
+            "no compiled operators (is there a C++ compiler?): training by PyTorch's own, which "
+            "takes about twice as long"
+        )
     if data.skipped:
         console.print(f"skipped {len(data.skipped)} unreadable images, first {data.skipped[0]}")
     console.print(

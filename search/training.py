@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from blocks.arch import ArchSpec
 from blocks.drop_block import DropBlockSpec
+from blocks.native import accelerate
 from blocks.network import Network
 from search.config import ProxyConfig
 from search.data import Batches, Split
@@ -70,6 +71,8 @@ def train(
         drop_block=drop_block if proxy.drop_block else None,
     )
     network = network.to(memory_format=torch.channels_last)
+    if proxy.kernels == "auto":
+        accelerate(network)
     average = copy.deepcopy(network) if proxy.ema else None
     optimizer = _optimizer(network, proxy)
     batch_size = min(proxy.batch_size, len(batches.train))

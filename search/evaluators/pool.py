@@ -4,6 +4,7 @@ Two single-threaded processes do more work than one process of two threads. The 
 memory once, shared.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -96,6 +97,9 @@ def _start_worker(work: Callable[[Any], Any], threads: int, parent: int) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
     torch.set_num_threads(threads)
+    # What is loaded by now stays: a training step need not look through it for garbage.
+    gc.collect()
+    gc.freeze()
     _work = work
 
 

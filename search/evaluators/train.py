@@ -11,6 +11,7 @@ from typing import Protocol
 
 from blocks.arch import parse_arch
 from blocks.cost import Cost, referee
+from blocks.native import available
 from search.config import ProxyConfig, WorkersConfig
 from search.data import ImageData, prepare
 from search.errors import TrainingError
@@ -73,6 +74,8 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
     """
 
     def __init__(self, data: ImageData, proxy: ProxyConfig, workers: WorkersConfig) -> None:
+        if proxy.kernels == "auto":
+            available()  # built here, once, and not by every worker at the same time
         super().__init__(partial(run_job, data=data, proxy=proxy), workers)
 
 
