@@ -67,10 +67,17 @@ def _fits(block: MBConv) -> bool:
     )
 
 
-def _conv_norm_act(layer: ConvNormAct, x: Tensor) -> Tensor:
-    conv, norm = layer.conv, layer.norm
-    assert isinstance(norm, nn.BatchNorm2d) and norm.num_batches_tracked is not None
+def _norm(layer: ConvNormAct) -> nn.BatchNorm2d:
+    """The layer's batch normalisation, one more batch being counted."""
+    norm = layer.norm
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)
+    return norm
+
+
+def _conv_norm_act(layer: ConvNormAct, x: Tensor) -> Tensor:
+    conv, norm = layer.conv, _norm(layer)
     out: Tensor = torch.ops.compound_nas.conv_norm_act(
         x, conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var,
         conv.stride, conv.padding, conv.groups, _ACTS[type(layer.act)], norm.eps, norm.momentum,
@@ -80,7 +87,7 @@ def _conv_norm_act(layer: ConvNormAct, x: Tensor) -> Tensor:
 
 def _mbconv(block: MBConv, x: Tensor) -> Tensor:
     layers = [layer for layer in (block.expand, block.depthwise, block.project) if layer]
-    norms = [layer.norm for layer in layers]
+    norms = [_norm(layer) for layer in layers]
     squeeze = block.squeeze_excite
     # What may drop the branch stands between it and the sum.
     drops = isinstance(block.drop_block, DropBlock) or block.drop_path.p > 0
@@ -89,7 +96,6 @@ def _mbconv(block: MBConv, x: Tensor) -> Tensor:
     for layer, norm in zip(layers, norms, strict=True):
         parameters += [layer.conv.weight, norm.weight, norm.bias]
         buffers += [norm.running_mean, norm.running_var]
-        norm.num_batches_tracked.add_(1)
     settings = [
         block.depthwise.conv.stride[0],
         _ACTS[type(block.depthwise.act)],

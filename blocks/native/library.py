@@ -35,7 +35,7 @@ def available() -> bool:
     if os.environ.get(SWITCH) == "torch":
         return False
     try:
-        torch.ops.load_library(_built())
+        torch.ops.load_library(_built())  # type: ignore[no-untyped-call]
     except (OSError, subprocess.SubprocessError):
         return False
     return True

@@ -31,6 +31,11 @@ def assert_close(found: Tensor, exact: Tensor, scale: float | None = None) -> No
     assert (found - exact).abs().max().item() <= TOLERANCE * size + 1e-7
 
 
+def gradient(tensor: Tensor) -> Tensor:
+    assert tensor.grad is not None
+    return tensor.grad
+
+
 def compare(module: nn.Module, x: Tensor) -> None:
     """One training step of a layer, compiled and in double precision."""
     exact = copy.deepcopy(module).double().train()
@@ -42,11 +47,9 @@ def compare(module: nn.Module, x: Tensor) -> None:
     direction = torch.randn(outputs[1].shape, generator=torch.Generator().manual_seed(1))
     outputs[0].backward(direction)
     outputs[1].backward(direction.double())
-    assert inputs[0].grad is not None and inputs[1].grad is not None
-    assert_close(inputs[0].grad, inputs[1].grad)
+    assert_close(gradient(inputs[0]), gradient(inputs[1]))
     for found, true in zip(module.parameters(), exact.parameters(), strict=True):
-        assert found.grad is not None and true.grad is not None
-        assert_close(found.grad, true.grad)
+        assert_close(gradient(found), gradient(true))
     for found, true in zip(module.buffers(), exact.buffers(), strict=True):
         assert_close(found.double(), true.double())
 
@@ -55,8 +58,9 @@ def compare(module: nn.Module, x: Tensor) -> None:
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("height", "width"), [(14, 14), (7, 9), (1, 1), (4, 2), (16, 5)])
 @pytest.mark.parametrize(
-    ("channels", "expand_ratio", "se_ratio"), [(16, 1, 0.25), (8, 3, 0.0), (5, 2.2, 0.5), (24, 6, 0.25)]
-)  # fmt: skip
+    ("channels", "expand_ratio", "se_ratio"),
+    [(16, 1, 0.25), (8, 3, 0.0), (5, 2.2, 0.5), (24, 6, 0.25)],
+)
 def test_mbconv_is_that_of_torch(
     kernel: int, stride: int, height: int, width: int, channels: int, expand_ratio: float,
     se_ratio: float,
@@ -107,9 +111,8 @@ def test_any_network_trains_as_by_torch(arch: ArchSpec) -> None:
     for found, own, true in zip(
         network.parameters(), plain.parameters(), exact.parameters(), strict=True
     ):
-        assert found.grad is not None and own.grad is not None and true.grad is not None
-        scale = true.grad.abs().max().item()
-        apart = [(one.grad - true.grad).abs().max().item() for one in (found, own)]
+        scale = gradient(true).abs().max().item()
+        apart = [(gradient(one) - gradient(true)).abs().max().item() for one in (found, own)]
         assert apart[0] <= TOLERANCE * scale + 4 * apart[1] + 1e-5
 
 
