@@ -403,13 +403,16 @@ def resize(images: Tensor, resolution: int) -> Tensor:
     if tuple(images.shape[2:]) == (resolution, resolution):
         return images
     chunks = [
+        # Channels first: the kernel for channels last rounds otherwise.
         F.interpolate(
-            chunk.contiguous().float(), (resolution, resolution), mode="bilinear", antialias=True
+            chunk.to(torch.float32, memory_format=torch.contiguous_format),
+            (resolution, resolution),
+            mode="bilinear",
+            antialias=True,
         )
         .round_()
         .clamp_(0, 255)
-        .to(torch.uint8)
-        .contiguous(memory_format=torch.channels_last)
+        .to(torch.uint8, memory_format=torch.channels_last)
         for chunk in torch.split(images, 4096)
     ]
     return torch.cat(chunks)

@@ -111,7 +111,7 @@ def decode_folder(folder: ImageFolder, image_size: int, on_corrupt: str) -> Deco
 
     def attempt(file: ImageFile) -> tuple[NDArray[np.uint8], bytes] | DataError:
         try:
-            return _decode(file.path, image_size)
+            return decode_file(file.path, image_size)
         except DataError as error:
             return error
 
@@ -161,7 +161,7 @@ def side_by_side(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> It
         yield from pool.map(work, items)
 
 
-def _decode(path: Path, image_size: int) -> tuple[NDArray[np.uint8], bytes]:
+def decode_file(path: Path, image_size: int) -> tuple[NDArray[np.uint8], bytes]:
     """The image, its shorter side resized to `image_size` and its centre cut out; its hash."""
     try:
         content = path.read_bytes()
