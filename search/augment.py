@@ -202,7 +202,7 @@ MOTIONS: Final[dict[str, float]] = {
     "translate_x": 0.45,
     "translate_y": 0.45,
 }
-"""Radians, slopes and shares of the side at full strength: AutoAugment's (1805.09501, table 6)."""
+"""Radians, slopes and shares of the side at full strength: AutoAugment's (1805.09501)."""
 
 
 def _move(pixels: Tensor, kinds: Tensor, strength: Tensor) -> Tensor:

@@ -237,8 +237,9 @@ def _map(file: BufferedReader | BufferedRandom, path: Path) -> Tensor:
     if file.writable():
         # As torch opens what another process shares: what it sends on then is the open file, so
         # that a worker maps it too. `torch.from_file` cannot be sent without a copy.
-        storage = torch.UntypedStorage._new_shared_fd_cpu(  # type: ignore[attr-defined]
-            file.fileno(), size
-        )
-        return torch.empty(0, dtype=torch.uint8).set_(storage)
+        with contextlib.suppress(RuntimeError):  # a file system without shared mappings
+            storage = torch.UntypedStorage._new_shared_fd_cpu(  # type: ignore[attr-defined]
+                file.fileno(), size
+            )
+            return torch.empty(0, dtype=torch.uint8).set_(storage)
     return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)

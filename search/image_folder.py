@@ -1,11 +1,12 @@
 """Folders of images: what lies in them, and how it is decoded."""
 
+import contextlib
 import hashlib
 import io
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,15 +120,17 @@ def decode_folder(folder: ImageFolder, image_size: int, on_corrupt: str) -> Deco
     labels: dict[str, list[int]] = {part: [] for part in folder.parts}
     hashes: dict[str, list[bytes]] = {part: [] for part in folder.parts}
     skipped: list[str] = []
-    for file, found in zip(folder.files, side_by_side(attempt, folder.files), strict=True):
-        if isinstance(found, DataError):
-            if on_corrupt == "refuse":
-                raise DataError(f"{found}; dataset.on_corrupt=skip leaves such files out") from None
-            skipped.append(str(file.path))
-            continue
-        images[file.part].append(found[0])
-        labels[file.part].append(file.label)
-        hashes[file.part].append(found[1])
+    # Closed, or after a refusal the threads would decode what is left before the program ends.
+    with contextlib.closing(side_by_side(attempt, folder.files)) as attempts:
+        for file, found in zip(folder.files, attempts, strict=True):
+            if isinstance(found, DataError):
+                if on_corrupt == "refuse":
+                    raise DataError(f"{found}; dataset.on_corrupt=skip leaves such files out")
+                skipped.append(str(file.path))
+                continue
+            images[file.part].append(found[0])
+            labels[file.part].append(file.label)
+            hashes[file.part].append(found[1])
     for label, name in enumerate(folder.classes):
         if label not in labels["train"]:
             raise DataError(
@@ -150,7 +153,9 @@ def decode_folder(folder: ImageFolder, image_size: int, on_corrupt: str) -> Deco
     )
 
 
-def side_by_side(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterable[_Result]:
+def side_by_side(
+    work: Callable[[_Item], _Result], items: Sequence[_Item]
+) -> Generator[_Result, None, None]:
     """`map` in as many threads as this process has cores: for what leaves Python's lock alone,
     as reading, hashing and Pillow's decoding and resizing do."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

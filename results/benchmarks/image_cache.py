@@ -69,11 +69,6 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def in_processes(paths: list[Path], size: int, count: int) -> None:
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        list(pool.map(partial(decode_file, image_size=size), paths, chunksize=32))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
@@ -101,6 +96,18 @@ def main() -> None:
         time.sleep(2.5)  # files of this moment are not yet known by their times
         found: dict[str, ImageData] = {}
 
+        decode = partial(decode_file, image_size=size)
+
+        def one_by_one() -> None:
+            list(map(decode, paths))
+
+        def in_threads() -> None:
+            list(side_by_side(decode, paths))
+
+        def in_processes() -> None:
+            with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+                list(pool.map(decode, paths, chunksize=32))
+
         def load(name: str, cache: Path | None) -> None:
             config = DatasetConfig("imagefolder", str(root), cache=cache and str(cache))
             found[name] = load_data(config, arguments.resolution)
@@ -112,10 +119,9 @@ def main() -> None:
             time_of("from it", partial(load, "cached", cache))
             if not (same(found["plain"], found["built"]) and same(found["plain"], found["cached"])):
                 raise SystemExit("the images differ")
-            decode = partial(decode_file, image_size=size)
-            time_of("decoding, 1 thread", lambda work=decode: list(map(work, paths)))
-            time_of(f"decoding, {cores} thread(s)", lambda w=decode: list(side_by_side(w, paths)))
-            time_of(f"decoding, {cores} process(es)", partial(in_processes, paths, size, cores))
+            time_of("decoding, 1 thread", one_by_one)
+            time_of(f"decoding, {cores} thread(s)", in_threads)
+            time_of(f"decoding, {cores} process(es)", in_processes)
         stored = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) / 1e6
         for name, spent in seconds.items():
             report(name, spent)
