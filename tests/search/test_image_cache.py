@@ -258,19 +258,24 @@ def test_of_two_at_once_one_builds(
     assert "waiting for it" in capsys.readouterr().out
 
 
-def test_a_killed_builder_leaves_nothing_in_the_way(root: Path, tmp_path: Path) -> None:
+def test_killed_builders_leave_nothing_in_the_way(root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     plain = load_data(config(root, None), 16)
-    load_data(config(root, cache), 16)
-    (path,) = cache.glob("*/images.bin")
-    # As a kill -9 leaves it: half a temporary file, and no lock.
-    (path.parent / ".images.0123abcd.bin").write_bytes(path.read_bytes()[:5000])
-    path.unlink()
-    process = start(root, cache)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert said.strip() == plain.sha256
-    assert [entry.name for entry in path.parent.iterdir()] == ["images.bin"]
+    killed = start(root, cache)
+    while not list(cache.glob("*/")) and killed.poll() is None:
+        time.sleep(0.001)
+    killed.kill()
+    killed.communicate(timeout=120)
+    (folder,) = [path for path in cache.iterdir() if path.is_dir()]
+    # And as one leaves it that was writing: half a temporary file, and no lock.
+    (folder / "images.bin").unlink(missing_ok=True)
+    (folder / ".images.0123abcd.bin").write_bytes(b"0" * 5000)
+    both = [start(root, cache) for _ in range(2)]
+    for process in both:
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert said.splitlines()[-1] == plain.sha256
+    assert [entry.name for entry in folder.iterdir()] == ["images.bin"]
 
 
 def mapped_files(job: str, data: ImageData) -> tuple[int, bool]:
