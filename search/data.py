@@ -336,13 +336,13 @@ def _cached_folder(config: DatasetConfig, image_size: int, cache: Path) -> Image
     names = [str(file.path.relative_to(root)) for file in folder.files]
 
     def identity() -> str:
-        contents = content_hashes(root, [file.path for file in folder.files], cache)
+        contents = content_hashes(root, names, cache)
         return cache_key(
             [
                 *(list(folder.classes), list(folder.parts), image_size, config.on_corrupt),
                 *(config.val_fraction, config.test_fraction),
                 [
-                    [file.part, file.label, name, content.hex()]
+                    [file.part, file.label, name, content]
                     for file, name, content in zip(folder.files, names, contents, strict=True)
                 ],
             ]

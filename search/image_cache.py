@@ -61,8 +61,8 @@ def cache_key(identity: Any) -> str:
     return hashlib.sha256(json.dumps([decoders, identity]).encode()).hexdigest()[:32]
 
 
-def content_hashes(root: Path, paths: Sequence[Path], cache: Path) -> list[bytes]:
-    """The SHA-256 of each file under `root`, read only where size or times are not as known.
+def content_hashes(root: Path, names: Sequence[str], cache: Path) -> list[str]:
+    """The SHA-256, in hex, of these files under `root`, read where size or times are not as known.
 
     The times are those of the content and of the inode, in ns: a file that was moved in the place
     of another has its own. An unreadable file has a hash of zeros.
@@ -73,12 +73,11 @@ def content_hashes(root: Path, paths: Sequence[Path], cache: Path) -> list[bytes
     now = time.time_ns()
     found: dict[str, list[Any]] = {}
     unknown = []
-    for path in paths:
-        name = str(path.relative_to(root))
+    for name in names:
         try:
-            state = path.stat()
+            state = os.stat(root / name)
         except OSError:
-            unknown.append((name, path))
+            unknown.append(name)
             continue
         stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
         entry = known.get(name)
@@ -86,9 +85,9 @@ def content_hashes(root: Path, paths: Sequence[Path], cache: Path) -> list[bytes
             found[name] = entry
         else:
             found[name] = [*stamp, ""]
-            unknown.append((name, path))
-    hashed = side_by_side(_hash, [path for _, path in unknown])
-    for (name, _), digest in zip(unknown, hashed, strict=True):
+            unknown.append(name)
+    hashed = side_by_side(_hash, [root / name for name in unknown])
+    for name, digest in zip(unknown, hashed, strict=True):
         found.setdefault(name, [0, 0, 0, ""])[3] = digest
     settled = {
         name: entry
@@ -99,7 +98,7 @@ def content_hashes(root: Path, paths: Sequence[Path], cache: Path) -> list[bytes
         # Without it the files are hashed again, and nothing else.
         with contextlib.suppress(CompoundNasError):
             write_whole(manifest, json.dumps({"version": _VERSION, "files": settled}).encode())
-    return [bytes.fromhex(found[str(path.relative_to(root))][3]) for path in paths]
+    return [found[name][3] for name in names]
 
 
 def _hash(path: Path) -> str:

@@ -132,13 +132,14 @@ def test_a_file_of_this_moment_is_hashed_again(
 ) -> None:
     monkeypatch.setattr(image_cache, "_SETTLED_SECONDS", 3600.0)
     path = next(root.rglob("*.png"))
-    before = content_hashes(root, [path], tmp_path)
+    names = [str(path.relative_to(root))]
+    before = content_hashes(root, names, tmp_path)
     state = path.stat()
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert content_hashes(root, [path], tmp_path) != before
+    assert content_hashes(root, names, tmp_path) != before
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "header"])
