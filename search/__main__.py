@@ -41,6 +41,8 @@ settings (all of them, with their values: python -m search run --cfg job)
   study=NAME               results go to results/NAME                        [main]
   dataset=NAME             fashion_mnist (shipped), fashion_mnist_full, cifar10, cifar100,
                            imagefolder, npz; all but the first with dataset.root=PATH
+  dataset.cache=PATH       of imagefolder: where decoded images are kept; null: nowhere
+                                     [compound-nas in $XDG_CACHE_HOME or ~/.cache]
   space=NAME               tiny (28-40 px), efficientnet (64 px and more)    [tiny]
   budget.max_macs=N        no candidate above it is trained: 2000000, 2M       [2M]
   budget.target=N          every candidate costs N within 2%: widths are solved before
@@ -55,6 +57,8 @@ settings (all of them, with their values: python -m search run --cfg job)
   search.warm_start=STUDY  evaluate the best of an earlier study first
   search.scale=false       stop after the search
   proxy.epochs=N proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
+  proxy.crop_padding=PX proxy.flip=false proxy.rand_augment=M (up to 10)
+  proxy.cutout=PX proxy.mixup=ALPHA proxy.cutmix=ALPHA          [flip, nothing else]
   workers.count=N workers.threads=N                                          [2 and 1]
   fidelity.architectures=N fidelity.epochs=N    of `fidelity`     [24, 3 x proxy.epochs]
   seed=N                   same seed, same trials                            [0]
@@ -72,7 +76,13 @@ examples
       table.adapter=accel_nasbench budget.max=400M seeds=50
 """
 
-SCORES_SETTINGS = ("dataset.root", "dataset.download", "workers.count", "workers.threads")
+SCORES_SETTINGS = (
+    "dataset.root",
+    "dataset.download",
+    "dataset.cache",
+    "workers.count",
+    "workers.threads",
+)
 """What `scores` takes from the command line, and not from the study."""
 
 COMMANDS = ("plan", "fidelity", "run", "status", "front", "plot", "scores", "benchmark")

@@ -39,6 +39,7 @@ class DatasetConfig:
     test_fraction: float = 1 / 7
     on_corrupt: str = "refuse"
     download: bool = False
+    cache: str | None = "auto"  # folder of decoded images; folders only
 
 
 @dataclass
@@ -94,6 +95,10 @@ class ProxyConfig:
     drop_block_shape: str = "square"  # square | circle
     crop_padding: int = 0  # pixels
     flip: bool = True
+    rand_augment: float = 0.0  # magnitude up to 10: a colour and a geometric change per image
+    cutout: int = 0  # pixels, the side of a square of the mean colour
+    mixup: float = 0.0  # α of Beta(α, α)
+    cutmix: float = 0.0  # α; with mixup each batch gets one of the two
     ema: float | None = None  # decay per step of averaged weights; null: 0.98 with a pruner, else 0
     kernels: str = "auto"  # auto: compiled operators where there is a compiler | torch
 
@@ -239,6 +244,7 @@ STEERING_FREE: Final = frozenset(
         "search.final_epochs",
         "dataset.root",
         "dataset.download",
+        "dataset.cache",
         "fidelity.architectures",
         "fidelity.epochs",
         "fidelity.seeds",
@@ -312,6 +318,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "proxy.resolution": (config.proxy.resolution, 1),
         "proxy.batch_size": (config.proxy.batch_size, 2),
         "proxy.crop_padding": (config.proxy.crop_padding, 0),
+        "proxy.cutout": (config.proxy.cutout, 0),
         "dataset.image_size": (config.dataset.image_size or 1, 1),
     }
     check_at_least(at_least)
@@ -370,9 +377,15 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     for name, rate in {
         "proxy.weight_decay": config.proxy.weight_decay,
         "proxy.momentum": config.proxy.momentum,
+        "proxy.mixup": config.proxy.mixup,
+        "proxy.cutmix": config.proxy.cutmix,
     }.items():
         if not (math.isfinite(rate) and rate >= 0):
             raise ConfigError(f"{name}={rate} is not a number of 0 or more")
+    if not 0 <= config.proxy.rand_augment <= 10:
+        raise ConfigError(
+            f"proxy.rand_augment={config.proxy.rand_augment} is not a magnitude; expected 0 to 10"
+        )
     if not (math.isfinite(config.reward.exponent) and config.reward.exponent <= 0):
         raise ConfigError(
             f"reward.exponent={config.reward.exponent} rewards cost; expected 0 or below "

@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory, their splits, and batched augmentation.
+"""Data sets as tensors in memory, their splits, and batches of them.
 
 The search trains on `train` and steers by `val`; `test` is read once, at the end. A split
 that the data set lacks is carved out of train by the SHA-256 of each image, so it stays the
@@ -8,7 +8,6 @@ same on every machine and run, and equal images never sit on both sides.
 import gzip
 import hashlib
 import io
-import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,19 +21,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from blocks.errors import one_line
+from search.augment import Augmentation, augment, cut_and_mix
 from search.config import DatasetConfig
 from search.errors import DataError
-
-IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff")
+from search.image_cache import Stored, cache_folder, cache_key, content_hashes, load_or_build
+from search.image_folder import ImageFolder, decode_folder, list_folder
 
 
 @dataclass(frozen=True)
 class Split:
-    """`images`: uint8 (N, C, H, W); `labels`: int64 (N,)."""
+    """`images`: uint8 (N, C, H, W), in channels-last memory as loaded; `labels`: int64 (N,)."""
 
     images: Tensor
     labels: Tensor
@@ -83,7 +82,13 @@ def load_data(config: DatasetConfig, proxy_resolution: int) -> ImageData:
         DataError: nothing there, unreadable, one class only, or a class too small to split.
     """
     image_size = config.image_size or round(1.5 * proxy_resolution)
-    raw = DATASETS[config.name](config, image_size)
+    cache = cache_folder(config.cache) if config.name == "imagefolder" else None
+    if cache is not None:
+        return _cached_folder(config, image_size, cache)
+    return _assemble(config, DATASETS[config.name](config, image_size))
+
+
+def _assemble(config: DatasetConfig, raw: _Raw) -> ImageData:
     if len(raw.classes) < 2:
         raise DataError(
             f"dataset {config.name} ({_root(config)}) has one class only, "
@@ -146,7 +151,8 @@ def _carve_missing(
         if part == "train" or wanted[part] > 0:
             chosen = np.flatnonzero(places == part)
             rows = torch.from_numpy(chosen)
-            splits[part] = Split(everything.images[rows], everything.labels[rows])
+            pixels = everything.images.permute(0, 2, 3, 1).index_select(0, rows)
+            splits[part] = Split(pixels.permute(0, 3, 1, 2), everything.labels[rows])
             hashes[part] = [every_hash[place] for place in chosen]
     return splits, hashes
 
@@ -181,9 +187,9 @@ def _from_arrays(
             )
         images = np.ascontiguousarray(images)
         hashes[part] = [hashlib.sha256(image.tobytes()).digest() for image in images]
-        planes = images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1)
+        pixels = images[..., None] if images.ndim == 3 else images
         splits[part] = Split(
-            torch.from_numpy(np.ascontiguousarray(planes)),
+            torch.from_numpy(pixels).permute(0, 3, 1, 2),
             torch.from_numpy(labels.astype(np.int64)),
         )
     channels = {part: split.images.shape[1] for part, split in splits.items()}
@@ -309,110 +315,65 @@ def _torchvision(kind: Any, config: DatasetConfig, train: bool) -> Any:
 
 
 def _load_imagefolder(config: DatasetConfig, image_size: int) -> _Raw:
-    root = _root(config)
-    if not root.is_dir():
-        raise DataError(f"dataset.root={root} is not a folder; expected one folder per class")
-    try:
-        folders = _class_folders(root)
-    except OSError as error:
-        raise DataError(f"cannot list dataset.root={root}: {error.strerror}") from None
-    named = {path.name: path for path in folders if path.name in ("train", "val", "test")}
-    if named and "train" not in named:
-        raise DataError(f"dataset.root={root} has {', '.join(named)} but no train folder")
-    parts = named or {"train": root}
-    classes = tuple(path.name for path in _class_folders(parts["train"]))
-    if not classes:
-        raise DataError(f"dataset.root={parts['train']} holds no class folders")
-    decoded: dict[str, tuple[list[NDArray[np.uint8]], list[int], list[bytes]]] = {}
-    skipped: list[str] = []
-    for part, folder in parts.items():
-        images, labels, hashes = decoded.setdefault(part, ([], [], []))
-        strangers = {path.name for path in _class_folders(folder)} - set(classes)
-        if strangers and part != "train":
-            raise DataError(
-                f"{folder} holds class {min(strangers)!r}, which {parts['train']} has not"
-            )
-        for label, name in enumerate(classes):
-            before = len(labels)
-            for path in _image_files(folder / name):
-                try:
-                    image, content = _decode(path, image_size)
-                except DataError as error:
-                    if config.on_corrupt == "refuse":
-                        raise DataError(
-                            f"{error}; dataset.on_corrupt=skip leaves such files out"
-                        ) from None
-                    skipped.append(str(path))
-                    continue
-                images.append(image)
-                labels.append(label)
-                hashes.append(content)
-            if len(labels) == before and part == "train":
-                raise DataError(
-                    f"class folder {folder / name} holds no readable image "
-                    f"({', '.join(IMAGE_SUFFIXES)})"
-                )
-        if not labels:
-            raise DataError(f"{folder} holds no readable image")
-    # One RGB image makes the whole set RGB.
-    channels = max(image.shape[2] for images, _, _ in decoded.values() for image in images)
-    splits = {}
-    for part, (images, labels, _) in decoded.items():
-        stack = np.stack([np.broadcast_to(i, (*i.shape[:2], channels)) for i in images])
-        splits[part] = Split(
-            torch.from_numpy(np.ascontiguousarray(stack.transpose(0, 3, 1, 2))),
-            torch.tensor(labels, dtype=torch.int64),
+    return _decoded(list_folder(_root(config)), config, image_size)
+
+
+def _decoded(folder: ImageFolder, config: DatasetConfig, image_size: int) -> _Raw:
+    decoded = decode_folder(folder, image_size, config.on_corrupt)
+    splits = {
+        part: Split(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels))
+        for (part, images), labels in zip(
+            decoded.images.items(), decoded.labels.values(), strict=True
         )
-    return _Raw(classes, splits, {p: d[2] for p, d in decoded.items()}, tuple(skipped))
+    }
+    return _Raw(folder.classes, splits, decoded.hashes, decoded.skipped)
 
 
-def _class_folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _cached_folder(config: DatasetConfig, image_size: int, cache: Path) -> ImageData:
+    """The same images, decoded once and then mapped from a file of the cache."""
+    root = _root(config)
+    folder = list_folder(root)
+    names = [str(file.path.relative_to(root)) for file in folder.files]
 
+    def identity() -> str:
+        contents = content_hashes(root, names, cache)
+        return cache_key(
+            [
+                *(list(folder.classes), list(folder.parts), image_size, config.on_corrupt),
+                *(config.val_fraction, config.test_fraction),
+                [
+                    [file.part, file.label, name, content]
+                    for file, name, content in zip(folder.files, names, contents, strict=True)
+                ],
+            ]
+        )
 
-def _image_files(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-                yield path
+    def build() -> Stored:
+        data = _assemble(config, _decoded(folder, config, image_size))
+        tensors = {}
+        for part in ("train", "val", "test"):
+            split: Split = getattr(data, part)
+            tensors[f"{part}.images"] = split.images.permute(0, 2, 3, 1).contiguous()
+            tensors[f"{part}.labels"] = split.labels
+        skipped = [str(Path(path).relative_to(root)) for path in data.skipped]
+        return Stored(tensors, {"sha256": data.sha256, "skipped": skipped})
 
-
-def _decode(path: Path, image_size: int) -> tuple[NDArray[np.uint8], bytes]:
-    """The image, its shorter side resized to `image_size` and its centre cut out; its hash."""
-    try:
-        content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            if image.mode in ("I", "F"):
-                raise ValueError(f"mode {image.mode} (32 bits a pixel) has no fixed range")
-            pixels = ImageOps.exif_transpose(image)
-            if pixels.mode.startswith("I;16"):
-                wide = np.asarray(pixels).astype(np.uint16)
-                pixels = Image.fromarray((wide >> 8).astype(np.uint8))
-            pixels = pixels.convert("L" if pixels.mode in ("1", "L") else "RGB")
-    except (
-        OSError,
-        UnidentifiedImageError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        IndexError,
-        TypeError,
-        zlib.error,
-        struct.error,
-    ) as error:
-        raise DataError(f"cannot decode image {path}: {_one_line(error)}") from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"image {path} is refused: {_one_line(error)}") from None
-    scale = image_size / min(pixels.size)
-    size = (
-        max(image_size, round(pixels.width * scale)),
-        max(image_size, round(pixels.height * scale)),
+    stored = load_or_build(cache, identity, build)
+    train, val, test = (
+        Split(
+            stored.tensors[f"{part}.images"].permute(0, 3, 1, 2), stored.tensors[f"{part}.labels"]
+        )
+        for part in ("train", "val", "test")
     )
-    pixels = pixels.resize(size, Image.Resampling.BILINEAR)
-    left, top = (size[0] - image_size) // 2, (size[1] - image_size) // 2
-    pixels = pixels.crop((left, top, left + image_size, top + image_size))
-    array = np.asarray(pixels, dtype=np.uint8)
-    return array[:, :, None] if array.ndim == 2 else array, hashlib.sha256(content).digest()
+    return ImageData(
+        config.name,
+        folder.classes,
+        train,
+        val,
+        test,
+        stored.fields["sha256"],
+        tuple(str(root / name) for name in stored.fields["skipped"]),
+    )
 
 
 def _root(config: DatasetConfig) -> Path:
@@ -442,10 +403,16 @@ def resize(images: Tensor, resolution: int) -> Tensor:
     if tuple(images.shape[2:]) == (resolution, resolution):
         return images
     chunks = [
-        F.interpolate(chunk.float(), (resolution, resolution), mode="bilinear", antialias=True)
+        # Channels first: the kernel for channels last rounds otherwise.
+        F.interpolate(
+            chunk.to(torch.float32, memory_format=torch.contiguous_format),
+            (resolution, resolution),
+            mode="bilinear",
+            antialias=True,
+        )
         .round_()
         .clamp_(0, 255)
-        .to(torch.uint8)
+        .to(torch.uint8, memory_format=torch.channels_last)
         for chunk in torch.split(images, 4096)
     ]
     return torch.cat(chunks)
@@ -453,7 +420,10 @@ def resize(images: Tensor, resolution: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Batches:
-    """Splits at one resolution, normalised by the training split's own mean and deviation."""
+    """Splits at one resolution, normalised by the training split's own mean and deviation.
+
+    Images lie in channels-last memory, so that batches need no other.
+    """
 
     train: Split
     val: Split
@@ -463,36 +433,34 @@ class Batches:
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) → float32 in channels-last memory, mean 0 and deviation 1."""
-        scaled = images.float().sub_(self.mean).div_(self.std)
-        return scaled.contiguous(memory_format=torch.channels_last)
+        count, channels, height, width = images.shape
+        # Lines as long as an image, for which channels-last images are not copied first.
+        mean, std = (moment.flatten().repeat(height * width) for moment in (self.mean, self.std))
+        pixels = images.permute(0, 2, 3, 1).contiguous().view(count, -1)
+        scaled = pixels.float().sub_(mean).div_(std)
+        if channels == 1:  # both layouts are the same: the strides that convolutions know best
+            return scaled.view(images.shape)
+        return scaled.view(count, height, width, channels).permute(0, 3, 1, 2)
 
     def shuffled(
-        self, batch_size: int, flip: bool, padding: int, generator: torch.Generator
+        self,
+        batch_size: int,
+        augmentation: Augmentation,
+        num_classes: int,
+        generator: torch.Generator,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of augmented training batches; a last batch below batch_size is dropped
-        unless it is the only one."""
+        unless it is the only one. Labels are int64 (N,), or float (N, num_classes) if mixed."""
         order = torch.randperm(len(self.train), generator=generator)
+        # index_select copies whole images where indexing copies bytes: some 20 times faster.
+        pixels = self.train.images.permute(0, 2, 3, 1)
         for chosen in torch.split(order, batch_size):
             if len(chosen) < min(batch_size, len(order)):
                 return
-            images = augment(self.train.images[chosen], flip, padding, generator)
-            yield self.normalise(images), self.train.labels[chosen]
-
-
-def augment(images: Tensor, flip: bool, padding: int, generator: torch.Generator) -> Tensor:
-    """Batched horizontal flip and shifted crop, drawn per image; (N, C, H, W) stays."""
-    count, channels, height, width = images.shape
-    if flip:
-        mirrored = torch.rand(count, generator=generator) < 0.5
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-    if padding:
-        padded = F.pad(images, (padding,) * 4)
-        shift = torch.randint(0, 2 * padding + 1, (2, count), generator=generator)
-        rows = (shift[0, :, None] + torch.arange(height))[:, None, :, None]
-        columns = (shift[1, :, None] + torch.arange(width))[:, None, None, :]
-        sample = torch.arange(count)[:, None, None, None]
-        images = padded[sample, torch.arange(channels)[None, :, None, None], rows, columns]
-    return images
+            images = pixels.index_select(0, chosen).permute(0, 3, 1, 2)
+            images = self.normalise(augment(images, augmentation, generator))
+            labels = self.train.labels[chosen]
+            yield cut_and_mix(images, labels, num_classes, augmentation, generator)
 
 
 def prepare(data: ImageData, resolution: int) -> Batches:

@@ -18,6 +18,7 @@ from blocks.arch import ArchSpec
 from blocks.drop_block import DropBlockSpec
 from blocks.native import accelerate
 from blocks.network import Network
+from search.augment import Augmentation
 from search.config import ProxyConfig
 from search.data import Batches, Split
 from search.errors import TrainingError
@@ -27,7 +28,7 @@ from search.errors import TrainingError
 class TrainingResult:
     """A trained network, its validation accuracy after the last epoch, and its losses.
 
-    `train_loss` holds one mean per epoch, in nats, label smoothing included.
+    `train_loss` holds one mean per epoch, in nats, label smoothing and mixed labels included.
     """
 
     network: Network
@@ -63,6 +64,14 @@ def train(
     torch.manual_seed(seed)
     shuffle = torch.Generator().manual_seed(seed)
     drop_block = DropBlockSpec(proxy.drop_block, proxy.drop_block_size, proxy.drop_block_shape)
+    augmentation = Augmentation(
+        flip=proxy.flip,
+        crop_padding=proxy.crop_padding,
+        rand_augment=proxy.rand_augment,
+        cutout=proxy.cutout,
+        mixup=proxy.mixup,
+        cutmix=proxy.cutmix,
+    )
     network = Network(
         arch,
         num_classes,
@@ -97,7 +106,7 @@ def train(
     for _ in range(len(losses), end):
         network.train()
         epoch_losses = []
-        for images, labels in batches.shuffled(batch_size, proxy.flip, proxy.crop_padding, shuffle):
+        for images, labels in batches.shuffled(batch_size, augmentation, num_classes, shuffle):
             network.set_progress(schedule.last_epoch / max(1, steps - 1))
             loss = F.cross_entropy(network(images), labels, label_smoothing=proxy.label_smoothing)
             optimizer.zero_grad(set_to_none=True)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from search.config import DatasetConfig
-from search.data import FASHION_CLASSES, ImageData, augment, load_data, prepare, resize
+from search.data import FASHION_CLASSES, ImageData, load_data, prepare, resize
 from search.errors import DataError
 
 
@@ -259,23 +259,3 @@ def test_resize_and_normalise(fashion: ImageData) -> None:
     assert normal.mean().item() == pytest.approx(0, abs=1e-3)
     assert normal.std().item() == pytest.approx(1, abs=1e-3)
     assert prepare(fashion, 28) is batches
-
-
-def test_augmentation_is_a_flip_or_a_shift_of_the_image() -> None:
-    image = torch.arange(1, 17, dtype=torch.uint8).view(1, 1, 4, 4)
-    many = image.expand(64, 1, 4, 4)
-
-    def draw(flip: bool, padding: int) -> torch.Tensor:
-        return augment(many, flip, padding, torch.Generator().manual_seed(3))
-
-    assert torch.equal(draw(False, 0), many)
-    seen = {tuple(one.flatten().tolist()) for one in draw(True, 0)}
-    assert seen == {tuple(image.flatten().tolist()), tuple(image.flip(3).flatten().tolist())}
-    padded = torch.nn.functional.pad(image, (1, 1, 1, 1))
-    windows = {
-        tuple(padded[0, 0, y : y + 4, x : x + 4].flatten().tolist())
-        for y in range(3)
-        for x in range(3)
-    }
-    assert {tuple(one.flatten().tolist()) for one in draw(False, 1)} == windows
-    assert torch.equal(draw(True, 1), draw(True, 1))
