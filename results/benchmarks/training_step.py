@@ -1,0 +1,257 @@
+"""Our training step against timm's, torchvision's and plain PyTorch's, paired in one run.
+
+    python results/benchmarks/training_step.py --repeats 9
+
+Networks: EfficientNet-B0 (32×32, batch 128) as timm and torchvision build it and as we do, and 12
+random members of `space=tiny` (28×28, batch 64) as modules of plain PyTorch and by the compiled
+operators. A step is forward, cross-entropy, backward and AdamW (fused, for all). Variants take
+turns, step by step, so that a slow moment slows all; a ratio is the median over turns of ratios
+within a turn, with its 5th and 95th percentile. Threads: 1, all, and all cores as processes of one
+thread. `--compile` adds torch.compile (minutes to build). Ends with what the machine could do:
+the time that the arithmetic at the peak of matrix products, or the least traffic at the memory's
+bandwidth, would take, as a share of the time taken, by kind of block.
+"""
+
+import argparse
+import multiprocessing
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from multiprocessing.synchronize import Barrier
+
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+from blocks.arch import ArchSpec, parse_arch
+from blocks.cost import count
+from blocks.machine import machine, versions
+from blocks.native import accelerate
+from blocks.network import Network
+from blocks.zoo import find_arch
+from search.candidates import SpaceCandidates
+from search.cli import compose_config
+from search.config import RunConfig
+from search.fidelity import draw_members
+from search.space import build_space
+
+Step = Callable[[], float]
+CLASSES = 10
+OURS = "ours"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--members", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--compile", action="store_true")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    cores = multiprocessing.cpu_count()
+    spellings = members(arguments.members, arguments.seed)
+    for threads in sorted({1, cores}):
+        torch.set_num_threads(threads)
+        print(f"\n{threads} thread{'s' if threads > 1 else ''}", flush=True)
+        compare_b0(arguments)
+        compare_members(spellings, arguments)
+    torch.set_num_threads(1)
+    compare_processes(spellings, cores, arguments.repeats)
+    roofline(arguments.repeats)
+    print(f"\nseed {arguments.seed}, {machine()}, {versions('timm')}")
+
+
+def members(number: int, seed: int) -> list[str]:
+    """Random members of the default space within its default budget."""
+    config = compose_config("config", [], RunConfig)
+    budget = config.cost_budget
+    space = build_space(config.space, config.proxy.resolution, 1, CLASSES, budget)
+    return draw_members(SpaceCandidates(space, budget, CLASSES), number, seed)
+
+
+def step_of(
+    network: nn.Module, images: torch.Tensor, channels_last: bool = True, bf16: bool = False
+) -> Step:
+    """Seconds of one training step of `network` on a fixed batch."""
+    network.train()
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(len(images)) % CLASSES
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
+
+    def step() -> float:
+        started = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(network(images), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return time.perf_counter() - started
+
+    return step
+
+
+def our_network(arch: ArchSpec) -> Network:
+    """As a proxy training has it."""
+    network = Network(arch, CLASSES)
+    if not accelerate(network):
+        raise SystemExit("no compiled operators on this machine (is there a C++ compiler?)")
+    return network
+
+
+def take_turns(steps: dict[str, Step], repeats: int) -> dict[str, np.ndarray]:
+    """Seconds of each step in each turn, after two turns to warm up."""
+    for _ in range(2):
+        for step in steps.values():
+            step()
+    turns = [{name: step() for name, step in steps.items()} for _ in range(repeats)]
+    return {name: np.array([turn[name] for turn in turns]) for name in steps}
+
+
+def compare_b0(arguments: argparse.Namespace) -> None:
+    torch.manual_seed(arguments.seed)
+    images = torch.randn(128, 3, 32, 32)
+    arch = replace(find_arch("efficientnet_b0"), resolution=32)
+
+    def peer() -> nn.Module:
+        return timm.create_model("efficientnet_b0", num_classes=CLASSES)
+
+    vision = torchvision.models.efficientnet_b0
+    steps = {
+        OURS: step_of(our_network(arch), images),
+        "timm, contiguous": step_of(peer(), images, channels_last=False),
+        "timm, channels_last": step_of(peer(), images),
+        "timm, channels_last, bf16": step_of(peer(), images, bf16=True),
+        "torchvision, contiguous": step_of(vision(num_classes=CLASSES), images, False),
+        "torchvision, channels_last": step_of(vision(num_classes=CLASSES), images),
+    }
+    if arguments.compile:
+        built = peer().to(memory_format=torch.channels_last)
+        steps["timm, channels_last, compiled"] = step_of(torch.compile(built), images)
+    seconds = take_turns(steps, arguments.repeats)
+    print("EfficientNet-B0, 32×32, batch 128")
+    for name, taken in seconds.items():
+        print(f"  {name:32} {128 / np.median(taken):6.0f} images/s  {spread(taken, seconds[OURS])}")
+
+
+def spread(taken: np.ndarray, ours: np.ndarray) -> str:
+    """How many times as long as ours, within turns."""
+    low, middle, high = np.percentile(taken / ours, [5, 50, 95])
+    return f"{middle:.2f} times ours (5–95%: {low:.2f}–{high:.2f})"
+
+
+def compare_members(spellings: Sequence[str], arguments: argparse.Namespace) -> None:
+    images = torch.randn(64, 1, 28, 28)
+    ratios: dict[str, list[float]] = {}
+    for spelling in spellings:
+        arch = parse_arch(spelling)
+        torch.manual_seed(arguments.seed)
+        steps = {
+            OURS: step_of(our_network(arch), images),
+            "contiguous": step_of(Network(arch, CLASSES), images, channels_last=False),
+            "channels_last": step_of(Network(arch, CLASSES), images),
+            "channels_last, bf16": step_of(Network(arch, CLASSES), images, bf16=True),
+        }
+        if arguments.compile:
+            built = Network(arch, CLASSES).to(memory_format=torch.channels_last)
+            steps["channels_last, compiled"] = step_of(torch.compile(built), images)
+        seconds = take_turns(steps, arguments.repeats)
+        for name in list(steps)[1:]:
+            ratio = float(np.median(seconds[name] / seconds[OURS]))
+            ratios.setdefault(name, []).append(ratio)
+    print(f"{len(spellings)} random members of space=tiny, 28×28, batch 64: times as long as ours")
+    for name, found in ratios.items():
+        print(
+            f"  {name:32} median {np.median(found):.2f}, from {min(found):.2f} to {max(found):.2f}"
+        )
+
+
+def _train(spelling: str, steps: int, threads: int, start: Barrier) -> None:
+    torch.set_num_threads(threads)
+    step = step_of(our_network(parse_arch(spelling)), torch.randn(64, 1, 28, 28))
+    step()
+    start.wait()
+    for _ in range(steps):
+        step()
+    start.wait()
+
+
+def compare_processes(spellings: Sequence[str], cores: int, repeats: int) -> None:
+    """All cores as processes of one thread against one process of all threads."""
+    context = multiprocessing.get_context("spawn")
+    ratios = []
+    spelling = spellings[0]
+    for _ in range(max(3, repeats // 3)):
+        rates = []
+        for processes, threads in ((cores, 1), (1, cores)):
+            barrier = context.Barrier(processes + 1)
+            workers = [
+                context.Process(target=_train, args=(spelling, 40, threads, barrier))
+                for _ in range(processes)
+            ]
+            for worker in workers:
+                worker.start()
+            barrier.wait()
+            started = time.perf_counter()
+            barrier.wait()
+            rates.append(processes * 40 / (time.perf_counter() - started))
+            for worker in workers:
+                worker.join()
+        ratios.append(rates[0] / rates[1])
+    print(
+        f"\n{cores} processes of 1 thread train {np.median(ratios):.2f} times as fast as 1 process "
+        f"of {cores} threads ({min(ratios):.2f}–{max(ratios):.2f}, {len(ratios)} repeats)"
+    )
+
+
+def roofline(repeats: int) -> None:
+    """Blocks of the space on one thread: the least time possible as a share of what was taken.
+
+    The least is the larger of: 6 operations per multiply-add (forward and both gradients) at the
+    peak; reading and writing each convolution's output once forward and twice backward at the
+    bandwidth of a copy that does not fit the cache.
+    """
+    a = torch.randn(2048, 2048)
+    product = take_turns({"peak": lambda: timed(lambda: a @ a)}, repeats)["peak"]
+    peak = 2 * 2048**3 / product.min()
+    source, target = torch.randn(64 << 20), torch.empty(64 << 20)
+    copied = take_turns({"copy": lambda: timed(lambda: target.copy_(source))}, repeats)["copy"]
+    bandwidth = 2 * 4 * source.numel() / copied.min()
+    print(f"\n1 thread: products {peak / 1e9:.0f} GFLOP/s, copies {bandwidth / 1e9:.1f} GB/s")
+    print("  block (batch 64)               operations/s   of peak   least/taken ours   plain")
+    for stage, side in (
+        ("ds_r2_k3_s1_e1_c32", 14), ("ds_r2_k7_s1_e1_c32", 14), ("ir_r2_k3_s1_e4_c24", 14),
+        ("ir_r2_k7_s1_e6_c24_se0.25", 14), ("ir_r2_k5_s1_e4_c48", 7), ("ir_r2_k5_s1_e6_c96_se0.25", 4),
+    ):  # fmt: skip
+        width = stage.split("_c")[1].split("_")[0]
+        arch = parse_arch(f"r{side}-i1-s{width}_s1-[{stage}]-h0")
+        images = torch.randn(64, 1, side, side)
+        steps = {
+            OURS: step_of(our_network(arch), images),
+            "plain": step_of(Network(arch, CLASSES), images),
+        }
+        seconds = take_turns(steps, repeats)
+        cost = count(arch, CLASSES)
+        operations = 6 * 64 * cost.macs
+        traffic = 4 * 64 * 6 * cost.activations
+        least = max(operations / peak, traffic / bandwidth)
+        taken = {name: float(np.median(each)) for name, each in seconds.items()}
+        print(
+            f"  {stage:30} {operations / taken[OURS] / 1e9:6.1f} GFLOP/s {operations / taken[OURS] / peak:9.0%}"
+            f" {least / taken[OURS]:14.0%} {least / taken['plain']:10.0%}"
+        )
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
