@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from blocks.arch import ArchSpec
-from blocks.cost import Cost, CostColumns
+from blocks.cost import ArchColumns, Cost, CostColumns
 from search.budget import DEPTHS, Budget, deepened, with_widths
 from search.errors import ConfigError
 from search.samplers.candidates import Box, Code, Codes, Features
@@ -100,7 +100,8 @@ class SpaceCandidates:
         if self.budget.target is not None:
             skip = [values[f"stage{number}.skip"] for number in range(1, len(arch.stages) + 1)]
             arch = with_widths(arch, columns, 0, skip)
-        return arch, costs[0], float(self.budget.excess(costs[0]))
+        value = self.budget.measure(columns, self.num_classes, costs)[0]
+        return arch, costs[0], float(self.budget.excess(value))
 
     def find(self, arch: ArchSpec) -> dict[str, Any]:
         """The combination of which `arch` is the network; at a target, the one of its kernels,
@@ -126,15 +127,16 @@ class SpaceCandidates:
         distances = np.abs(np.log1p(widths_of) - np.log1p(wanted)).sum(1)
         deep = (columns.repeats != [stage.repeats for stage in arch.stages]).any(1)
         chosen = combinations[int(np.argmin(distances + 1e6 * deep))]
-        network, cost, excess = self.network(chosen)
+        network, _, excess = self.network(chosen)
         free = self.budget.target is not None
         if network != arch and not (free and _shape(network) == _shape(arch)):
             raise ConfigError(f"{arch} is not in the space; the nearest is {network}")
         if excess > 0:
-            metric = self.budget.metric
+            columns = ArchColumns.from_archs([network])
+            value = self.budget.measure(columns, self.num_classes)[0]
             raise ConfigError(
-                f"{network} is outside of the budget ({self.budget}): {getattr(cost, metric)} "
-                f"{metric}"
+                f"{network} is outside of the budget ({self.budget}): {value:.10g} "
+                f"{self.budget.metric}"
             )
         return chosen
 
@@ -190,7 +192,8 @@ class SpaceCandidates:
         if len(new):
             shapes = self.space.columns(codes[new])
             columns, costs = self.budget.fit(shapes, self.num_classes)
-            rows = [self.budget.excess(costs)]
+            values = self.budget.measure(columns, self.num_classes, costs)
+            rows = [self.budget.excess(values)]
             rows += [np.log(getattr(costs, field.name)) for field in fields(CostColumns)]
             rows.append(np.log(columns.channels.sum(1) / shapes.channels.sum(1)))
             for position, row in zip(new, np.stack(rows, 1), strict=True):

@@ -8,12 +8,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from blocks.errors import ArchError
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
-from search.budget import METRICS, SOLVE, Budget
+from search.budget import LATENCY, METRICS, SOLVE, Budget
 from search.errors import ConfigError, choose
 
 OBJECTIVES: Final = ("pareto", "reward", "accuracy")
@@ -101,12 +102,14 @@ class BudgetConfig:
     """What a candidate may cost, counted before it is built. Numbers or 600k, 25M, 0.4G.
 
     Without a target a candidate above `max_macs` is never built. With one every candidate's
-    widths are solved so that its `metric` is the target ± `tolerance`.
+    widths are solved so that its `metric` is the target ± `tolerance`; of `latency_ms` it is a
+    number of milliseconds, a batch, as predicted by a table of this device.
     """
 
     max_macs: Any = "2M"
     target: Any = None
-    metric: str = "macs"  # of the target: macs | params | activations
+    metric: str = "macs"  # of the target: macs | params | activations | latency_ms
+    latency_table: str | None = None  # of latency_ms: what `python -m blocks latency-table` wrote
     tolerance: float = 0.02
     solve: str = "width"  # width | width_depth: the repeats too, where widths would change much
 
@@ -201,13 +204,18 @@ class RunConfig:
     def cost_budget(self) -> Budget:
         """The budget as candidates are held to it."""
         target = self.budget.target
+        metric = "macs" if target is None else self.budget.metric
+        parse = parse_milliseconds if metric == LATENCY else parse_quantity
+        table = self.budget.latency_table
         return Budget(
-            metric="macs" if target is None else self.budget.metric,
+            metric=metric,
             most=self.max_macs,
-            target=None if target is None else parse_quantity("budget.target", target),
+            target=None if target is None else parse("budget.target", target),
             tolerance=self.budget.tolerance,
             solve=self.budget.solve,
             rounding=self.space.rounding,
+            latency_table=None if table is None else Path(table).expanduser(),
+            act=self.space.act,
         )
 
     @property
@@ -216,7 +224,7 @@ class RunConfig:
         budget = self.cost_budget
         if budget.metric != "macs":
             return None
-        return budget.target or budget.most
+        return budget.most if budget.target is None else round(budget.target)
 
     @property
     def target_macs(self) -> int:
@@ -237,14 +245,15 @@ STEERING_FREE: Final = frozenset(
         "search.final_epochs",
         "dataset.root",
         "dataset.download",
+        "budget.latency_table",
         "fidelity.architectures",
         "fidelity.epochs",
         "fidelity.seeds",
         "fidelity.repeated",
     }
 )
-"""Settings that may change between two runs of one study: they steer no trial (the images are
-pinned by their hash, wherever they lie)."""
+"""Settings that may change between two runs of one study: they steer no trial (the images and
+the latency table are pinned by their hashes, wherever they lie)."""
 
 
 def parse_quantity(name: str, value: object) -> int:
@@ -261,6 +270,21 @@ def parse_quantity(name: str, value: object) -> int:
     if not math.isfinite(number) or number < 1:
         raise ConfigError(f"{name}={value} is below 1; expected such as 25000000, 25M, 0.4G")
     return round(number)
+
+
+def parse_milliseconds(name: str, value: object) -> float:
+    """`4`, `0.35` or `"1e-2"` as a number of milliseconds.
+
+    Raises:
+        ConfigError: anything else, or no positive number.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise ConfigError(f"{name}={value} is no number of milliseconds; expected such as 4, 0.35")
+    return number
 
 
 def check_at_least(settings: Mapping[str, tuple[int, int]]) -> None:
@@ -352,6 +376,19 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         raise ConfigError(
             f"search.min_epochs={config.search.min_epochs} leaves nothing to stop early; expected "
             f"less than proxy.epochs={config.proxy.epochs}"
+        )
+    if config.budget.metric == LATENCY:
+        if config.budget.target is None:
+            raise ConfigError(f"budget.metric={LATENCY} is of a target; expected budget.target=MS")
+        if config.budget.latency_table is None:
+            raise ConfigError(
+                f"budget.metric={LATENCY} predicts by a table; expected budget.latency_table=FILE "
+                "that `python -m blocks latency-table` wrote"
+            )
+    elif config.budget.latency_table is not None:
+        raise ConfigError(
+            f"budget.latency_table={config.budget.latency_table} is not read with budget.metric="
+            f"{config.budget.metric}; expected budget.metric={LATENCY}"
         )
     if not 0 < config.budget.tolerance <= 0.5:
         raise ConfigError(
