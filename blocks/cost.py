@@ -447,7 +447,9 @@ class ArchColumns:
             rows = np.flatnonzero(here & (shape_number == number))
             name = list(FORMULAS)[number // 4]
             shape = Shape(name, bool(number // 2 % 2), bool(number % 2))
-            hidden = self._expanded(rows, position, (out if name in BOTTLENECKS else channels)[rows])
+            hidden = self._expanded(
+                rows, position, (out if name in BOTTLENECKS else channels)[rows]
+            )
             sizes = Sizes(
                 channels[rows],
                 out[rows],

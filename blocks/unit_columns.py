@@ -113,7 +113,8 @@ class UnitColumns:
         self._add(
             times, kind=_KIND_OF_BLOCK[block], inputs=channels, outputs=out, side=side,
             kernel=columns.kernel[:, position], stride=stride, hidden=hidden, squeezed=squeezed,
-            groups=columns.groups[:, position], adds=skip & fits, projects=bottleneck & skip & ~fits,
+            groups=columns.groups[:, position], adds=skip & fits,
+            projects=bottleneck & skip & ~fits,
         )  # fmt: skip
 
     def distinct(self) -> Distinct:

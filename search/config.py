@@ -24,6 +24,8 @@ DROP_BLOCK_SHAPES: Final = ("square", "circle")  # blocks.drop_block.SHAPES, wit
 EMA: Final = 0.98
 """Decay of averaged weights where trainings are compared before their end: a memory of about 50
 steps, which takes away most of what a high learning rate adds to a loss."""
+LEAST_SCORED: Final = 10
+"""Members below which zero-cost scores teach a search nothing."""
 OPTIMIZERS: Final = ("adamw", "sgd")
 ON_CORRUPT: Final = ("refuse", "skip")
 
@@ -135,6 +137,8 @@ class SearchConfig:
     enqueue: list[str] = field(default_factory=list)  # spellings to evaluate first
     warm_start: str | None = None  # a study of results_dir whose best are evaluated first
     warm_start_top: int = 5
+    zero_cost: int = 0  # random members that are scored untrained before the first trial; 0: none
+    zero_cost_top: int = 5  # of the best of them, which are evaluated first
     reference: str | None = "efficientnet_b0"
     controls: int = 8  # random members within the budget, trained beside the search
     final_epochs: int = 10
@@ -323,6 +327,8 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "search.reduction_factor": (config.search.reduction_factor, 2),
         "search.min_epochs": (config.search.min_epochs, 1),
         "search.warm_start_top": (config.search.warm_start_top, 1),
+        "search.zero_cost": (config.search.zero_cost, 0),
+        "search.zero_cost_top": (config.search.zero_cost_top, 0),
         "fidelity.architectures": (config.fidelity.architectures, 5),
         "fidelity.epochs": (config.long_epochs, config.proxy.epochs + 1),
         "fidelity.seeds": (config.fidelity.seeds, 2),
@@ -336,6 +342,9 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "dataset.image_size": (config.dataset.image_size or 1, 1),
     }
     check_at_least(at_least)
+    if config.search.zero_cost:
+        least = max(LEAST_SCORED, config.search.zero_cost_top)
+        check_at_least({"search.zero_cost": (config.search.zero_cost, least)})
     fractions = {
         "dataset.val_fraction": config.dataset.val_fraction,
         "dataset.test_fraction": config.dataset.test_fraction,
