@@ -88,7 +88,9 @@ class RidgeScores:
     def _terms(self, features: Features) -> Features:
         inputs = ((features - self._centre) / np.where(self._used, self._scale, 1.0))[:, self._used]
         first, second = np.triu_indices(inputs.shape[1])
-        return np.concatenate([inputs, inputs[:, first] * inputs[:, second]], 1)
+        products = inputs[:, first] * inputs[:, second]
+        # So many that at their own size they would outweigh the line, of which most is made.
+        return np.concatenate([inputs, products / max(1, inputs.shape[1])], 1)
 
 
 def zero_cost_prior(

@@ -25,7 +25,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def settings_of(table: Path, target: float = 0.8) -> list[str]:
+def settings_of(table: Path, target: float = 2.0) -> list[str]:
     return [
         f"budget.metric={LATENCY}",
         f"budget.target={target}",
@@ -35,20 +35,20 @@ def settings_of(table: Path, target: float = 0.8) -> list[str]:
 
 @pytest.mark.parametrize("solve", ["width", "width_depth"])
 def test_every_candidate_is_predicted_within_the_tolerance(table: Path, solve: str) -> None:
-    budget = Budget(LATENCY, 1, 0.8, solve=solve, latency_table=table)
+    budget = Budget(LATENCY, 1, 2.0, solve=solve, latency_table=table)
     candidates = candidates_of(TINY, budget)
-    codes = candidates.sample(200, np.random.default_rng(2))
-    assert len(codes) == 200
+    codes = candidates.sample(100, np.random.default_rng(2))
+    assert len(codes) == 100
     alone = Predictor(load_predictor(table).table)  # no prediction of the columns in its memory
-    for code in codes[:40]:
+    for code in codes[:8]:
         arch, _, excess = candidates.network(candidates.decode(code))
         ms = alone.predict_ms(arch, 10)
-        assert abs(ms / 0.8 - 1) <= 0.02 + 1e-9
-        assert excess == pytest.approx(abs(ms / 0.8 - 1) - 0.02, abs=1e-9)
+        assert abs(ms / 2.0 - 1) <= 0.02 + 1e-9
+        assert excess == pytest.approx(abs(ms / 2.0 - 1) - 0.02, abs=1e-9)
 
 
 def test_nearly_every_shape_can_be_brought_to_a_latency(table: Path) -> None:
-    budget = Budget(LATENCY, 1, 0.8, latency_table=table)
+    budget = Budget(LATENCY, 1, 2.0, latency_table=table)
     candidates = candidates_of(TINY, Budget("macs", 10**12))
     codes = candidates.sample(500, np.random.default_rng(3))
     solved, _ = budget.fit(candidates.space.columns(codes), 10)
@@ -56,14 +56,14 @@ def test_nearly_every_shape_can_be_brought_to_a_latency(table: Path) -> None:
 
 
 def test_a_spelling_is_found_again_at_a_latency(table: Path) -> None:
-    candidates = candidates_of(TINY, Budget(LATENCY, 1, 0.8, latency_table=table))
+    candidates = candidates_of(TINY, Budget(LATENCY, 1, 2.0, latency_table=table))
     for code in candidates.sample(5, np.random.default_rng(6)):
         arch, _, _ = candidates.network(candidates.decode(code))
         assert candidates.network(candidates.find(arch))[0] == arch
 
 
 def test_what_lies_outside_of_the_measured_is_said_once(table: Path) -> None:
-    candidates = candidates_of(TINY, Budget(LATENCY, 1, 0.8, latency_table=table))
+    candidates = candidates_of(TINY, Budget(LATENCY, 1, 2.0, latency_table=table))
     first, error, *outside = describe_latency(candidates)
     assert first.startswith("latency table: eager, 1 thread")
     assert error == "  no held-out network was measured"
@@ -71,7 +71,7 @@ def test_what_lies_outside_of_the_measured_is_said_once(table: Path) -> None:
     narrow = replace(fitted(), units=dict(list(fitted().units.items())[:5]))
     path = table.with_name("narrow.json")
     narrow.write(path)
-    candidates = candidates_of(TINY, Budget(LATENCY, 1, 0.8, latency_table=path, tolerance=0.5))
+    candidates = candidates_of(TINY, Budget(LATENCY, 1, 2.0, latency_table=path, tolerance=0.5))
     (line,) = describe_latency(candidates)[2:]
     assert "random members are outside of what was measured, the first: " in line
     assert describe_latency(candidates_of(TINY, Budget("macs", 10**12))) == []
