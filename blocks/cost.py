@@ -447,9 +447,9 @@ class ArchColumns:
             rows = np.flatnonzero(here & (shape_number == number))
             name = list(FORMULAS)[number // 4]
             shape = Shape(name, bool(number // 2 % 2), bool(number % 2))
-            base = (out if name in BOTTLENECKS else channels)[rows]
-            # rint rounds half to even, as Python's round does.
-            hidden = np.rint(base * self.expand_ratio[rows, position]).astype(np.int64)
+            hidden = self._expanded(
+                rows, position, (out if name in BOTTLENECKS else channels)[rows]
+            )
             sizes = Sizes(
                 channels[rows],
                 out[rows],
@@ -462,6 +462,24 @@ class ArchColumns:
             )
             times = 1 if first else self.repeats[rows, position] - 1
             self._sum(rows, FORMULAS[name](shape, sizes), times)
+
+    def inner_widths(
+        self, position: int, channels: Integers, out: Integers
+    ) -> tuple[Integers, Integers]:
+        """Expanded (or bottleneck) and squeezed width of every architecture's block at stage
+        `position` that `channels` enter; the latter is 0 where nothing squeezes."""
+        everyone = np.arange(len(self))
+        numbers = [BLOCK_NUMBERS[name] for name in BOTTLENECKS]
+        base = np.where(np.isin(self.block[:, position], numbers), out, channels)
+        hidden = self._expanded(everyone, position, base)
+        squeezed = self._squeezed(everyone, position, channels, hidden)
+        return hidden, np.where(self.se_ratio[:, position] > 0, squeezed, 0)
+
+    def _expanded(self, rows: Integers, position: int, base: Integers) -> Integers:
+        """`blocks.rounding.expanded_channels` of columns."""
+        # rint rounds half to even, as Python's round does.
+        hidden: Integers = np.rint(base * self.expand_ratio[rows, position]).astype(np.int64)
+        return hidden
 
     def _squeezed(
         self, rows: Integers, position: int, channels: Integers, hidden: Integers

@@ -27,8 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec
+from blocks.cost import ArchColumns
 from blocks.errors import LatencyError, one_line
 from blocks.files import write_whole
+from blocks.unit_columns import UnitColumns
 from blocks.units import FAMILIES, Unit, features, units_of, work
 
 Floats = NDArray[np.float64]
@@ -259,15 +261,41 @@ class UnitModel:
             np.array([features(unit) for unit in units]), np.log(times / (tasks @ self._rates))
         )
         self._known = dict(measured)
+        self._by_key: dict[tuple[str, bool], dict[tuple[int, int], float]] = {}
 
     def total_ms(self, units: Sequence[tuple[Unit, int]]) -> float:
         """The sum over `units`, each taken as often as its number says."""
-        missing = list({unit for unit, _ in units if unit not in self._known})
-        if missing:
-            modelled = np.array([work(unit) for unit in missing]) @ self._rates
-            factors = np.exp(self._kriging.predict(np.array([features(unit) for unit in missing])))
-            self._known.update(zip(missing, (modelled * factors).tolist(), strict=True))
+        self._interpolate([unit for unit, _ in units])
         return sum(times * self._known[unit] for unit, times in units)
+
+    def total_ms_of(self, units: UnitColumns) -> Floats:
+        """`total_ms` of every architecture, (archs,); a unit is made only of what is new."""
+        known = self._by_key.setdefault((units.act, units.group_norm), {})
+        distinct = units.distinct()
+        new = [place for place, key in enumerate(distinct.keys) if key not in known]
+        if new:
+            found = list(units.units(distinct.first[new]))
+            self._interpolate(found)
+            for place, unit in zip(new, found, strict=True):
+                known[distinct.keys[place]] = self._known[unit]
+        times = np.array([known[key] for key in distinct.keys])[distinct.place]
+        each = np.zeros(units.times.size)
+        each[units.present] = times * units.times.reshape(-1)[units.present]
+        total: Floats = each.reshape(units.times.shape).sum(0)
+        return total
+
+    def _interpolate(self, units: Sequence[Unit]) -> None:
+        """See to it that all of `units` are known."""
+        missing = list(dict.fromkeys(unit for unit in units if unit not in self._known))
+        for start in range(0, len(missing), _AT_ONCE):
+            some = missing[start : start + _AT_ONCE]
+            modelled = np.array([work(unit) for unit in some]) @ self._rates
+            factors = np.exp(self._kriging.predict(np.array([features(unit) for unit in some])))
+            self._known.update(zip(some, (modelled * factors).tolist(), strict=True))
+
+
+_AT_ONCE: Final = 1000
+"""Units that are interpolated together: their distances to all measured ones are in memory."""
 
 
 class Predictor:
@@ -289,6 +317,17 @@ class Predictor:
         """
         total = self._model.total_ms(units_of(arch, num_classes))
         return self._factor * math.pow(total, self._power)
+
+    def predict_columns(
+        self, columns: ArchColumns, num_classes: int = 1000, act: str = "silu"
+    ) -> Floats:
+        """`predict_ms` of every architecture, (archs,), whose layers have the activation `act`.
+
+        Padding is symmetric, and the norm the same kind in all of them.
+        """
+        total = self._model.total_ms_of(UnitColumns(columns, num_classes, act))
+        found: Floats = self._factor * np.power(total, self._power)
+        return found
 
     def outside(self, arch: ArchSpec, num_classes: int = 1000) -> str | None:
         """How `arch` leaves the range of what was measured, in words; None where it does not."""

@@ -46,7 +46,8 @@ settings (all of them, with their values: python -m search run --cfg job)
   space=NAME               tiny (28-40 px), efficientnet (64 px and more)    [tiny]
   budget.max_macs=N        no candidate above it is trained: 2000000, 2M       [2M]
   budget.target=N          every candidate costs N within 2%: widths are solved before
-                           anything is trained (budget.metric=macs, params, activations)
+                           anything is trained (budget.metric=macs, params, activations,
+                           or latency_ms with budget.latency_table=FILE)
   objective=NAME           pareto; reward: accuracy*(macs/target)^w; accuracy
                                               [accuracy at a budget.target, else pareto]
   sampler=NAME             surrogate, tpe, gp, nsga2, evolution, random      [tpe]
@@ -55,6 +56,8 @@ settings (all of them, with their values: python -m search run --cfg job)
   search.pruner=NAME       asha, hyperband: stop the unpromising early       [none]
   search.enqueue=[ARCH]    evaluate these spellings first
   search.warm_start=STUDY  evaluate the best of an earlier study first
+  search.zero_cost=N       score N random members untrained first: the best are evaluated
+                           first, the surrogate sampler reads predicted scores   [0: off]
   search.scale=false       stop after the search
   proxy.epochs=N proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
   proxy.crop_padding=PX proxy.flip=false proxy.rand_augment=M (up to 10)

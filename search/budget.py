@@ -9,6 +9,7 @@ spent on a network that is too large or needlessly small.
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from blocks.arch import ArchSpec
 from blocks.console import millions
 from blocks.cost import ArchColumns, CostColumns
+from blocks.predictor import Predictor, load_predictor
 from blocks.rounding import round_column
 
 MULTIPLIERS: Final = (1 / 32, 32.0)
@@ -32,9 +34,10 @@ MOST_MOVED: Final = 3
 DEPTHS: Final = (1.0, 1.5, 2.0, 3.0, 2 / 3, 1 / 2, 1 / 3)
 """Factors of all repeats that `solve=width_depth` looks at."""
 SOLVE: Final = ("width", "width_depth")
-METRICS: Final = ("macs", "params", "activations")
+LATENCY: Final = "latency_ms"
+METRICS: Final = ("macs", "params", "activations", LATENCY)
 
-_Cost = Callable[[ArchColumns], NDArray[np.int64]]
+_Cost = Callable[[ArchColumns], NDArray[Any]]
 _Mask = NDArray[np.bool_]
 _Move = Sequence[tuple[int, int]]  # (layer, the stem being the last; channel steps) at once
 
@@ -43,22 +46,45 @@ _Move = Sequence[tuple[int, int]]  # (layer, the stem being the last; channel st
 class Budget:
     """What a candidate may cost: at most `most`, or `target` within ± `tolerance`.
 
-    `metric` is a field of `blocks.cost.Cost`; `solve` says what meets a target: the width of
-    all layers, or that and the repeats of all stages.
+    `metric` is a field of `blocks.cost.Cost`, or `latency_ms`, milliseconds a batch as predicted
+    by `latency_table`, which is a target's alone; `solve` says what meets a target: the width of
+    all layers, or that and the repeats of all stages. `act` is the activation of all networks.
     """
 
     metric: str
     most: int
-    target: int | None = None
+    target: float | None = None
     tolerance: float = 0.02
     solve: str = "width"
     rounding: str = "paper"
+    latency_table: Path | None = None
+    act: str = "silu"
 
     def __str__(self) -> str:
         if self.target is None:
             return f"{millions(self.most)} {self.metric}"
         share = f"{100 * self.tolerance:.3g}%"
-        return f"{millions(self.target)} {self.metric} ± {share}, {self.solve} solved"
+        return f"{self.say(self.target)} ± {share}, {self.solve} solved"
+
+    def say(self, value: float) -> str:
+        """A value of the metric, for people."""
+        if self.predicted:
+            return f"{value:.4g} ms predicted"
+        return f"{millions(round(value))} {self.metric}"
+
+    @property
+    def predictor(self) -> Predictor | None:
+        """Of the latency table; None where the budget is counted.
+
+        Raises:
+            LatencyError: the table cannot be read.
+        """
+        return None if self.latency_table is None else load_predictor(self.latency_table)
+
+    @property
+    def predicted(self) -> bool:
+        """Whether the metric is a prediction, neither whole nor rising with every width."""
+        return self.metric == LATENCY
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -67,9 +93,25 @@ class Budget:
             return 0.0, float(self.most)
         return self.target * (1 - self.tolerance), self.target * (1 + self.tolerance)
 
-    def excess(self, cost: Any) -> Any:
-        """How far outside a cost is, as a share: above 0 it is infeasible. Numbers or columns."""
-        value = getattr(cost, self.metric)
+    def measure(
+        self, columns: ArchColumns, num_classes: int, costs: CostColumns | None = None
+    ) -> NDArray[Any]:
+        """The metric of each network, (archs,): counted, or predicted milliseconds.
+
+        `costs` are their counts, where they are known.
+        """
+        if self.predicted:
+            assert self.predictor is not None
+            return self.predictor.predict_columns(columns, num_classes, self.act)
+        costs = columns.count(num_classes) if costs is None else costs
+        counted: NDArray[np.int64] = getattr(costs, self.metric)
+        return counted
+
+    def excess(self, value: Any) -> Any:
+        """How far outside a value of the metric is, as a share: above 0 it is infeasible.
+
+        Of numbers or columns.
+        """
         if self.target is None:
             return value / self.most - 1.0
         return np.abs(value / self.target - 1.0) - self.tolerance
@@ -106,7 +148,7 @@ class Budget:
         return solved
 
     def _misses(self, columns: ArchColumns, num_classes: int) -> _Mask:
-        outside: _Mask = self.excess(columns.count(num_classes)) > 0
+        outside: _Mask = self.excess(self.measure(columns, num_classes)) > 0
         return outside
 
     def _solve_width(
@@ -119,9 +161,8 @@ class Budget:
         last to single layers.
         """
 
-        def cost(networks: ArchColumns) -> NDArray[np.int64]:
-            value: NDArray[np.int64] = getattr(networks.count(num_classes), self.metric)
-            return value
+        def cost(networks: ArchColumns) -> NDArray[Any]:
+            return self.measure(networks, num_classes)
 
         least, most = self.limits
         low = np.full(len(columns), np.log(MULTIPLIERS[0]))
@@ -136,7 +177,10 @@ class Budget:
             short = np.flatnonzero(cost(solved) < least)
             if not len(short):
                 return solved, np.exp(low)
-            some = self._fill_head(solved.take(short), widest[short], cost)
+            some = solved.take(short)
+            filled = self._fill_head(some, widest[short], cost)
+            # A prediction is no line: what the slope of one step promised may overshoot.
+            some = _where(cost(filled) <= most, filled, some) if self.predicted else filled
             if round_number < NUDGES:
                 some = _where(cost(some) < least, self._nudge(some, cost), some)
             solved = _put(solved, short, some)
@@ -169,7 +213,8 @@ class Budget:
         assert self.target is not None
         step = self._step
         now = cost(columns)
-        each = np.maximum(1, cost(replace(columns, head=columns.head + step)) - now)
+        least = 1e-6 * self.target if self.predicted else 1
+        each = np.maximum(least, cost(replace(columns, head=columns.head + step)) - now)
         steps = np.rint((self.target - now) / each)
         room = np.maximum(0, (widest - columns.head) // step)
         head = columns.head + step * np.clip(steps, 0, room).astype(np.int64)

@@ -3,14 +3,14 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from blocks.arch import ArchSpec
-from blocks.cost import Cost, CostColumns
+from blocks.cost import ArchColumns, Cost, CostColumns
 from search.budget import DEPTHS, Budget, deepened, with_widths
 from search.errors import ConfigError
 from search.samplers.candidates import Box, Code, Codes, Features
@@ -25,11 +25,19 @@ CHILDREN: Final = 2000
 """Of each of these generations."""
 
 
+class ScoreModel(Protocol):
+    """Whoever predicts zero-cost scores from features (candidates, features)."""
+
+    def predict(self, features: Features) -> Features:
+        """(candidates, scores)."""
+
+
 class SpaceCandidates:
     """`Candidates` of a space under a budget: nothing infeasible is ever proposed.
 
     A model reads the choices and the logarithms of the exact costs of the network that would be
-    evaluated (at a target: of the solved one, with its widths' change).
+    evaluated (at a target: of the solved one, with its widths' change), and, where a study has
+    scored members, predicted zero-cost scores.
     """
 
     def __init__(self, space: SearchSpace, budget: Budget, num_classes: int) -> None:
@@ -41,6 +49,12 @@ class SpaceCandidates:
         }
         self._box = Box(self.distributions)
         self._known: dict[bytes, tuple[float, ...]] = {}
+        self._scores: ScoreModel | None = None
+
+    def read_scores(self, model: ScoreModel) -> None:
+        """Have predicted scores among the features from here on."""
+        self._known.clear()
+        self._scores = model
 
     def __len__(self) -> int:
         return len(self._box)
@@ -87,7 +101,7 @@ class SpaceCandidates:
         return self._feasible(self._box.vary(parents, number, generator))
 
     def features(self, codes: Codes) -> Features:
-        """Ranks of the choices, logarithms of the costs."""
+        """Ranks of the choices, logarithms of the costs, predicted scores if there are any."""
         return np.concatenate([self._box.features(codes), self._costs(codes)[:, 1:]], 1)
 
     def network(self, values: Mapping[str, Any]) -> tuple[ArchSpec, Cost, float]:
@@ -100,7 +114,8 @@ class SpaceCandidates:
         if self.budget.target is not None:
             skip = [values[f"stage{number}.skip"] for number in range(1, len(arch.stages) + 1)]
             arch = with_widths(arch, columns, 0, skip)
-        return arch, costs[0], float(self.budget.excess(costs[0]))
+        value = self.budget.measure(columns, self.num_classes, costs)[0]
+        return arch, costs[0], float(self.budget.excess(value))
 
     def find(self, arch: ArchSpec) -> dict[str, Any]:
         """The combination of which `arch` is the network; at a target, the one of its kernels,
@@ -126,15 +141,16 @@ class SpaceCandidates:
         distances = np.abs(np.log1p(widths_of) - np.log1p(wanted)).sum(1)
         deep = (columns.repeats != [stage.repeats for stage in arch.stages]).any(1)
         chosen = combinations[int(np.argmin(distances + 1e6 * deep))]
-        network, cost, excess = self.network(chosen)
+        network, _, excess = self.network(chosen)
         free = self.budget.target is not None
         if network != arch and not (free and _shape(network) == _shape(arch)):
             raise ConfigError(f"{arch} is not in the space; the nearest is {network}")
         if excess > 0:
-            metric = self.budget.metric
+            columns = ArchColumns.from_archs([network])
+            value = self.budget.measure(columns, self.num_classes)[0]
             raise ConfigError(
-                f"{network} is outside of the budget ({self.budget}): {getattr(cost, metric)} "
-                f"{metric}"
+                f"{network} is outside of the budget ({self.budget}): {value:.10g} "
+                f"{self.budget.metric}"
             )
         return chosen
 
@@ -179,7 +195,7 @@ class SpaceCandidates:
         return codes[self._costs(codes)[:, 0] <= 0]
 
     def _costs(self, codes: Codes) -> NDArray[np.float64]:
-        """(codes, 1 + costs): excess over the budget, and the logarithms."""
+        """(codes, 1 + costs + scores): excess over the budget, the logarithms, the scores."""
         keys = [code.tobytes() for code in codes]
         new = np.array(
             [position for position, key in enumerate(keys) if key not in self._known], dtype=int
@@ -190,10 +206,15 @@ class SpaceCandidates:
         if len(new):
             shapes = self.space.columns(codes[new])
             columns, costs = self.budget.fit(shapes, self.num_classes)
-            rows = [self.budget.excess(costs)]
+            values = self.budget.measure(columns, self.num_classes, costs)
+            rows = [self.budget.excess(values)]
             rows += [np.log(getattr(costs, field.name)) for field in fields(CostColumns)]
             rows.append(np.log(columns.channels.sum(1) / shapes.channels.sum(1)))
-            for position, row in zip(new, np.stack(rows, 1), strict=True):
+            found = np.stack(rows, 1)
+            if self._scores is not None:
+                read = np.concatenate([self._box.features(codes[new]), found[:, 1:]], 1)
+                found = np.concatenate([found, self._scores.predict(read)], 1)
+            for position, row in zip(new, found, strict=True):
                 self._known[keys[position]] = tuple(row)
         return np.array([self._known[key] for key in keys]).reshape(len(keys), -1)
 

@@ -8,12 +8,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from blocks.errors import ArchError
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
-from search.budget import METRICS, SOLVE, Budget
+from search.budget import LATENCY, METRICS, SOLVE, Budget
 from search.errors import ConfigError, choose
 
 OBJECTIVES: Final = ("pareto", "reward", "accuracy")
@@ -23,6 +24,8 @@ DROP_BLOCK_SHAPES: Final = ("square", "circle")  # blocks.drop_block.SHAPES, wit
 EMA: Final = 0.98
 """Decay of averaged weights where trainings are compared before their end: a memory of about 50
 steps, which takes away most of what a high learning rate adds to a loss."""
+LEAST_SCORED: Final = 10
+"""Members below which zero-cost scores teach a search nothing."""
 OPTIMIZERS: Final = ("adamw", "sgd")
 KERNELS: Final = ("auto", "torch")
 ON_CORRUPT: Final = ("refuse", "skip")
@@ -108,12 +111,14 @@ class BudgetConfig:
     """What a candidate may cost, counted before it is built. Numbers or 600k, 25M, 0.4G.
 
     Without a target a candidate above `max_macs` is never built. With one every candidate's
-    widths are solved so that its `metric` is the target ± `tolerance`.
+    widths are solved so that its `metric` is the target ± `tolerance`; of `latency_ms` it is a
+    number of milliseconds, a batch, as predicted by a table of this device.
     """
 
     max_macs: Any = "2M"
     target: Any = None
-    metric: str = "macs"  # of the target: macs | params | activations
+    metric: str = "macs"  # of the target: macs | params | activations | latency_ms
+    latency_table: str | None = None  # of latency_ms: what `python -m blocks latency-table` wrote
     tolerance: float = 0.02
     solve: str = "width"  # width | width_depth: the repeats too, where widths would change much
 
@@ -139,6 +144,8 @@ class SearchConfig:
     enqueue: list[str] = field(default_factory=list)  # spellings to evaluate first
     warm_start: str | None = None  # a study of results_dir whose best are evaluated first
     warm_start_top: int = 5
+    zero_cost: int = 0  # random members that are scored untrained before the first trial; 0: none
+    zero_cost_top: int = 5  # of the best of them, which are evaluated first
     reference: str | None = "efficientnet_b0"
     controls: int = 8  # random members within the budget, trained beside the search
     final_epochs: int = 10
@@ -208,13 +215,18 @@ class RunConfig:
     def cost_budget(self) -> Budget:
         """The budget as candidates are held to it."""
         target = self.budget.target
+        metric = "macs" if target is None else self.budget.metric
+        parse = parse_milliseconds if metric == LATENCY else parse_quantity
+        table = self.budget.latency_table
         return Budget(
-            metric="macs" if target is None else self.budget.metric,
+            metric=metric,
             most=self.max_macs,
-            target=None if target is None else parse_quantity("budget.target", target),
+            target=None if target is None else parse("budget.target", target),
             tolerance=self.budget.tolerance,
             solve=self.budget.solve,
             rounding=self.space.rounding,
+            latency_table=None if table is None else Path(table).expanduser(),
+            act=self.space.act,
         )
 
     @property
@@ -223,7 +235,7 @@ class RunConfig:
         budget = self.cost_budget
         if budget.metric != "macs":
             return None
-        return budget.target or budget.most
+        return budget.most if budget.target is None else round(budget.target)
 
     @property
     def target_macs(self) -> int:
@@ -245,14 +257,15 @@ STEERING_FREE: Final = frozenset(
         "dataset.root",
         "dataset.download",
         "dataset.cache",
+        "budget.latency_table",
         "fidelity.architectures",
         "fidelity.epochs",
         "fidelity.seeds",
         "fidelity.repeated",
     }
 )
-"""Settings that may change between two runs of one study: they steer no trial (the images are
-pinned by their hash, wherever they lie)."""
+"""Settings that may change between two runs of one study: they steer no trial (the images and
+the latency table are pinned by their hashes, wherever they lie)."""
 
 
 def parse_quantity(name: str, value: object) -> int:
@@ -269,6 +282,21 @@ def parse_quantity(name: str, value: object) -> int:
     if not math.isfinite(number) or number < 1:
         raise ConfigError(f"{name}={value} is below 1; expected such as 25000000, 25M, 0.4G")
     return round(number)
+
+
+def parse_milliseconds(name: str, value: object) -> float:
+    """`4`, `0.35` or `"1e-2"` as a number of milliseconds.
+
+    Raises:
+        ConfigError: anything else, or no positive number.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise ConfigError(f"{name}={value} is no number of milliseconds; expected such as 4, 0.35")
+    return number
 
 
 def check_at_least(settings: Mapping[str, tuple[int, int]]) -> None:
@@ -308,6 +336,8 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "search.reduction_factor": (config.search.reduction_factor, 2),
         "search.min_epochs": (config.search.min_epochs, 1),
         "search.warm_start_top": (config.search.warm_start_top, 1),
+        "search.zero_cost": (config.search.zero_cost, 0),
+        "search.zero_cost_top": (config.search.zero_cost_top, 0),
         "fidelity.architectures": (config.fidelity.architectures, 5),
         "fidelity.epochs": (config.long_epochs, config.proxy.epochs + 1),
         "fidelity.seeds": (config.fidelity.seeds, 2),
@@ -322,6 +352,9 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "dataset.image_size": (config.dataset.image_size or 1, 1),
     }
     check_at_least(at_least)
+    if config.search.zero_cost:
+        least = max(LEAST_SCORED, config.search.zero_cost_top)
+        check_at_least({"search.zero_cost": (config.search.zero_cost, least)})
     fractions = {
         "dataset.val_fraction": config.dataset.val_fraction,
         "dataset.test_fraction": config.dataset.test_fraction,
@@ -362,6 +395,19 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         raise ConfigError(
             f"search.min_epochs={config.search.min_epochs} leaves nothing to stop early; expected "
             f"less than proxy.epochs={config.proxy.epochs}"
+        )
+    if config.budget.metric == LATENCY:
+        if config.budget.target is None:
+            raise ConfigError(f"budget.metric={LATENCY} is of a target; expected budget.target=MS")
+        if config.budget.latency_table is None:
+            raise ConfigError(
+                f"budget.metric={LATENCY} predicts by a table; expected budget.latency_table=FILE "
+                "that `python -m blocks latency-table` wrote"
+            )
+    elif config.budget.latency_table is not None:
+        raise ConfigError(
+            f"budget.latency_table={config.budget.latency_table} is not read with budget.metric="
+            f"{config.budget.metric}; expected budget.metric={LATENCY}"
         )
     if not 0 < config.budget.tolerance <= 0.5:
         raise ConfigError(

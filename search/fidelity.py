@@ -23,6 +23,7 @@ from search.config import RunConfig
 from search.data import ImageData, load_data
 from search.errors import ConfigError, StudyError
 from search.evaluators.train import Job, TrainEvaluator, make_job
+from search.latency import describe_latency, table_sha256
 from search.plot import plot_fidelity
 from search.progress import TrialProgress
 from search.record import (
@@ -99,8 +100,9 @@ def fidelity(config: RunConfig) -> Trust:
     space = build_space(
         config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
     )
+    candidates = SpaceCandidates(space, budget, data.num_classes)
     spellings = draw_members(
-        SpaceCandidates(space, budget, data.num_classes),
+        candidates,
         config.fidelity.architectures,
         derive_seed(config.seed, "fidelity"),
     )
@@ -109,7 +111,9 @@ def fidelity(config: RunConfig) -> Trust:
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
         folder.open(config, renew=False)
-        check_data(folder, data)
+        check_data(folder, data, table_sha256(budget))
+        for line in describe_latency(candidates):
+            console.print(line, markup=False)
         records = _train(config, data, folder, spellings)
         table = _table(config, spellings, records)
         if len(table) < LEAST:

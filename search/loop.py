@@ -28,6 +28,7 @@ from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.errors import StudyError
 from search.evaluators.train import Evaluation, Evaluator, Job, make_job
+from search.latency import predicted_ms
 from search.pareto import reward
 from search.process import await_any, check_interrupt, deferred_interrupts
 from search.record import (
@@ -42,6 +43,8 @@ from search.record import (
 )
 from search.samplers import build_sampler
 
+PREDICTED_MS: Final = "predicted_ms"
+"""Metric of a trial at a latency target: what its latency table predicts."""
 MAX_BARREN_ASKS = 1000
 """Proposals in a row without a new feasible architecture, after which a search ends."""
 MAX_FAILURES = 10
@@ -278,6 +281,10 @@ class TrialLoop:
             return
         assert item.future is not None
         record = record_outcome(self.evaluator, item.trial.number, item.job, item.future)
+        candidates = self.candidates
+        ms = predicted_ms(candidates.budget, item.job.arch, candidates.num_classes)
+        if isinstance(record, TrialRecord) and ms is not None:
+            record = replace(record, metrics={**record.metrics, PREDICTED_MS: ms})
         if isinstance(record, FailureRecord):
             self.tally.failures += 1
             self._failures_in_a_row += 1

@@ -21,6 +21,7 @@ from search.config import RunConfig
 from search.data import ImageData, Split, load_data
 from search.evaluators.train import Evaluation, TrainEvaluator, make_job, outcome
 from search.fidelity import draw_members, too_few
+from search.latency import describe_latency
 from search.loop import rungs
 from search.record import derive_seed
 from search.run import reference_arch
@@ -73,6 +74,8 @@ def plan(config: RunConfig) -> None:
     if not timed:
         raise too_few(config, timed, 1)
     typical = draw_members(candidates, TYPICAL, seed)
+    for line in describe_latency(candidates):
+        console.print(line, markup=False)
     console.print(
         f"timing {BATCHES} training steps of {len(timed)} random members, "
         f"{config.workers.count} at once"

@@ -23,9 +23,16 @@ from search.controls import Controls, train_controls
 from search.data import DATASETS, ImageData, load_data, normalisation
 from search.errors import StudyError
 from search.evaluators.train import Job, TrainEvaluator, make_job
-from search.loop import Tally, TrialLoop
+from search.latency import (
+    check_latency,
+    describe_latency,
+    latency_mapping,
+    table_sha256,
+)
+from search.loop import PREDICTED_MS, Tally, TrialLoop
 from search.pareto import non_dominated, reward
 from search.plot import plot_pareto
+from search.prior import zero_cost_prior
 from search.progress import TrialProgress, time_table
 from search.record import (
     FailureRecord,
@@ -61,6 +68,7 @@ def check_settings(config: RunConfig) -> None:
         ConfigError: names the setting, its value, and what was expected.
     """
     validate(config, list(SAMPLERS), list(DATASETS))
+    check_latency(config)
 
 
 def search(config: RunConfig) -> StudyFolder:
@@ -84,9 +92,16 @@ def search(config: RunConfig) -> StudyFolder:
         # Before the study is bound to settings that name what does not exist.
         enqueued = _starting_points(config, folder, candidates)
         folder.open(config)
+        check_data(folder, data, table_sha256(budget))
+        _describe(config, data, candidates, folder)
+        if config.search.zero_cost:
+            started = time.perf_counter()
+            prior = zero_cost_prior(config, data, folder, candidates)
+            if not (folder / START).exists():
+                enqueued += prior.starting_points(candidates, config.search.zero_cost_top)
+            seconds["zero-cost scores"] = time.perf_counter() - started
+        # Whole before the first trial: a study that goes on begins as it began.
         folder.write(START, json.dumps(enqueued) + "\n")
-        check_data(folder, data)
-        _describe(config, data, len(space), folder)
         with TrainEvaluator(data, config.training, config.workers) as evaluator:
             tally = _run_trials(config, candidates, enqueued, folder, evaluator, seconds)
             records = folder.completed()
@@ -151,6 +166,7 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
             "params": [record.cost.params for record in records],
             "flops_fvcore": [record.cost.flops_fvcore for record in records],
             "activations": [record.cost.activations for record in records],
+            **_predicted(records),
             "reward": [_reward(record, config) for record in records],
             "arch": [record.arch for record in records],
         }
@@ -210,12 +226,14 @@ def write_baseline(
     which images."""
     arch = parse_arch(chosen.arch)
     mean, std = normalisation(data, arch.resolution)
+    latency = latency_mapping(config.cost_budget, chosen.arch, data.num_classes)
     content: dict[str, Any] = {
         "name": "b0",
         "arch": chosen.arch,
         "num_classes": data.num_classes,
         "trial": chosen.number,
         "cost": _cost(chosen),
+        **({"latency": latency} if latency else {}),
         "proxy": {"epochs": config.proxy.epochs, "seed": chosen.seed, **chosen.metrics},
         "reward": _reward(chosen, config),
         "final": {"epochs": final.fidelity["epochs"], "seed": final.seed, **final.metrics},
@@ -358,26 +376,35 @@ def _train_final(
     return final, trained[0] if trained else None
 
 
-def check_data(folder: StudyFolder, data: ImageData) -> None:
-    """Pin the study to the images it began with."""
+def check_data(folder: StudyFolder, data: ImageData, table: str | None = None) -> None:
+    """Pin the study to the images it began with, and to its latency table's hash, if it has one."""
     path = folder / "environment.json"
     if path.exists():
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))["dataset_sha256"]
-        except (ValueError, KeyError) as error:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            stored, measured = known["dataset_sha256"], known.get("latency_table_sha256")
+        except (ValueError, KeyError, AttributeError) as error:
             raise StudyError(f"{path} is damaged: {error}") from None
         if stored != data.sha256:
             raise StudyError(
                 f"{folder.path} was made on other images (sha256 {stored[:12]}… → "
                 f"{data.sha256[:12]}…); give this one another name with study=…"
             )
+        if table is not None and measured != table:
+            raise StudyError(
+                f"{folder.path} was made with another latency table (sha256 {str(measured)[:12]}… "
+                f"→ {table[:12]}…); give this one another name with study=…"
+            )
         return
     operators = "compiled" if available() else "torch"  # they round differently
     content = {**environment(), "operators": operators, "dataset_sha256": data.sha256}
+    content |= {} if table is None else {"latency_table_sha256": table}
     folder.write("environment.json", json.dumps(content, indent=2) + "\n")
 
 
-def _describe(config: RunConfig, data: ImageData, combinations: int, folder: StudyFolder) -> None:
+def _describe(
+    config: RunConfig, data: ImageData, candidates: SpaceCandidates, folder: StudyFolder
+) -> None:
     channels = "grey" if data.in_channels == 1 else "RGB"
     console.print(
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
@@ -391,10 +418,12 @@ def _describe(config: RunConfig, data: ImageData, combinations: int, folder: Stu
     if data.skipped:
         console.print(f"skipped {len(data.skipped)} unreadable images, first {data.skipped[0]}")
     console.print(
-        f"space: {combinations:,} combinations; budget {config.cost_budget}; "
+        f"space: {len(candidates.space):,} combinations; budget {config.cost_budget}; "
         f"sampler {config.sampler}, objective {config.aim}; results in {folder.path}",
         markup=False,
     )
+    for line in describe_latency(candidates):
+        console.print(line, markup=False)
 
 
 def _summarise(
@@ -417,6 +446,11 @@ def _summarise(
         f"  macs {millions(chosen.cost.macs)}, flops_fvcore {millions(chosen.cost.flops_fvcore)}, "
         f"params {chosen.cost.params:,}"
     )
+    if PREDICTED_MS in chosen.metrics:
+        console.print(
+            f"  predicted latency {chosen.metrics[PREDICTED_MS]:.4g} ms; `python -m blocks profile "
+            f"{folder / 'b0.yaml'}` measures it"
+        )
     console.print(
         f"  val accuracy {chosen.metrics['val_accuracy']:.4f} at {config.proxy.epochs} epochs; "
         f"after {final.fidelity['epochs']}: val {final.metrics['val_accuracy']:.4f}, "
@@ -436,6 +470,13 @@ def _reward(record: TrialRecord, config: RunConfig) -> float:
         config.target_macs,
         config.reward.exponent,
     )
+
+
+def _predicted(records: Sequence[TrialRecord]) -> dict[str, list[float]]:
+    """The column of predicted milliseconds, of a study that has them."""
+    if not all(PREDICTED_MS in record.metrics for record in records):
+        return {}
+    return {PREDICTED_MS: [record.metrics[PREDICTED_MS] for record in records]}
 
 
 def _cost(record: TrialRecord) -> dict[str, int]:

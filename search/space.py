@@ -108,6 +108,7 @@ class SearchSpace:
             channels=round_column(self.config.rounding, base * width),
             expand_ratio=expand_ratio,
             se_ratio=of_stages("se_ratio").astype(np.float64),
+            skip=of_stages("skip").astype(bool),
         )
 
     def smallest(self) -> ArchSpec:
@@ -166,14 +167,15 @@ def _check_target(space: SearchSpace, budget: Budget, num_classes: int) -> None:
     generator = np.random.default_rng(0)
     sizes = np.array([len(values) for values in space.choices.values()])
     codes = np.floor(generator.random((SHAPES_TRIED, len(sizes))) * sizes)
-    _, costs = budget.fit(space.columns(codes), num_classes)
-    if (budget.excess(costs) > 0).all():
-        nearest = getattr(costs, budget.metric)
-        nearest = nearest[np.argmin(np.abs(np.log(nearest / budget.target)))]
+    assert budget.target is not None
+    solved, _ = budget.fit(space.columns(codes), num_classes)
+    values = budget.measure(solved, num_classes)
+    if (budget.excess(values) > 0).all():
+        nearest = values[np.argmin(np.abs(np.log(values / budget.target)))]
         raise ConfigError(
             f"budget.target={budget.target} {budget.metric} ± {100 * budget.tolerance:.3g}% is out "
             f"of reach: of {SHAPES_TRIED} random shapes of the space, widths solved, the nearest "
-            f"has {nearest}"
+            f"has {nearest:.10g}"
         )
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from blocks.arch import ArchSpec, parse_arch
-from blocks.cost import count
+from blocks.cost import ArchColumns, count
 from blocks.errors import LatencyError
 from blocks.latency import torch_threads
 from blocks.latency_table import (
@@ -129,6 +130,34 @@ def test_the_pieces_in_a_row_are_the_network(arch: ArchSpec) -> None:
             assert x.shape[1:] == (unit.inputs, unit.side, unit.side)
             x = piece(x)
         assert torch.equal(x, network(image))
+
+
+@settings(max_examples=60)
+@given(st.lists(archs(), min_size=1, max_size=6), st.sampled_from(["silu", "relu"]))
+def test_columns_are_predicted_as_single_networks_are(drawn: list[ArchSpec], act: str) -> None:
+    group = drawn[0].norm_group_size > 0
+    alike = [
+        replace(
+            arch,
+            act=act,
+            padding="symmetric",
+            stages=tuple(replace(stage, act=None) for stage in arch.stages),
+        )
+        for arch in drawn
+        if (arch.norm_group_size > 0) == group
+    ]
+    found = predictor().predict_columns(ArchColumns.from_archs(alike), 7, act)
+    alone = Predictor(fitted())
+    assert found == pytest.approx([alone.predict_ms(arch, 7) for arch in alike], rel=1e-9)
+
+
+def test_columns_that_cannot_be_predicted_together_are_refused() -> None:
+    grouped = replace(SMALL, norm_group_size=8)
+    with pytest.raises(ValueError, match="batch and group norm"):
+        predictor().predict_columns(ArchColumns.from_archs([SMALL, grouped]), 7)
+    wide = replace(ArchColumns.from_archs([SMALL]), stem=np.array([2**21]))
+    with pytest.raises(ValueError, match="inputs 2097152 is too large"):
+        predictor().predict_columns(wide, 7)
 
 
 def test_a_measured_unit_is_looked_up() -> None:

@@ -1,0 +1,150 @@
+"""The units of many architectures at once, as arrays: what a search predicts latencies from.
+
+An ask of a search looks at some ten thousand networks, whose widths are solved by trying: of their
+million units most are alike, so that only the distinct ones are made a `Unit` of.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blocks.arch import BLOCKS, BOTTLENECKS
+from blocks.cost import BLOCK_NUMBERS, ArchColumns, Integers
+from blocks.units import RESIDUAL, STEM, TAIL, Unit
+
+_KINDS: Final = (STEM, TAIL, RESIDUAL, *BLOCKS)
+_KIND_OF_BLOCK: Final = np.array([_KINDS.index(block) for block in BLOCK_NUMBERS])
+_FIRST_WORD: Final = {"inputs": 21, "outputs": 21, "hidden": 21}
+_SECOND_WORD: Final = {
+    "squeezed": 20, "side": 14, "groups": 10, "kernel": 6, "kind": 4, "stride": 6, "adds": 1,
+    "projects": 1, "pools": 1,
+}  # fmt: skip
+"""Bits of each field, 63 a word: what tells two units of one activation, padding and norm apart."""
+_ODD: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
+
+
+class Distinct(NamedTuple):
+    """Different units, by key, of some architectures; `place` (present units,) is each one's.
+
+    `first` holds the position of one example of each among the present units.
+    """
+
+    keys: list[tuple[int, int]]
+    place: NDArray[np.intp]
+    first: NDArray[np.intp]
+
+
+class UnitColumns:
+    """`blocks.units.units_of` of every architecture of some columns.
+
+    Columns hold no activation: `act` is that of every layer, the padding is symmetric, and
+    batch or group norm is the same in all of them. `times` (places, archs) says how often a unit
+    stands at a place, 0 where an architecture has none.
+
+    Raises:
+        ValueError: columns that mix batch and group norm, or a size beyond the packed words.
+    """
+
+    def __init__(self, columns: ArchColumns, num_classes: int, act: str) -> None:
+        normed = columns.norm_group_size > 0
+        if normed.any() and not normed.all():
+            raise ValueError("batch and group norm in the same columns")
+        self.act, self.group_norm = act, bool(normed.any())
+        self._archs = len(columns)
+        self._times: list[Integers] = []
+        self._fields: dict[str, list[Integers]] = {
+            name: [] for name in (*_FIRST_WORD, *_SECOND_WORD)
+        }
+        self._fill(columns, num_classes)
+        self.times = np.stack(self._times)
+        self.present = np.flatnonzero(self.times)
+        self._flat = {
+            name: np.stack(each).reshape(-1)[self.present] for name, each in self._fields.items()
+        }
+
+    def _add(self, times: Any, **sizes: Any) -> None:
+        self._times.append(np.broadcast_to(np.asarray(times, dtype=np.int64), self._archs))
+        for name, column in self._fields.items():
+            value = np.asarray(sizes.get(name, int(name in ("kernel", "stride", "groups"))))
+            column.append(np.broadcast_to(value.astype(np.int64), self._archs))
+
+    def _fill(self, columns: ArchColumns, num_classes: int) -> None:
+        side, channels = columns.resolution, columns.stem
+        self._add(
+            1, kind=_KINDS.index(STEM), inputs=columns.in_channels, outputs=channels, side=side,
+            kernel=columns.stem_kernel, stride=columns.stem_stride, pools=columns.stem_pool,
+        )  # fmt: skip
+        side = -(-side // columns.stem_stride)
+        side = np.where(columns.stem_pool, -(-side // 2), side)
+        leaving: list[tuple[Integers, Integers, Integers]] = []
+        for position in range(columns.channels.shape[1]):
+            here = columns.present[:, position]
+            out = np.where(here, columns.channels[:, position], channels)
+            stride = np.where(here, columns.stride[:, position], 1)
+            self._block(columns, position, here, channels, out, side, stride)
+            side, channels = -(-side // stride), out
+            later = np.where(here, columns.repeats[:, position] - 1, 0)
+            self._block(columns, position, later, out, out, side, np.ones_like(stride))
+            leaving.append((out, side, stride))
+        for position, (width, its_side, _) in enumerate(leaving[:-1]):
+            behind = np.prod([stride for _, _, stride in leaving[position + 1 :]], axis=0)
+            times = (columns.global_residual > 0) & (position < columns.present.sum(1) - 1)
+            self._add(
+                times, kind=_KINDS.index(RESIDUAL), inputs=width, outputs=channels, side=its_side,
+                stride=behind, adds=1,
+            )  # fmt: skip
+        self._add(
+            1, kind=_KINDS.index(TAIL), inputs=channels, outputs=num_classes, side=side,
+            hidden=columns.head, squeezed=columns.head_hidden,
+        )  # fmt: skip
+
+    def _block(
+        self, columns: ArchColumns, position: int, times: Any, channels: Integers, out: Integers,
+        side: Integers, stride: Integers,
+    ) -> None:  # fmt: skip
+        """The first blocks (or all later ones) of every architecture's stage at `position`."""
+        block = columns.block[:, position]
+        bottleneck = np.isin(block, [BLOCK_NUMBERS[name] for name in BOTTLENECKS])
+        hidden, squeezed = columns.inner_widths(position, channels, out)
+        fits = (stride == 1) & (channels == out)
+        skip = columns.skip[:, position]
+        self._add(
+            times, kind=_KIND_OF_BLOCK[block], inputs=channels, outputs=out, side=side,
+            kernel=columns.kernel[:, position], stride=stride, hidden=hidden, squeezed=squeezed,
+            groups=columns.groups[:, position], adds=skip & fits,
+            projects=bottleneck & skip & ~fits,
+        )  # fmt: skip
+
+    def distinct(self) -> Distinct:
+        """The present units without repetition."""
+        words = np.stack([_packed(self._flat, layout) for layout in (_FIRST_WORD, _SECOND_WORD)])
+        # Sorted by a hash, and whether that told all apart is looked up.
+        mixed = (words.astype(np.uint64) * _ODD[:, None]).sum(0, dtype=np.uint64)
+        _, first, place = np.unique(mixed, return_index=True, return_inverse=True)
+        if not (words[:, first][:, place] == words).all():
+            _, first, place = np.unique(words, axis=1, return_index=True, return_inverse=True)
+        keys = list(zip(*words[:, first].tolist(), strict=True))
+        return Distinct(keys, place.reshape(-1), first)
+
+    def units(self, positions: NDArray[np.intp]) -> Iterator[Unit]:
+        """The units at positions among the present ones."""
+        rows = zip(*(column[positions].tolist() for column in self._flat.values()), strict=True)
+        for row in rows:
+            sizes = dict(zip(self._flat, row, strict=True))
+            flags = {name: bool(sizes[name]) for name in ("adds", "projects", "pools")}
+            kind = _KINDS[sizes["kind"]]
+            act = "relu" if kind == RESIDUAL else self.act
+            group_norm = self.group_norm and kind != RESIDUAL
+            yield Unit(**(sizes | flags | {"kind": kind}), act=act, group_norm=group_norm)
+
+
+def _packed(columns: dict[str, Integers], layout: dict[str, int]) -> Integers:
+    word = np.zeros(len(columns["kind"]), dtype=np.int64)
+    for name, bits in layout.items():
+        column = columns[name]
+        if len(column) and int(column.max()) >> bits:
+            raise ValueError(f"a unit of {name} {int(column.max())} is too large to be packed")
+        word = (word << bits) | column
+    return word
