@@ -31,6 +31,8 @@ NUDGES: Final = 4
 """Channel steps that other layers may be widened by, where the head was not enough."""
 MOST_MOVED: Final = 3
 """Layers that may at last be a step wider or narrower at once."""
+AT_ONCE: Final = 20_000
+"""Networks that are costed together, where there are many."""
 DEPTHS: Final = (1.0, 1.5, 2.0, 3.0, 2 / 3, 1 / 2, 1 / 3)
 """Factors of all repeats that `solve=width_depth` looks at."""
 SOLVE: Final = ("width", "width_depth")
@@ -173,27 +175,22 @@ class Budget:
             low, high = np.where(over, low, middle), np.where(over, middle, high)
         solved = self._widened(columns, np.exp(low))
         widest = np.floor(solved.head * (1 + MOST_HEAD_CHANGE)).astype(np.int64)
+        value = cost(solved)
         for round_number in range(NUDGES + 1):
-            short = np.flatnonzero(cost(solved) < least)
+            short = np.flatnonzero(value < least)
             if not len(short):
                 return solved, np.exp(low)
             some = solved.take(short)
-            filled = self._fill_head(some, widest[short], cost)
+            filled = self._fill_head(some, widest[short], value[short], cost)
             # A prediction is no line: what the slope of one step promised may overshoot.
             some = _where(cost(filled) <= most, filled, some) if self.predicted else filled
             if round_number < NUDGES:
-                some = _where(cost(some) < least, self._nudge(some, cost), some)
+                some = self._nudge(some, cost)
             solved = _put(solved, short, some)
-        for move in _moves(columns.channels.shape[1] + 1):
-            short = np.flatnonzero(cost(solved) < least)
-            if not len(short):
-                break
-            some = solved.take(short)
-            moved, possible = self._moved(some, move)
-            value = cost(moved)
-            solved = _put(
-                solved, short, _where(possible & (least <= value) & (value <= most), moved, some)
-            )
+            value[short] = cost(some)
+        short = np.flatnonzero(value < least)
+        if len(short):
+            solved = _put(solved, short, self._rescue(solved.take(short), cost))
         return solved, np.exp(low)
 
     def _widened(self, columns: ArchColumns, multiplier: NDArray[np.float64]) -> ArchColumns:
@@ -207,12 +204,11 @@ class Budget:
         )
 
     def _fill_head(
-        self, columns: ArchColumns, widest: NDArray[np.int64], cost: _Cost
+        self, columns: ArchColumns, widest: NDArray[np.int64], now: NDArray[Any], cost: _Cost
     ) -> ArchColumns:
-        """The head wider, `widest` at most, by what is missing to the target."""
+        """The head wider, `widest` at most, by what is missing to the target; they cost `now`."""
         assert self.target is not None
         step = self._step
-        now = cost(columns)
         least = 1e-6 * self.target if self.predicted else 1
         each = np.maximum(least, cost(replace(columns, head=columns.head + step)) - now)
         steps = np.rint((self.target - now) / each)
@@ -221,25 +217,44 @@ class Budget:
         return replace(columns, head=np.where(columns.head > 0, head, 0))
 
     def _nudge(self, columns: ArchColumns, cost: _Cost) -> ArchColumns:
-        """The one layer a step wider that comes nearest to the target from below."""
-        most = self.limits[1]
-        best, best_cost = columns, cost(columns)
-        for layer in range(columns.channels.shape[1] + 1):
-            wider, _ = self._moved(columns, ((layer, 1),))
-            value = cost(wider)
-            better = (value <= most) & (value > best_cost)
-            best = _where(better, wider, best)
-            best_cost = np.where(better, value, best_cost)
-        return best
+        """The one layer a step wider that comes nearest to the target from below, where it is
+        not reached."""
+        least, most = self.limits
+        layers = columns.channels.shape[1] + 1
+        moves: list[_Move] = [(), *(((layer, 1),) for layer in range(layers))]
+        moved, _, value = self._moved(columns, moves, cost)
+        best = np.argmax(np.where(value <= most, value, -np.inf), axis=1)
+        best[value[:, 0] >= least] = 0  # the first is none
+        return moved.take(np.arange(len(columns)) * len(moves) + best)
 
-    def _moved(self, columns: ArchColumns, move: _Move) -> tuple[ArchColumns, _Mask]:
-        """Some layers wider or narrower by steps, and where that leaves every layer one."""
-        widths = np.column_stack([columns.channels, columns.stem])
-        for layer, steps in move:
-            widths[:, layer] += steps * self._step
-        possible = np.all(widths >= self._step, axis=1)
-        widths = np.maximum(widths, self._step)
-        return replace(columns, channels=widths[:, :-1], stem=widths[:, -1]), np.asarray(possible)
+    def _rescue(self, columns: ArchColumns, cost: _Cost) -> ArchColumns:
+        """The first of all moves by which the target is reached; as they are where none does."""
+        least, most = self.limits
+        moves = [(), *_moves(columns.channels.shape[1] + 1)]
+        moved, possible, value = self._moved(columns, moves, cost)
+        reached = possible & (least <= value) & (value <= most)
+        return moved.take(np.arange(len(columns)) * len(moves) + np.argmax(reached, axis=1))
+
+    def _moved(
+        self, columns: ArchColumns, moves: Sequence[_Move], cost: _Cost
+    ) -> tuple[ArchColumns, _Mask, NDArray[Any]]:
+        """Every network by every move: (archs · moves), and as (archs, moves) where that leaves
+        every layer a step and what it costs."""
+        layers = columns.channels.shape[1] + 1
+        change = np.zeros((len(moves), layers), dtype=np.int64)
+        for number, move in enumerate(moves):
+            for layer, steps in move:
+                change[number, layer] = steps * self._step
+        widths = np.column_stack([columns.channels, columns.stem])[:, None] + change
+        possible: _Mask = np.all(widths >= self._step, axis=2)
+        widths = np.maximum(widths, self._step).reshape(-1, layers)
+        every = columns.take(np.repeat(np.arange(len(columns)), len(moves)))
+        moved = replace(every, channels=widths[:, :-1], stem=widths[:, -1])
+        parts = [
+            cost(moved.take(np.arange(start, min(start + AT_ONCE, len(moved)))))
+            for start in range(0, len(moved), AT_ONCE)
+        ]
+        return moved, possible, np.concatenate(parts).reshape(len(columns), len(moves))
 
     @property
     def _step(self) -> int:

@@ -23,6 +23,10 @@ MAX_DRAWS: Final = 50_000
 MAX_GENERATIONS: Final = 20
 CHILDREN: Final = 2000
 """Of each of these generations."""
+LARGE: Final = 1000
+"""Members from which on a sample at a target is drawn from those that are solved already."""
+SHARED: Final = 12_000
+"""How many these are: solving widths costs more than all else of an ask."""
 
 
 class ScoreModel(Protocol):
@@ -49,6 +53,7 @@ class SpaceCandidates:
         }
         self._box = Box(self.distributions)
         self._known: dict[bytes, tuple[float, ...]] = {}
+        self._shared: Codes | None = None
         self._scores: ScoreModel | None = None
 
     def read_scores(self, model: ScoreModel) -> None:
@@ -71,8 +76,17 @@ class SpaceCandidates:
         """At most `number` feasible combinations, uniformly at random.
 
         Where the budget leaves so few that chance does not find enough, the rest are mutations
-        of those that it found, and of the smallest member.
+        of those that it found, and of the smallest member. Large samples at a target come from
+        `SHARED` members, the same ones every time.
         """
+        if self.budget.target is not None and LARGE <= number <= SHARED:
+            if self._shared is None:
+                self._shared = self._draw(SHARED, np.random.default_rng(0))
+            order = generator.permutation(len(self._shared))
+            return self._shared[order[:number]]
+        return self._draw(number, generator)
+
+    def _draw(self, number: int, generator: np.random.Generator) -> Codes:
         found = np.zeros((0, len(self.distributions)))
         drawn, block = 0, number
         while len(found) < number and drawn < min(MAX_DRAWS, len(self)):

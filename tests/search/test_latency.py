@@ -87,6 +87,7 @@ def test_a_table_of_another_device_or_none_is_refused(table: Path) -> None:
     check_latency(config_of(*settings_of(table)))
 
 
+@pytest.mark.slow
 def test_a_search_at_a_latency(
     cli: Cli, tmp_path: Path, digits_settings: list[str], table: Path
 ) -> None:

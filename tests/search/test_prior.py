@@ -45,6 +45,7 @@ def test_starting_points_are_the_best_and_apart() -> None:
     assert prior.starting_points(candidates, 0) == []
 
 
+@pytest.mark.slow
 def test_a_search_begins_with_what_scores_best_and_goes_on_with_the_same_scores(
     cli: Cli, tmp_path: Path, digits_settings: list[str]
 ) -> None:
