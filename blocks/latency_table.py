@@ -56,21 +56,33 @@ _SHARES: Final = {"mobile": 0.65, "fused": 0.2, "bottleneck": 0.15}
 _USUAL_RESOLUTIONS: Final = (32, 48, 64, 96, 128, 160, 192, 224, 224, 240, 260, 288, 320, 384)
 
 
-def draw_arch(draw: random.Random, most_macs: float) -> ArchSpec:
+class Inputs(NamedTuple):
+    """The images that networks are drawn for; None: of all sizes, and mostly of three channels."""
+
+    resolution: tuple[int, int] | None = None  # least and most, pixels
+    channels: int | None = None
+
+
+ALL_INPUTS: Final = Inputs()
+
+
+def draw_arch(draw: random.Random, most_macs: float, inputs: Inputs = ALL_INPUTS) -> ArchSpec:
     """A random network of the kinds that search spaces and the literature have."""
     while True:
         try:
-            arch = _draw_arch(draw)
+            arch = _draw_arch(draw, inputs)
         except CompoundNasError:  # a resolution too small for the strides: draw again
             continue
         if count(arch).macs <= most_macs:
             return arch
 
 
-def _draw_arch(draw: random.Random) -> ArchSpec:
+def _draw_arch(draw: random.Random, inputs: Inputs) -> ArchSpec:
     (family,) = draw.choices(list(_SHARES), list(_SHARES.values()))
     usual = draw.random() < 0.5
     resolution = draw.choice(_USUAL_RESOLUTIONS) if usual else _between(draw, 24, 400)
+    if inputs.resolution is not None:
+        resolution = draw.randint(*inputs.resolution)
     act = draw.choice(list(ACTIVATIONS)) if family != "bottleneck" else "relu"
     stem_stride = 1 if resolution < 64 and draw.random() < 0.5 else 2
     stem_pool = draw.random() < (0.6 if family == "bottleneck" else 0.05)
@@ -101,7 +113,7 @@ def _draw_arch(draw: random.Random) -> ArchSpec:
         stem_stride=stem_stride,
         stem_kernel=7 if stem_pool else 3,
         stem_pool=stem_pool,
-        in_channels=1 if draw.random() < 0.15 else 3,
+        in_channels=inputs.channels or (1 if draw.random() < 0.15 else 3),
         se_base="expanded" if draw.random() < 0.2 else "input",
         padding="same" if draw.random() < 0.12 else "symmetric",
     )
@@ -165,17 +177,20 @@ def build_table(
     batch: int = 1,
     minutes: float = 3.0,
     seed: int = 0,
+    inputs: Inputs = ALL_INPUTS,
     report: Callable[[str], None] = lambda line: None,
 ) -> LatencyTable:
     """Measure random networks on this CPU, and how well they predict others, in `minutes`.
 
     70% of the time goes to the units, the rest to held-out networks, by turns a random one and one
-    of the zoo; three networks of each are measured in any case. `report` is told of the progress.
+    of the zoo (random ones alone where `inputs` are not those of the zoo); three networks of each
+    are measured in any case. `report` is told of the progress.
 
     Raises:
-        LatencyError: a runtime, number of threads or batch that cannot be measured.
+        LatencyError: a runtime, number of threads, batch or size of images that cannot be measured.
     """
     check_settings(runtime, threads, batch)
+    _check_inputs(inputs)
     if runtime not in MEASURABLE:
         raise LatencyError(
             f"runtime {runtime} fuses across blocks and takes a minute to compile each network; "
@@ -187,7 +202,7 @@ def build_table(
     most_macs = max(5e9 / batch, 5e8)
     # Streams of their own: the held-out networks do not depend on how many are fitted.
     draw = random.Random(f"units {seed}")
-    others = _held_out(random.Random(f"held out {seed}"), most_macs)
+    others = _held_out(random.Random(f"held out {seed}"), most_macs, inputs)
     samples: list[UnitTimes] = []
     held_out: list[tuple[str, str, ArchSpec, int, float]] = []
     started, fitting = time.perf_counter(), 0.0
@@ -202,7 +217,7 @@ def build_table(
             fitting <= _FIT_SHARE * elapsed and not (elapsed >= 60 * minutes and short_of_others)
         ):
             num_classes = draw.choice([10, 100, 1000])
-            samples.append(measure_units(draw_arch(draw, most_macs), num_classes, settings))
+            samples.append(measure_units(draw_arch(draw, most_macs, inputs), num_classes, settings))
             fitting += time.perf_counter() - started - elapsed
         else:
             kind, name, arch, num_classes = next(others)
@@ -261,12 +276,24 @@ def fit_table(samples: Sequence[UnitTimes], settings: Settings) -> LatencyTable:
     )
 
 
-def _held_out(draw: random.Random, most_macs: float) -> Iterator[tuple[str, str, ArchSpec, int]]:
+def _check_inputs(inputs: Inputs) -> None:
+    if inputs.resolution is not None and not 8 <= inputs.resolution[0] <= inputs.resolution[1]:
+        low, high = inputs.resolution
+        raise LatencyError(
+            f"resolution {low},{high} is no range of pixels; expected 8 ≤ LOW ≤ HIGH"
+        )
+    if inputs.channels is not None and inputs.channels < 1:
+        raise LatencyError(f"in_channels {inputs.channels} is too small; expected 1 or more")
+
+
+def _held_out(
+    draw: random.Random, most_macs: float, inputs: Inputs
+) -> Iterator[tuple[str, str, ArchSpec, int]]:
     """By turns a random network and one of the zoo, until the zoo's list ends; then random."""
-    zoo = iter(HELD_OUT_ZOO)
+    zoo = iter(HELD_OUT_ZOO if inputs == ALL_INPUTS else ())
     for number in range(1, 1000):
         num_classes = draw.choice([10, 100, 1000])
-        yield "random", f"random {number}", draw_arch(draw, most_macs), num_classes
+        yield "random", f"random {number}", draw_arch(draw, most_macs, inputs), num_classes
         name = next(zoo, None)
         if name is not None:
             yield "zoo", name, ZOO[name], 1000

@@ -25,6 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="of the random networks (default: %(default)s)"
     )
     parser.add_argument(
+        "--resolution",
+        type=_resolution,
+        metavar="PX|LOW,HIGH",
+        help="of the networks that are measured (default: 24 to 400)",
+    )
+    parser.add_argument(
+        "--in-channels", type=int, metavar="N", help="of their images (default: mostly 3)"
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
@@ -32,8 +41,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _resolution(text: str) -> tuple[int, int]:
+    """`28` or `24,48`."""
+    low, comma, high = text.partition(",")
+    return int(low), int(high if comma else low)
+
+
 def run(arguments: argparse.Namespace) -> None:
-    from blocks.latency_table import build_table
+    from blocks.latency_table import Inputs, build_table
     from blocks.predictor import table_name
 
     settings = arguments.runtime, arguments.threads, arguments.batch
@@ -45,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
             batch=arguments.batch,
             minutes=arguments.minutes,
             seed=arguments.seed,
+            inputs=Inputs(arguments.resolution, arguments.in_channels),
             report=status.update,
         )
     table.write(path)

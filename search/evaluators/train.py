@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from blocks.arch import parse_arch
-from blocks.cost import Cost, referee
+from blocks.cost import Cost, count, referee
 from blocks.native import available
 from search.config import ProxyConfig, WorkersConfig
 from search.data import ImageData, prepare
@@ -101,13 +101,16 @@ def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Eva
 def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
     """Train and measure one architecture in this process.
 
-    fvcore counts the trained network and must agree with the arithmetic count.
+    fvcore counts the trained network and must agree with the arithmetic count; once is enough for
+    a training in pieces.
 
     Raises:
         TrainingError: the loss stopped being a number.
     """
     arch = parse_arch(job.arch)
     batches = prepare(data, arch.resolution)
+    checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
+    confirmed = checkpoint is not None and checkpoint.exists()  # by the piece that left it
     result = train(
         arch,
         data.num_classes,
@@ -116,7 +119,7 @@ def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
         job.epochs,
         job.seed,
         until=job.until,
-        checkpoint=None if job.checkpoint is None else Path(job.checkpoint),
+        checkpoint=checkpoint,
     )
     metrics = {"val_accuracy": result.val_accuracy, "val_loss": result.val_loss}
     metrics["train_loss"] = result.train_loss[-1]
@@ -128,7 +131,7 @@ def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
         if not math.isfinite(metrics["test_loss"]):
             raise TrainingError("nan", f"the test loss became {metrics['test_loss']}")
     started = time.perf_counter()
-    cost = referee(result.network)
+    cost = count(arch, data.num_classes) if confirmed else referee(result.network)
     seconds["fvcore"] = time.perf_counter() - started
     if job.save is not None:
         save_whole(result.network.state_dict(), Path(job.save))

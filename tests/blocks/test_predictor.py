@@ -20,6 +20,7 @@ from blocks.cost import ArchColumns, count
 from blocks.errors import LatencyError
 from blocks.latency import torch_threads
 from blocks.latency_table import (
+    Inputs,
     Settings,
     UnitTimes,
     assign_nodes,
@@ -362,3 +363,16 @@ def test_a_measured_table_ranks_held_out_networks(cli: Cli, tmp_path: Path) -> N
     assert error is not None
     assert error.spearman is not None
     assert error.spearman > 0.8
+
+
+def test_networks_are_drawn_for_the_images_asked_for() -> None:
+    draw = random.Random(0)
+    drawn = [draw_arch(draw, 1e9, Inputs((24, 30), 1)) for _ in range(30)]
+    assert {arch.in_channels for arch in drawn} == {1}
+    assert {arch.resolution for arch in drawn} <= set(range(24, 31))
+
+
+@pytest.mark.parametrize("inputs", [Inputs((30, 24)), Inputs((4, 24)), Inputs(None, 0)])
+def test_images_that_cannot_be(inputs: Inputs) -> None:
+    with pytest.raises(LatencyError, match="expected"):
+        build_table(inputs=inputs)
