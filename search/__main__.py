@@ -62,7 +62,7 @@ settings (all of them, with their values: python -m search run --cfg job)
   proxy.epochs=N proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
   proxy.crop_padding=PX proxy.flip=false proxy.rand_augment=M (up to 10)
   proxy.cutout=PX proxy.mixup=ALPHA proxy.cutmix=ALPHA          [flip, nothing else]
-  workers.count=N workers.threads=N                                          [2 and 1]
+  workers.count=N workers.threads=N      0: what cores and memory allow      [0 and 1]
   fidelity.architectures=N fidelity.epochs=N    of `fidelity`     [24, 3 x proxy.epochs]
   seed=N                   same seed, same trials                            [0]
 
@@ -231,11 +231,14 @@ def _plot(folder: StudyFolder) -> None:
 
 def _scores(folder: StudyFolder, config: RunConfig, given: set[str]) -> None:
     from search.scores import compare_scores
+    from search.workers import PROCESS_BYTES, workers_for
 
     stored = folder.read_config()
     for name in given & set(SCORES_SETTINGS):
         group, _, setting = name.partition(".")
         setattr(getattr(stored, group), setting, getattr(getattr(config, group), setting))
+    if stored.workers.count == 0:
+        stored.workers.count = workers_for(stored.workers.threads, PROCESS_BYTES)
     compare_scores(folder, stored)
     console.print(f"wrote {folder / 'scores.csv'}")
 

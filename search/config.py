@@ -156,7 +156,7 @@ class SearchConfig:
 class WorkersConfig:
     """Training processes and the threads of each. `count` trials are in flight at once."""
 
-    count: int = 2
+    count: int = 0  # 0: as many as the machine has cores and memory for
     threads: int = 1
 
 
@@ -342,7 +342,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "fidelity.epochs": (config.long_epochs, config.proxy.epochs + 1),
         "fidelity.seeds": (config.fidelity.seeds, 2),
         "fidelity.repeated": (config.fidelity.repeated, 1),
-        "workers.count": (config.workers.count, 1),
+        "workers.count": (config.workers.count, 0),
         "workers.threads": (config.workers.threads, 1),
         "proxy.epochs": (config.proxy.epochs, 1),
         "proxy.resolution": (config.proxy.resolution, 1),

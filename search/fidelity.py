@@ -37,6 +37,7 @@ from search.record import (
 from search.run import check_data
 from search.space import build_space
 from search.statistics import Correlation, Estimate, partial_spearman, rank_correlation
+from search.workers import plan_workers
 
 LEAST: Final = 5
 """Architectures below which ranks say nothing."""
@@ -110,6 +111,7 @@ def fidelity(config: RunConfig) -> Trust:
         raise too_few(config, spellings, LEAST)
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
+        config = plan_workers(config, space, data.num_classes, folder)
         folder.open(config, renew=False)
         check_data(folder, data, table_sha256(budget))
         for line in describe_latency(candidates):

@@ -26,6 +26,7 @@ from search.loop import rungs
 from search.record import derive_seed
 from search.run import reference_arch
 from search.space import build_space
+from search.workers import plan_workers
 
 MEMBERS: Final = 8
 """Random architectures that are timed."""
@@ -68,6 +69,7 @@ def plan(config: RunConfig) -> None:
     space = build_space(
         config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
     )
+    config = plan_workers(config, space, data.num_classes)
     candidates = SpaceCandidates(space, budget, data.num_classes)
     seed = derive_seed(config.seed, "plan")
     timed = draw_members(candidates, MEMBERS, seed)

@@ -45,6 +45,7 @@ from search.record import (
 from search.samplers import SAMPLERS
 from search.space import build_space
 from search.start import starting_points
+from search.workers import plan_workers
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def search(config: RunConfig) -> StudyFolder:
     candidates = SpaceCandidates(space, budget, data.num_classes)
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
+        config = plan_workers(config, space, data.num_classes, folder)
         # Before the study is bound to settings that name what does not exist.
         enqueued = _starting_points(config, folder, candidates)
         folder.open(config)

@@ -111,6 +111,10 @@ class SearchSpace:
             skip=of_stages("skip").astype(bool),
         )
 
+    def largest(self) -> ArchSpec:
+        """The member of the greatest choices."""
+        return self.build({name: max(values) for name, values in self.choices.items()})
+
     def smallest(self) -> ArchSpec:
         """The cheapest member: macs rise with every choice, so it is the corner of least values."""
         return self.build({name: min(values) for name, values in self.choices.items()})

@@ -101,6 +101,7 @@ def train(
         torch.set_rng_state(state["random"])
         shuffle.set_state(state["shuffle"])
         losses, before = state["losses"], state["seconds"]
+    followed = None if average is None else (_floats(average), _floats(network))
     started = time.perf_counter()
     end = epochs if until is None else until
     for _ in range(len(losses), end):
@@ -113,8 +114,8 @@ def train(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            if average is not None:
-                _follow(average, network, min(proxy.ema or 0.0, _warm(schedule.last_epoch)))
+            if followed is not None:
+                _follow(*followed, min(proxy.ema or 0.0, _warm(schedule.last_epoch)))
             epoch_losses.append(loss.detach())
         losses.append(torch.stack(epoch_losses).mean().item())
         if not math.isfinite(losses[-1]):
@@ -146,12 +147,15 @@ def train(
     )
 
 
+def _floats(network: Network) -> list[Tensor]:
+    """Weights and batch norm's statistics, which stay where they are while a network trains."""
+    return [value for value in network.state_dict().values() if value.is_floating_point()]
+
+
 @torch.no_grad()
-def _follow(average: Network, network: Network, decay: float) -> None:
-    """average ← decay · average + (1 − decay) · network, batch norm's statistics included."""
-    pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
-    floats = [pair for pair in pairs if pair[0].is_floating_point()]
-    torch._foreach_lerp_([one for one, _ in floats], [one for _, one in floats], 1 - decay)
+def _follow(average: list[Tensor], latest: list[Tensor], decay: float) -> None:
+    """average ← decay · average + (1 − decay) · latest."""
+    torch._foreach_lerp_(average, latest, 1 - decay)
 
 
 def _warm(step: int) -> float:

@@ -59,6 +59,7 @@ def digits_settings(digits: Path) -> list[str]:
         "search.reference=null",
         "search.controls=0",
         "search.scale=false",
+        "workers.count=2",
     ]
 
 

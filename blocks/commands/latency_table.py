@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resolution",
-        type=_resolution,
+        type=pixels,
         metavar="PX|LOW,HIGH",
         help="of the networks that are measured (default: 24 to 400)",
     )
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _resolution(text: str) -> tuple[int, int]:
+def pixels(text: str) -> tuple[int, int]:
     """`28` or `24,48`."""
     low, comma, high = text.partition(",")
     return int(low), int(high if comma else low)

@@ -96,7 +96,7 @@ def judge(found: dict[tuple[str, int], str], arguments: argparse.Namespace) -> N
         for arch in found.values()
         for judge in range(JUDGES)
     ]
-    with TrainEvaluator(data, proxy, WorkersConfig()) as evaluator:
+    with TrainEvaluator(data, proxy, WorkersConfig(count=2)) as evaluator:
         records = run_jobs(evaluator, jobs)
     accuracy = [100 * r.metrics["test_accuracy"] for r in records if isinstance(r, TrialRecord)]
     means = np.array(accuracy).reshape(len(found), JUDGES).mean(1)

@@ -40,11 +40,12 @@ from blocks.machine import machine, versions
 from search.batch import run_jobs
 from search.candidates import SpaceCandidates
 from search.cli import compose_config
-from search.config import RunConfig, WorkersConfig
+from search.config import RunConfig
 from search.data import ImageData, Split, load_data
 from search.evaluators.train import TrainEvaluator, make_job
 from search.fidelity import draw_members
 from search.space import build_space
+from search.workers import plan_workers
 
 RESAMPLES = 2000
 
@@ -63,6 +64,7 @@ def main() -> None:
     space = build_space(
         config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
     )
+    config = plan_workers(config, space, data.num_classes)
     spellings = draw_members(
         SpaceCandidates(space, budget, data.num_classes),
         arguments.repeats * arguments.trials,
@@ -230,7 +232,7 @@ def compare_orders(
     epochs: int,
 ) -> None:
     """Kendall's tau of both against a long training, and their paired difference."""
-    with TrainEvaluator(data, config.training, WorkersConfig()) as evaluator:
+    with TrainEvaluator(data, config.training, config.workers) as evaluator:
         futures = [
             evaluator.evaluate(make_job(spelling, epochs, config.seed, replicate=1))
             for spelling in spellings

@@ -30,7 +30,7 @@ class WorkerPool(Generic[_Job, _Result]):
     """Processes that run `work(job)`; a context manager.
 
     `work` is a function of a module, or a `functools.partial` of one: it is sent to every worker
-    once, its tensors through shared memory.
+    once, its tensors through shared memory. `workers.count` is 1 or more (`plan_workers`).
     """
 
     def __init__(self, work: Callable[[_Job], _Result], workers: WorkersConfig) -> None:

@@ -70,7 +70,7 @@ def test_misspelt_settings_name_the_nearest(override: str, message: str) -> None
         ("proxy.optimizer=adam", "proxy.optimizer=adam is unknown; .*did you mean 'adamw'"),
         ("dataset.on_corrupt=ignore", "dataset.on_corrupt=ignore is unknown"),
         ("search.trials=0", "search.trials=0 is too small; expected 1"),
-        ("workers.count=0", "workers.count=0 is too small"),
+        ("workers.count=-1", "workers.count=-1 is too small"),
         ("proxy.batch_size=1", "proxy.batch_size=1 is too small; expected 2"),
         ("proxy.lr=nan", "proxy.lr=nan"),
         ("proxy.label_smoothing=1", "proxy.label_smoothing=1"),
