@@ -16,6 +16,7 @@ from search.data import ImageData, prepare
 from search.errors import TrainingError
 from search.evaluators.pool import WorkerPool
 from search.record import derive_seed
+from search.supernet import Supernet
 from search.training import evaluate, save_whole, train
 
 
@@ -25,7 +26,7 @@ class Job:
 
     `epochs` is the whole schedule; `until` ends it earlier, and leaves at `checkpoint` what a job
     with a later end goes on from. `test` also reads the test split; `save` is where the weights
-    go.
+    go. `inherit`: begin with the weights that the evaluator's supernet has for it.
     """
 
     arch: str
@@ -35,6 +36,7 @@ class Job:
     save: str | None = None
     until: int | None = None
     checkpoint: str | None = None
+    inherit: bool = False
 
     @property
     def fidelity(self) -> dict[str, int]:
@@ -72,8 +74,14 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
     `TrainingError` with its kind: nan, oom, error, or killed where a worker died.
     """
 
-    def __init__(self, data: ImageData, proxy: ProxyConfig, workers: WorkersConfig) -> None:
-        super().__init__(partial(run_job, data=data, proxy=proxy), workers)
+    def __init__(
+        self,
+        data: ImageData,
+        proxy: ProxyConfig,
+        workers: WorkersConfig,
+        supernet: Supernet | None = None,
+    ) -> None:
+        super().__init__(partial(run_job, data=data, proxy=proxy, supernet=supernet), workers)
 
 
 def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Evaluation:
@@ -95,7 +103,9 @@ def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Eva
             raise TrainingError("killed", reason) from None
 
 
-def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
+def run_job(
+    job: Job, data: ImageData, proxy: ProxyConfig, supernet: Supernet | None = None
+) -> Evaluation:
     """Train and measure one architecture in this process.
 
     fvcore counts the trained network and must agree with the arithmetic count.
@@ -114,6 +124,7 @@ def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
         job.seed,
         until=job.until,
         checkpoint=None if job.checkpoint is None else Path(job.checkpoint),
+        initial=supernet.state(arch) if job.inherit and supernet is not None else None,
     )
     metrics = {"val_accuracy": result.val_accuracy, "val_loss": result.val_loss}
     metrics["train_loss"] = result.train_loss[-1]
