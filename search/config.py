@@ -166,10 +166,10 @@ class SupernetConfig:
     how candidates are judged by it."""
 
     epochs: int = 25
-    samples: int = 2  # random members in each step, beside the largest and the smallest
-    lr: float = 0.01  # of AdamW
-    warmup_fraction: float = 0.1
-    distil: bool = True  # all but the largest learn what it answers, not the labels
+    samples: int = 4  # random members that train on each batch
+    lr: float = 0.02  # of AdamW
+    warmup_fraction: float = 0.2
+    distil: bool = False  # all but the largest of a batch learn what it answers, not the labels
     ema: float = 0.99  # decay per step of averaged weights; 0: none
     calibration_images: int = 1024  # training images that batch norm is measured on
 
@@ -345,7 +345,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "proxy.crop_padding": (config.proxy.crop_padding, 0),
         "dataset.image_size": (config.dataset.image_size or 1, 1),
         "supernet.epochs": (config.supernet.epochs, 1),
-        "supernet.samples": (config.supernet.samples, 0),
+        "supernet.samples": (config.supernet.samples, 1),
         "supernet.calibration_images": (config.supernet.calibration_images, 2),
     }
     check_at_least(at_least)

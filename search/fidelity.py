@@ -177,15 +177,15 @@ def judge(table: pd.DataFrame, proxy_noise: float, long_noise: float) -> Trust:
     proxy, long = table["proxy"].to_numpy(), table["long"].to_numpy()
     top_k = max(1, round(len(table) / 5))
     best = [set(np.argsort(-values, kind="stable")[:top_k]) for values in (proxy, long)]
-    reliability = (_reliability(proxy, proxy_noise), _reliability(long, long_noise))
-    perfect = math.sqrt(reliability[0] * reliability[1])
+    shares = (reliability(proxy, proxy_noise), reliability(long, long_noise))
+    ceiling_tau, ceiling_rho = ceilings(*shares)
     return Trust(
         correlation=rank_correlation(proxy, long),
         partial=partial_spearman(proxy, long, [table["params"], table["macs"]]),
         baselines={name: rank_correlation(table[name], long) for name in ("params", "macs")},
-        reliability=reliability,
-        ceiling_tau=2 / math.pi * math.asin(perfect),
-        ceiling_rho=6 / math.pi * math.asin(perfect / 2),
+        reliability=shares,
+        ceiling_tau=ceiling_tau,
+        ceiling_rho=ceiling_rho,
         top_k=top_k,
         top_recall=len(best[0] & best[1]) / top_k,
         regret=float(long.max() - long[int(np.argmax(proxy))]),
@@ -220,10 +220,16 @@ def _judge(
     return [record for record in records if isinstance(record, TrialRecord)]
 
 
-def _reliability(values: NDArray[np.float64], noise: float) -> float:
+def reliability(values: NDArray[np.float64], noise: float) -> float:
     """Share of a variance between architectures that is not the noise of seeds."""
     spread = float(np.var(values, ddof=1))
     return float(np.clip(1 - noise / spread, 0.0, 1.0)) if spread > 0 else 0.0
+
+
+def ceilings(left: float, right: float) -> tuple[float, float]:
+    """Expected tau and rho of two measurements of one quality, of these reliabilities."""
+    perfect = math.sqrt(left * right)
+    return 2 / math.pi * math.asin(perfect), 6 / math.pi * math.asin(perfect / 2)
 
 
 def _train(

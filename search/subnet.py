@@ -60,10 +60,11 @@ def tensor_shapes(arch: ArchSpec, num_classes: int) -> dict[str, Shape]:
     return shapes
 
 
-def forward(arch: ArchSpec, tensors: Tensors, images: Tensor) -> Tensor:
-    """Logits (N, num_classes) of `Network(arch)` in training mode, of images (N, C, H, W).
+def forward(arch: ArchSpec, tensors: Tensors, images: Tensor, training: bool = True) -> Tensor:
+    """Logits (N, num_classes) of `Network(arch)` of images (N, C, H, W); nothing is dropped.
 
-    Batches are normalised by their own statistics; nothing is dropped.
+    In training batches are normalised by their own statistics, which are kept nowhere; otherwise
+    by those among the tensors.
     """
     act = ACTIVATIONS[arch.act]
 
@@ -71,7 +72,11 @@ def forward(arch: ArchSpec, tensors: Tensors, images: Tensor) -> Tensor:
         weight = tensors[f"{name}.conv.weight"]
         x = F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, groups)
         scale, shift = tensors[f"{name}.norm.weight"], tensors[f"{name}.norm.bias"]
-        return F.batch_norm(x, None, None, scale, shift, True, eps=arch.norm_eps)
+        mean, variance = (
+            None if training else tensors[f"{name}.norm.{part}"]
+            for part in ("running_mean", "running_var")
+        )
+        return F.batch_norm(x, mean, variance, scale, shift, training, eps=arch.norm_eps)
 
     def squeeze_excite(name: str, x: Tensor) -> Tensor:
         def layer(part: str, y: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
 """How a supernet is trained, and how a member is judged by it.
 
-Each step trains several members on one batch, the sandwich rule: the largest, on the labels; the
-smallest and random ones, on what the largest answers (in-place distillation). All are feasible.
-Sources: Yu & Huang (arXiv 1903.05134), BigNAS (2003.11142).
+Several random feasible members in turn, each with a step of its own, train on one batch: first
+the one of most macs, on the labels; then the others, on what it answered (in-place distillation;
+BigNAS, arXiv 2003.11142). The sandwich rule (Yu & Huang, 1903.05134) has the largest and the
+smallest of the whole space in every step. In a training as short as this one it made these two
+good at the cost of the others, and the order of the others worse.
 """
 
 import math
@@ -27,8 +29,6 @@ from search.subnet import forward
 from search.supernet import Supernet, build_supernet, copy_of
 from search.training import evaluate, read_checkpoint, save_whole, warmup_cosine
 
-POOL: Final = 1000
-"""Random members of which the largest and the smallest bound every step."""
 CALIBRATION_BATCH: Final = 128
 """Images at a time that batch norm's statistics are measured on."""
 
@@ -52,7 +52,6 @@ def train_supernet(
     Raises:
         TrainingError: the loss stopped being a number.
     """
-    largest, smallest = ends(candidates, seed)
     supernet = build_supernet(
         candidates.space,
         candidates.budget,
@@ -85,19 +84,27 @@ def train_supernet(
         members = _members(candidates, settings.samples * steps, generator)
         losses = []
         for images, labels in batches.shuffled(batch_size, proxy.flip, proxy.crop_padding, shuffle):
-            chosen = [smallest, *(next(members) for _ in range(settings.samples))]
-            losses.append(_step(supernet, largest, chosen, images, labels, proxy, settings))
-            optimizer.step()
+            chosen = [next(members) for _ in range(settings.samples)]
+            chosen.sort(key=lambda arch: _size(arch, data.num_classes), reverse=True)
+            wanted, smoothing = labels, proxy.label_smoothing
+            for number, arch in enumerate(chosen):
+                optimizer.zero_grad(set_to_none=True)  # what has no part in a step stays as it is
+                logits, loss = backward(supernet, arch, images, wanted, smoothing)
+                optimizer.step()
+                if number == 0:
+                    losses.append(loss)
+                    if settings.distil:
+                        wanted, smoothing = logits.softmax(1), 0.0
             schedule.step()
             decay = min(settings.ema, (1 + schedule.last_epoch) / (10 + schedule.last_epoch))
             with torch.no_grad():
                 torch._foreach_lerp_(average, tensors, 1 - decay)
-        loss = torch.stack(losses).mean().item()
-        if not math.isfinite(loss):
-            raise TrainingError("nan", f"the supernet's loss became {loss} in epoch {epoch + 1}")
+        mean_loss = torch.stack(losses).mean().item()
+        if not math.isfinite(mean_loss):
+            raise TrainingError("nan", f"its loss became {mean_loss} in epoch {epoch + 1}")
         spent = time.perf_counter() - started
         seconds += spent
-        say(epoch + 1, loss, spent)
+        say(epoch + 1, mean_loss, spent)
         state = {
             "tensors": [tensor.detach() for tensor in tensors],
             "average": average,
@@ -110,20 +117,6 @@ def train_supernet(
         save_whole(state, checkpoint)
     averaged = dict(zip(supernet.tensors, average, strict=True))
     return Supernet(averaged, supernet.num_classes), seconds
-
-
-def ends(candidates: SpaceCandidates, seed: int) -> tuple[ArchSpec, ArchSpec]:
-    """The largest and the smallest of many random feasible members: by macs, and by params where a
-    target makes macs equal."""
-    generator = np.random.default_rng(derive_seed(seed, "supernet", "ends"))
-    pool = list(_members(candidates, POOL, generator))
-
-    def size(arch: ArchSpec) -> tuple[int, int]:
-        cost = count(arch, candidates.num_classes)
-        free = candidates.budget.target is None or candidates.budget.metric != "macs"
-        return (cost.macs, cost.params) if free else (cost.params, cost.macs)
-
-    return max(pool, key=size), min(pool, key=size)
 
 
 def judge(supernet: Supernet, arch: ArchSpec, batches: Batches, images: int) -> tuple[float, float]:
@@ -153,30 +146,10 @@ def _members(
         yield candidates.network(candidates.decode(codes[position % len(codes)]))[0]
 
 
-def _step(
-    supernet: Supernet,
-    largest: ArchSpec,
-    others: list[ArchSpec],
-    images: Tensor,
-    labels: Tensor,
-    proxy: ProxyConfig,
-    settings: SupernetConfig,
-) -> Tensor:
-    """Leave the gradients of all members, summed; returns the largest's loss."""
-    for tensor in supernet.tensors.values():
-        tensor.grad = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad.zero_()
-    logits, loss = _add_gradients(supernet, largest, images, labels, proxy.label_smoothing)
-    wanted = logits.softmax(1) if settings.distil else labels
-    smoothing = 0.0 if settings.distil else proxy.label_smoothing
-    for arch in others:
-        _add_gradients(supernet, arch, images, wanted, smoothing)
-    return loss
-
-
-def _add_gradients(
+def backward(
     supernet: Supernet, arch: ArchSpec, images: Tensor, wanted: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor]:
-    """Add a subnet's gradients to the shared tensors'; returns its logits and loss.
+    """Leave a subnet's gradients in the shared tensors; returns its logits and loss.
 
     Its slices are copied first: gradients of its own size then take its own time, where those of
     a slice are of the size of the whole.
@@ -193,11 +166,16 @@ def _add_gradients(
     loss = F.cross_entropy(logits, wanted, label_smoothing=smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
     for name, shared, part in slices:
-        whole, gradient = supernet.tensors[shared].grad, copies[name].grad
-        assert whole is not None
+        whole, gradient = supernet.tensors[shared], copies[name].grad
         assert gradient is not None
-        whole[part] += gradient
+        whole.grad = torch.zeros_like(whole) if whole.grad is None else whole.grad
+        whole.grad[part] += gradient
     return logits.detach(), loss.detach()
+
+
+def _size(arch: ArchSpec, num_classes: int) -> tuple[int, int]:
+    cost = count(arch, num_classes)
+    return cost.macs, cost.params
 
 
 def _optimizer(

@@ -86,7 +86,7 @@ def _train(
     """Train in one process with the threads of all workers, which have nothing to do yet."""
     settings = config.supernet
     console.print(
-        f"training the supernet: {settings.epochs} epochs, {settings.samples + 2} subnets a step"
+        f"training the supernet: {settings.epochs} epochs, {settings.samples} members a batch"
     )
     work = partial(_run, config=config, data=data, path=path, candidates=candidates)
     threads = config.workers.count * config.workers.threads
@@ -115,7 +115,7 @@ def _run(
     def say(epoch: int, loss: float, seconds: float) -> None:
         left = seconds * (config.supernet.epochs - epoch)
         console.print(
-            f"supernet epoch {epoch}/{config.supernet.epochs}  largest's loss {loss:.4f}  "
+            f"supernet epoch {epoch}/{config.supernet.epochs}  loss {loss:.4f}  "
             f"{seconds:.1f} s  [{duration(left)} left]",
             markup=False,
         )
