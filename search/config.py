@@ -213,6 +213,11 @@ class RunConfig:
         return self.proxy.init_from == "supernet"
 
     @property
+    def needs_supernet(self) -> bool:
+        """Whether a search judges candidates by a supernet, or trains them from its weights."""
+        return self.evaluator == "supernet" or self.inherits
+
+    @property
     def long_epochs(self) -> int:
         """Epochs of the schedule that the proxy stands for."""
         return self.fidelity.epochs or 3 * self.proxy.epochs

@@ -114,7 +114,7 @@ def fidelity(config: RunConfig) -> Trust:
         folder.open(config, renew=False)
         check_data(folder, data)
         supernet = None
-        if config.evaluator == "supernet" or config.inherits or config.fidelity.supernet:
+        if config.needs_supernet or config.fidelity.supernet:
             supernet = obtain_supernet(config, data, folder, candidates)
         records = _train(config, data, folder, spellings, supernet)
         table = _table(config, spellings, records)

@@ -89,7 +89,7 @@ def search(config: RunConfig) -> StudyFolder:
         _describe(config, data, len(space), folder)
         started = time.perf_counter()
         supernet = None
-        if config.evaluator == "supernet" or config.inherits:
+        if config.needs_supernet:
             supernet = obtain_supernet(config, data, folder, candidates)
             seconds["supernet"] = time.perf_counter() - started
         with TrainEvaluator(data, config.training, config.workers, supernet) as evaluator:

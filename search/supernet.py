@@ -9,7 +9,7 @@ centre of Once-for-All (1908.09791).
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +22,6 @@ from search.errors import ConfigError
 from search.space import SearchSpace
 from search.subnet import Shape, tensor_shapes
 
-_STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
-"""What a subnet has of its own: batch norm's statistics, measured anew for each."""
 _Index = tuple[slice, ...]
 
 

@@ -2,9 +2,9 @@
 
 Several random feasible members in turn, each with a step of its own, train on one batch: first
 the one of most macs, on the labels; then the others, on what it answered (in-place distillation;
-BigNAS, arXiv 2003.11142). The sandwich rule (Yu & Huang, 1903.05134) has the largest and the
-smallest of the whole space in every step. In a training as short as this one it made these two
-good at the cost of the others, and the order of the others worse.
+BigNAS, arXiv 2003.11142) or, by default, on the labels too. The sandwich rule (Yu & Huang,
+1903.05134) has the largest and the smallest of the whole space in every step: in a training as
+short as this one these two became good, and the others did not.
 """
 
 import math
@@ -23,7 +23,7 @@ from blocks.cost import count
 from search.candidates import SpaceCandidates
 from search.config import ProxyConfig, SupernetConfig
 from search.data import Batches, ImageData, prepare
-from search.errors import TrainingError
+from search.errors import ConfigError, TrainingError
 from search.record import derive_seed
 from search.subnet import forward
 from search.supernet import Supernet, build_supernet, copy_of
@@ -47,9 +47,10 @@ def train_supernet(
     Of the proxy it takes the batches, augmentation, label smoothing and weight decay; the
     optimiser is AdamW. Everything random follows `seed`. It goes on from `checkpoint`, if it is
     there, and writes it after every epoch: in pieces it is the same training as in one. `say`
-    hears of each epoch: its number, the largest member's loss (nats), seconds.
+    hears of each epoch: its number, the mean loss (nats) of each batch's largest, seconds.
 
     Raises:
+        ConfigError: no feasible member was found.
         TrainingError: the loss stopped being a number.
     """
     supernet = build_supernet(
@@ -133,7 +134,8 @@ def judge(supernet: Supernet, arch: ArchSpec, batches: Batches, images: int) -> 
     network.train()
     with torch.inference_mode():
         for batch in torch.split(batches.train.images[:images], CALIBRATION_BATCH):
-            network(batches.normalise(batch))
+            if len(batch) > 1:  # one image has no variance
+                network(batches.normalise(batch))
     return evaluate(network, batches, batches.val)
 
 
@@ -142,6 +144,10 @@ def _members(
 ) -> Iterator[ArchSpec]:
     """`number` random feasible members; a space of fewer gives some of them again."""
     codes = candidates.sample(number, generator)
+    if not len(codes):
+        raise ConfigError(
+            f"no member of the space within the budget ({candidates.budget}) is known"
+        )
     for position in range(number):
         yield candidates.network(candidates.decode(codes[position % len(codes)]))[0]
 

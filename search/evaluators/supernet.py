@@ -1,5 +1,6 @@
 """Evaluation by weight sharing: the supernet is trained once, a candidate is a slice of it."""
 
+import math
 import time
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -50,10 +51,13 @@ def judge_job(job: Job, supernet: Supernet, data: ImageData, images: int) -> Eva
 
     Raises:
         ConfigError: it is no subnet.
+        TrainingError: its loss is not a number.
     """
     started = time.perf_counter()
     arch = parse_arch(job.arch)
     accuracy, loss = judge(supernet, arch, prepare(data, arch.resolution), images)
+    if not math.isfinite(loss):
+        raise TrainingError("nan", f"the validation loss became {loss}")
     metrics = {"val_accuracy": accuracy, "val_loss": loss}
     cost = count(arch, data.num_classes)
     return Evaluation(cost, metrics, {"eval": time.perf_counter() - started})
