@@ -1,12 +1,10 @@
 """Weight sharing: one set of tensors of which every member of a search space is a slice.
 
-A member takes of each tensor the first channels, the centre of the kernel, the first repeats.
-With and without expansion a stage is another function, as is squeeze-excite: these have tensors
-of their own. Sources: BigNAS (arXiv 2003.11142), Slimmable networks (1903.05134), the kernels'
-centre of Once-for-All (1908.09791).
+A member takes of each tensor the first channels, the centre of the kernel, the first repeats; a
+stage without expansion or squeeze-excite lacks theirs. Sources: BigNAS (arXiv 2003.11142),
+Slimmable networks (1903.05134), the kernels' centre of Once-for-All (1908.09791).
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blocks.arch import ArchSpec, StageSpec
+from blocks.arch import ArchSpec
 from blocks.network import Network
 from search.budget import DEPTHS, Budget, Widths, deepened
 from search.errors import ConfigError
@@ -27,27 +25,26 @@ _Index = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class Supernet:
-    """The shared tensors, by name: `Network`'s own, with the kind of block in those of stages."""
+    """The shared tensors, by the names that they have in `Network`."""
 
     tensors: dict[str, Tensor]
     num_classes: int
 
-    def slices(self, arch: ArchSpec) -> Iterator[tuple[str, str, _Index]]:
-        """(name in `Network(arch)`, name of the shared tensor, its part), statistics left out.
+    def slices(self, arch: ArchSpec) -> Iterator[tuple[str, _Index]]:
+        """(name, part of the shared tensor), batch norm's statistics left out.
 
         Raises:
             ConfigError: the network is no member of the space that the supernet was made for.
         """
         for name, shape in tensor_shapes(arch, self.num_classes).items():
-            shared = _shared_name(name, arch)
-            whole = self.tensors.get(shared)
+            whole = self.tensors.get(name)
             if whole is None or any(n > of for n, of in zip(shape, whole.shape, strict=True)):
                 expected = "no such tensor" if whole is None else f"at most {tuple(whole.shape)}"
                 raise ConfigError(
                     f"{arch} is no subnet of the supernet: {name} of shape {tuple(shape)}; "
                     f"it has {expected}"
                 )
-            yield name, shared, _part(shape, whole.shape)
+            yield name, _part(shape, whole.shape)
 
     def holds(self, arch: ArchSpec) -> bool:
         """Whether the network is a subnet."""
@@ -62,9 +59,7 @@ class Supernet:
         Raises:
             ConfigError: see `slices`.
         """
-        state = {
-            name: copy_of(self.tensors[shared][part]) for name, shared, part in self.slices(arch)
-        }
+        state = {name: copy_of(self.tensors[name][part]) for name, part in self.slices(arch)}
         for name, tensor in list(state.items()):
             if name.endswith(".norm.weight"):
                 norm = name.removesuffix("weight")
@@ -96,15 +91,13 @@ def build_supernet(space: SearchSpace, budget: Budget, num_classes: int, seed: i
     """The supernet of a space, weights drawn as `blocks.layers.initialise` draws them.
 
     Its tensors hold every member, those whose widths are solved for a target included: each is as
-    large as the widest member needs that has the stage's kind of block.
+    large as the widest member needs.
     """
     shapes: dict[str, Shape] = {}
     for corner, prefix in _corners(space, budget, num_classes):
         for name, shape in tensor_shapes(corner, num_classes).items():
             if name.startswith("stages.") == bool(prefix) and name.startswith(prefix):
-                shared = _shared_name(name, corner)
-                known = shapes.get(shared, shape)
-                shapes[shared] = tuple(map(max, known, shape))
+                shapes[name] = tuple(map(max, shapes.get(name, shape), shape))
     generator = torch.Generator().manual_seed(seed)
     tensors = {name: _draw(name, shapes[name], generator) for name in sorted(shapes)}
     return Supernet(tensors, num_classes)
@@ -175,19 +168,6 @@ def _widths(
         [[space.choices[name].index(shape[name]) for name in space.choices] for shape in shapes]
     )
     return budget.widest(space.columns(codes), num_classes)
-
-
-def _shared_name(name: str, arch: ArchSpec) -> str:
-    """`stages.0.1.expand.conv.weight` → `stages.0.1.ir.expand.conv.weight`."""
-    match = re.match(r"stages\.(\d+)\.(\d+)\.", name)
-    if match is None:
-        return name
-    stage = arch.stages[int(match[1])]
-    return f"{match[0]}{_kind(stage)}.{name[match.end() :]}"
-
-
-def _kind(stage: StageSpec) -> str:
-    return stage.block
 
 
 def _part(shape: Shape, whole: Shape) -> _Index:

@@ -161,18 +161,15 @@ def backward(
     a slice are of the size of the whole.
     """
     slices = list(supernet.slices(arch))
-    copies = {
-        name: copy_of(supernet.tensors[shared][part]).requires_grad_()
-        for name, shared, part in slices
-    }
+    copies = {name: copy_of(supernet.tensors[name][part]).requires_grad_() for name, part in slices}
     side = arch.resolution
     if images.shape[-1] != side:
         images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
     logits = forward(arch, copies, images)
     loss = F.cross_entropy(logits, wanted, label_smoothing=smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
-    for name, shared, part in slices:
-        whole, gradient = supernet.tensors[shared], copies[name].grad
+    for name, part in slices:
+        whole, gradient = supernet.tensors[name], copies[name].grad
         assert gradient is not None
         whole.grad = torch.zeros_like(whole) if whole.grad is None else whole.grad
         whole.grad[part] += gradient

@@ -90,16 +90,16 @@ def test_a_slice_is_the_first_channels_the_centre_of_the_kernel_and_the_first_re
     state = supernet.state(arch)
     shared = supernet.tensors
     expected = {
-        "stages.0.0.depthwise.conv.weight": shared["stages.0.0.ds.depthwise.conv.weight"][
+        "stages.0.0.depthwise.conv.weight": shared["stages.0.0.depthwise.conv.weight"][
             :16, :, 2:5, 2:5
         ],
-        "stages.1.1.depthwise.conv.weight": shared["stages.1.1.ir.depthwise.conv.weight"][
+        "stages.1.1.depthwise.conv.weight": shared["stages.1.1.depthwise.conv.weight"][
             :64, :, 1:6, 1:6
         ],
-        "stages.1.1.squeeze_excite.fc1.weight": shared["stages.1.1.ir.squeeze_excite.fc1.weight"][
+        "stages.1.1.squeeze_excite.fc1.weight": shared["stages.1.1.squeeze_excite.fc1.weight"][
             :4, :64
         ],
-        "stages.2.0.expand.conv.weight": shared["stages.2.0.ir.expand.conv.weight"][:96, :16],
+        "stages.2.0.expand.conv.weight": shared["stages.2.0.expand.conv.weight"][:96, :16],
         "head.norm.bias": shared["head.norm.bias"],
     }
     for name, tensor in expected.items():
@@ -141,7 +141,7 @@ def test_gradients_of_the_slices_are_those_of_the_whole(data: ImageData) -> None
     for arch in members(candidates, 3):
         backward(ours, arch, images, labels, 0.1)
         parts: dict[str, Tensor] = {
-            name: theirs.tensors[shared][part] for name, shared, part in theirs.slices(arch)
+            name: theirs.tensors[name][part] for name, part in theirs.slices(arch)
         }
         logits = forward(arch, parts, images)
         F.cross_entropy(logits, labels, label_smoothing=0.1).backward()  # type: ignore[no-untyped-call]
