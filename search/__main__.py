@@ -51,6 +51,9 @@ settings (all of them, with their values: python -m search run --cfg job)
   objective=NAME           pareto; reward: accuracy*(macs/target)^w; accuracy
                                               [accuracy at a budget.target, else pareto]
   sampler=NAME             surrogate, tpe, gp, nsga2, evolution, random      [tpe]
+  evaluator=NAME           train: each candidate by the proxy; supernet: by weights that all
+                           share, trained once a study                       [train]
+  proxy.init_from=supernet    proxy trainings begin with the shared weights
   search.trials=N          candidates to train                               [40]
   search.minutes=X         begin no further candidate after so long
   search.pruner=NAME       asha, hyperband: stop the unpromising early       [none]
@@ -64,6 +67,7 @@ settings (all of them, with their values: python -m search run --cfg job)
   proxy.cutout=PX proxy.mixup=ALPHA proxy.cutmix=ALPHA          [flip, nothing else]
   workers.count=N workers.threads=N      0: what cores and memory allow      [0 and 1]
   fidelity.architectures=N fidelity.epochs=N    of `fidelity`     [24, 3 x proxy.epochs]
+  fidelity.supernet=true   also how far a supernet's order can be trusted
   seed=N                   same seed, same trials                            [0]
 
 examples
@@ -181,8 +185,9 @@ def _status(folder: StudyFolder) -> None:
     completed = folder.completed()
     failed = [record for record in records if isinstance(record, FailureRecord)]
     trained = len(records) - len(failed)
+    judged = "judged by the supernet" if stored.evaluator == "supernet" else "trained"
     console.print(
-        f"{folder.path}: {trained} of {stored.search.trials} trials trained, "
+        f"{folder.path}: {trained} of {stored.search.trials} trials {judged}, "
         f"{trained - len(completed)} of them stopped early, {len(failed)} failed; sampler "
         f"{stored.sampler}, objective {stored.aim}, budget {stored.cost_budget}"
     )

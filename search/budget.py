@@ -45,6 +45,15 @@ _Move = Sequence[tuple[int, int]]  # (layer, the stem being the last; channel st
 
 
 @dataclass(frozen=True)
+class Widths:
+    """Channels of a network's stem, stages and head."""
+
+    stem: int
+    channels: tuple[int, ...]
+    head: int
+
+
+@dataclass(frozen=True)
 class Budget:
     """What a candidate may cost: at most `most`, or `target` within ± `tolerance`.
 
@@ -130,6 +139,27 @@ class Budget:
         if self.solve == "width_depth":
             solved = self._solve_depth(columns, solved, multiplier, num_classes)
         return solved, solved.count(num_classes)
+
+    def widest(self, columns: ArchColumns, num_classes: int) -> "Widths":
+        """Bounds of each layer's width in what `fit` makes of these shapes, and of all that cost
+        more at the same width."""
+        if self.target is not None:
+            if self.solve == "width_depth":
+                columns = replace(columns, repeats=deepened(columns.repeats, min(DEPTHS)))
+            _, multiplier = self._solve_width(columns, num_classes)
+            columns = self._widened(columns, multiplier)
+            more = self._step * (NUDGES + 1)  # each round of nudges, and the last moves
+            columns = replace(
+                columns,
+                stem=columns.stem + more,
+                channels=columns.channels + more,
+                head=np.floor(columns.head * (1 + MOST_HEAD_CHANGE)).astype(np.int64),
+            )
+        return Widths(
+            int(columns.stem.max()),
+            tuple(int(width) for width in columns.channels.max(0)),
+            int(columns.head.max()),
+        )
 
     def _solve_depth(
         self,

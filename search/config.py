@@ -28,6 +28,8 @@ LEAST_SCORED: Final = 10
 """Members below which zero-cost scores teach a search nothing."""
 OPTIMIZERS: Final = ("adamw", "sgd")
 KERNELS: Final = ("auto", "torch")
+EVALUATORS: Final = ("train", "supernet")
+INITIAL: Final = ("supernet",)
 ON_CORRUPT: Final = ("refuse", "skip")
 
 
@@ -104,6 +106,7 @@ class ProxyConfig:
     cutmix: float = 0.0  # α; with mixup each batch gets one of the two
     ema: float | None = None  # decay per step of averaged weights; null: 0.98 with a pruner, else 0
     kernels: str = "auto"  # auto: compiled operators where there is a compiler | torch
+    init_from: str | None = None  # supernet: members begin with the weights they have there
 
 
 @dataclass
@@ -168,6 +171,21 @@ class FidelityConfig:
     epochs: int | None = None  # of the long schedule; null: 3 × proxy.epochs
     seeds: int = 3
     repeated: int = 4  # architectures that are trained with all of the seeds
+    supernet: bool = False  # judge them by the supernet too, as evaluator=supernet does
+
+
+@dataclass
+class SupernetConfig:
+    """How the supernet is trained, beside the proxy's batches, augmentation and weight decay, and
+    how candidates are judged by it."""
+
+    epochs: int = 25
+    samples: int = 4  # random members that train on each batch
+    lr: float = 0.02  # of AdamW
+    warmup_fraction: float = 0.2
+    distil: bool = False  # all but the largest of a batch learn what it answers, not the labels
+    ema: float = 0.99  # decay per step of averaged weights; 0: none
+    calibration_images: int = 1024  # training images that batch norm is measured on
 
 
 @dataclass
@@ -178,6 +196,7 @@ class RunConfig:
     results_dir: str = "results"
     seed: int = 0
     sampler: str = "tpe"
+    evaluator: str = "train"  # of candidates: train | supernet
     objective: str | None = None  # null: accuracy at a budget.target, else pareto
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     space: SpaceConfig = field(default_factory=SpaceConfig)
@@ -187,6 +206,7 @@ class RunConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
     fidelity: FidelityConfig = field(default_factory=FidelityConfig)
+    supernet: SupernetConfig = field(default_factory=SupernetConfig)
 
     @property
     def training(self) -> ProxyConfig:
@@ -195,6 +215,21 @@ class RunConfig:
         if ema is None:
             ema = 0.0 if self.search.pruner == "none" else EMA
         return replace(self.proxy, ema=ema)
+
+    @property
+    def trial_epochs(self) -> int:
+        """Epochs that a candidate is trained for; none where the supernet judges it."""
+        return 0 if self.evaluator == "supernet" else self.proxy.epochs
+
+    @property
+    def inherits(self) -> bool:
+        """Whether proxy trainings of the space's members begin with the supernet's weights."""
+        return self.proxy.init_from == "supernet"
+
+    @property
+    def needs_supernet(self) -> bool:
+        """Whether a search judges candidates by a supernet, or trains them from its weights."""
+        return self.evaluator == "supernet" or self.inherits
 
     @property
     def long_epochs(self) -> int:
@@ -262,6 +297,7 @@ STEERING_FREE: Final = frozenset(
         "fidelity.epochs",
         "fidelity.seeds",
         "fidelity.repeated",
+        "fidelity.supernet",
     }
 )
 """Settings that may change between two runs of one study: they steer no trial (the images and
@@ -318,6 +354,9 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     """
     choose("sampler", config.sampler, samplers)
     choose("objective", config.aim, OBJECTIVES)
+    choose("evaluator", config.evaluator, EVALUATORS)
+    if config.proxy.init_from is not None:
+        choose("proxy.init_from", config.proxy.init_from, INITIAL)
     choose("budget.metric", config.budget.metric, METRICS)
     choose("budget.solve", config.budget.solve, SOLVE)
     choose("search.pruner", config.search.pruner, PRUNERS)
@@ -350,6 +389,9 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "proxy.crop_padding": (config.proxy.crop_padding, 0),
         "proxy.cutout": (config.proxy.cutout, 0),
         "dataset.image_size": (config.dataset.image_size or 1, 1),
+        "supernet.epochs": (config.supernet.epochs, 1),
+        "supernet.samples": (config.supernet.samples, 1),
+        "supernet.calibration_images": (config.supernet.calibration_images, 2),
     }
     check_at_least(at_least)
     if config.search.zero_cost:
@@ -364,6 +406,8 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "proxy.warmup_fraction": config.proxy.warmup_fraction,
         "proxy.label_smoothing": config.proxy.label_smoothing,
         "proxy.ema": config.training.ema or 0.0,
+        "supernet.warmup_fraction": config.supernet.warmup_fraction,
+        "supernet.ema": config.supernet.ema,
     }
     for name, share in fractions.items():
         if not 0 <= share < 1:
@@ -391,6 +435,11 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
             f"search.pruner={config.search.pruner} needs one objective; expected "
             "objective=accuracy or reward, or a budget.target"
         )
+    if config.search.pruner != "none" and config.evaluator == "supernet":
+        raise ConfigError(
+            f"search.pruner={config.search.pruner} has no training to stop with "
+            "evaluator=supernet; expected none"
+        )
     if config.search.pruner != "none" and config.search.min_epochs >= config.proxy.epochs:
         raise ConfigError(
             f"search.min_epochs={config.search.min_epochs} leaves nothing to stop early; expected "
@@ -414,7 +463,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
             f"budget.tolerance={config.budget.tolerance} is not a share of the target; expected "
             "0 < value ≤ 0.5, such as 0.02 for 2%"
         )
-    positive = {"proxy.lr": config.proxy.lr}
+    positive = {"proxy.lr": config.proxy.lr, "supernet.lr": config.supernet.lr}
     if config.search.minutes is not None:
         positive["search.minutes"] = config.search.minutes
     for name, rate in positive.items():

@@ -1,6 +1,6 @@
 """Controls: what random members of the space reach by the same proxy, beside every search."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -86,7 +86,10 @@ def train_controls(
     ]
     # Twice the same network would count twice in the spread, which its own noise is part of.
     jobs = [
-        (make_job(spelling, config.proxy.epochs, config.seed), folder / "controls.jsonl")
+        (
+            replace(make_job(spelling, config.proxy.epochs, config.seed), inherit=config.inherits),
+            folder / "controls.jsonl",
+        )
         for spelling in dict.fromkeys(spellings)
     ]
     console.print(f"training {len(jobs)} random networks by the proxy, as controls")

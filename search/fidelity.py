@@ -7,7 +7,7 @@ only spends time (EcoNAS, Zhou et al. 2020; "NAS evaluation is frustratingly har
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -22,11 +22,13 @@ from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.data import ImageData, load_data
 from search.errors import ConfigError, StudyError
+from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.latency import describe_latency, table_sha256
 from search.plot import plot_fidelity
 from search.progress import TrialProgress
 from search.record import (
+    FailureRecord,
     Record,
     StudyFolder,
     StudyLock,
@@ -37,6 +39,7 @@ from search.record import (
 from search.run import check_data
 from search.space import build_space
 from search.statistics import Correlation, Estimate, partial_spearman, rank_correlation
+from search.supernet import Supernet
 from search.workers import plan_workers
 
 LEAST: Final = 5
@@ -65,6 +68,7 @@ class Trust:
     top_k: int
     top_recall: float
     regret: float
+    name: str = "the proxy"
 
     @property
     def verdict(self) -> str:
@@ -76,7 +80,7 @@ class Trust:
         """
         low, high = self.correlation.tau_interval
         if math.isnan(self.correlation.tau):
-            return "no-go: the proxy, or the long schedule, gives all networks the same accuracy"
+            return f"no-go: {self.name}, or the long schedule, gives all networks the same accuracy"
         tau = f"tau {self.correlation.tau:.2f} ({low:.2f} to {high:.2f})"
         if not low > 0:
             if high < STRONG:
@@ -103,9 +107,7 @@ def fidelity(config: RunConfig) -> Trust:
     )
     candidates = SpaceCandidates(space, budget, data.num_classes)
     spellings = draw_members(
-        candidates,
-        config.fidelity.architectures,
-        derive_seed(config.seed, "fidelity"),
+        candidates, config.fidelity.architectures, derive_seed(config.seed, "fidelity")
     )
     if len(spellings) < LEAST:
         raise too_few(config, spellings, LEAST)
@@ -116,19 +118,39 @@ def fidelity(config: RunConfig) -> Trust:
         check_data(folder, data, table_sha256(budget))
         for line in describe_latency(candidates):
             console.print(line, markup=False)
-        records = _train(config, data, folder, spellings)
+        supernet = None
+        if config.needs_supernet or config.fidelity.supernet:
+            supernet = obtain_supernet(config, data, folder, candidates)
+        records = _train(config, data, folder, spellings, supernet)
         table = _table(config, spellings, records)
         if len(table) < LEAST:
             raise StudyError(f"{len(table)} architectures were trained; expected {LEAST} or more")
-        trust = judge(table, *_replicates(config, spellings, records))
+        noise = _replicates(config, spellings, records)
+        trust = judge(table, *noise)
+        shared = None
+        if _judges(config):
+            assert supernet is not None
+            judged = _judge(config, data, folder, list(table["arch"]), supernet)
+            table["supernet"] = [record.metrics["val_accuracy"] for record in judged]
+            table["supernet_loss"] = [record.metrics["val_loss"] for record in judged]
+            shared = judge_supernet(table, noise[1])
         folder.write("fidelity.csv", table.to_csv(index=False))
         content = {**environment(), "seed": config.seed, **asdict(config.fidelity)}
         content |= {"proxy_epochs": config.proxy.epochs, "long_epochs": config.long_epochs}
         content |= {**asdict(trust), "verdict": trust.verdict}
+        if shared is not None:
+            content["supernet"] = {
+                **asdict(shared),
+                "verdict": shared.verdict,
+                "with_proxy": asdict(rank_correlation(table["supernet"], table["proxy"])),
+                "by_loss": asdict(rank_correlation(-table["supernet_loss"], table["long"])),
+            }
         folder.write("fidelity.json", json.dumps(_finite(content), indent=2) + "\n")
         title = f"{config.study}: {config.proxy.epochs} against {config.long_epochs} epochs"
         folder.write("fidelity.png", plot_fidelity(table, title))
     _report(config, trust, len(table))
+    if shared is not None:
+        _report_supernet(shared, table)
     console.print(f"wrote {folder / 'fidelity.csv'}, fidelity.json, fidelity.png")
     return trust
 
@@ -160,29 +182,67 @@ def judge(table: pd.DataFrame, proxy_noise: float, long_noise: float) -> Trust:
     proxy, long = table["proxy"].to_numpy(), table["long"].to_numpy()
     top_k = max(1, round(len(table) / 5))
     best = [set(np.argsort(-values, kind="stable")[:top_k]) for values in (proxy, long)]
-    reliability = (_reliability(proxy, proxy_noise), _reliability(long, long_noise))
-    perfect = math.sqrt(reliability[0] * reliability[1])
+    shares = (reliability(proxy, proxy_noise), reliability(long, long_noise))
+    ceiling_tau, ceiling_rho = ceilings(*shares)
     return Trust(
         correlation=rank_correlation(proxy, long),
         partial=partial_spearman(proxy, long, [table["params"], table["macs"]]),
         baselines={name: rank_correlation(table[name], long) for name in ("params", "macs")},
-        reliability=reliability,
-        ceiling_tau=2 / math.pi * math.asin(perfect),
-        ceiling_rho=6 / math.pi * math.asin(perfect / 2),
+        reliability=shares,
+        ceiling_tau=ceiling_tau,
+        ceiling_rho=ceiling_rho,
         top_k=top_k,
         top_recall=len(best[0] & best[1]) / top_k,
         regret=float(long.max() - long[int(np.argmax(proxy))]),
     )
 
 
-def _reliability(values: NDArray[np.float64], noise: float) -> float:
+def judge_supernet(table: pd.DataFrame, long_noise: float) -> Trust:
+    """`judge` of the column supernet instead of proxy: one supernet has no noise of seeds."""
+    trust = judge(table.assign(proxy=table["supernet"]), 0.0, long_noise)
+    return replace(trust, name="the supernet")
+
+
+def _judges(config: RunConfig) -> bool:
+    return config.evaluator == "supernet" or config.fidelity.supernet
+
+
+def _judge(
+    config: RunConfig,
+    data: ImageData,
+    folder: StudyFolder,
+    spellings: list[str],
+    supernet: Supernet,
+) -> list[TrialRecord]:
+    jobs = [
+        (make_job(spelling, 0, config.seed), folder / "fidelity.jsonl") for spelling in spellings
+    ]
+    with SupernetEvaluator(supernet, data, config.supernet, config.workers) as evaluator:
+        records = run_jobs(evaluator, jobs)
+    for record in records:
+        if isinstance(record, FailureRecord):
+            raise StudyError(f"the supernet could not judge {record.arch}: {record.error}")
+    return [record for record in records if isinstance(record, TrialRecord)]
+
+
+def reliability(values: NDArray[np.float64], noise: float) -> float:
     """Share of a variance between architectures that is not the noise of seeds."""
     spread = float(np.var(values, ddof=1))
     return float(np.clip(1 - noise / spread, 0.0, 1.0)) if spread > 0 else 0.0
 
 
+def ceilings(left: float, right: float) -> tuple[float, float]:
+    """Expected tau and rho of two measurements of one quality, of these reliabilities."""
+    perfect = math.sqrt(left * right)
+    return 2 / math.pi * math.asin(perfect), 6 / math.pi * math.asin(perfect / 2)
+
+
 def _train(
-    config: RunConfig, data: ImageData, folder: StudyFolder, spellings: list[str]
+    config: RunConfig,
+    data: ImageData,
+    folder: StudyFolder,
+    spellings: list[str],
+    supernet: Supernet | None,
 ) -> dict[Job, TrialRecord]:
     jobs = _jobs(config, spellings)
     console.print(
@@ -192,7 +252,7 @@ def _train(
     )
     finished = 0
     with (
-        TrainEvaluator(data, config.training, config.workers) as evaluator,
+        TrainEvaluator(data, config.training, config.workers, supernet) as evaluator,
         TrialProgress("training", len(jobs)) as progress,
     ):
 
@@ -208,11 +268,17 @@ def _train(
 
 def _jobs(config: RunConfig, spellings: list[str]) -> list[Job]:
     return [
-        make_job(spelling, epochs, config.seed, replicate)
+        _job(config, spelling, epochs, replicate)
         for number, spelling in enumerate(spellings)
         for epochs in (config.proxy.epochs, config.long_epochs)
         for replicate in range(config.fidelity.seeds if number < config.fidelity.repeated else 1)
     ]
+
+
+def _job(config: RunConfig, spelling: str, epochs: int, replicate: int = 0) -> Job:
+    """A training by the proxy, which may inherit, or by the long schedule, which does not."""
+    job = make_job(spelling, epochs, config.seed, replicate)
+    return replace(job, inherit=config.inherits and epochs == config.proxy.epochs)
 
 
 def _table(
@@ -225,12 +291,12 @@ def _table(
             [
                 records[job].metrics["val_accuracy"]
                 for replicate in range(config.fidelity.seeds)
-                if (job := make_job(spelling, epochs, config.seed, replicate)) in records
+                if (job := _job(config, spelling, epochs, replicate)) in records
             ]
             for epochs in (config.proxy.epochs, config.long_epochs)
         ]
         first = [
-            records.get(make_job(spelling, epochs, config.seed))
+            records.get(_job(config, spelling, epochs))
             for epochs in (config.proxy.epochs, config.long_epochs)
         ]
         if first[0] is None or first[1] is None:
@@ -258,7 +324,7 @@ def _replicates(
         variances = []
         for spelling in spellings[: config.fidelity.repeated]:
             seeds = range(config.fidelity.seeds)
-            jobs = [make_job(spelling, epochs, config.seed, replicate) for replicate in seeds]
+            jobs = [_job(config, spelling, epochs, replicate) for replicate in seeds]
             found = [records[job].metrics["val_accuracy"] for job in jobs if job in records]
             if len(found) > 1:
                 variances.append(float(np.var(found, ddof=1)))
@@ -291,6 +357,32 @@ def _report(config: RunConfig, trust: Trust, number: int) -> None:
         "schedule's"
     )
     console.print(trust.verdict)
+
+
+def _report_supernet(trust: Trust, table: pd.DataFrame) -> None:
+    screen = Table(
+        title=f"The supernet's order against stand-alone training, {len(table)} architectures",
+        title_justify="left",
+    )
+    for name in ("what ranks, against what", "Kendall tau", "Spearman rho"):
+        screen.add_column(name, justify="left" if name.startswith("what") else "right")
+    rows = {
+        "its accuracy, the long schedule": trust.correlation,
+        "its accuracy, the proxy": rank_correlation(table["supernet"], table["proxy"]),
+        "its loss, the long schedule": rank_correlation(-table["supernet_loss"], table["long"]),
+        **{f"{name}, the long schedule": found for name, found in trust.baselines.items()},
+    }
+    for name, found in rows.items():
+        screen.add_row(
+            name, _cell(found.tau, found.tau_interval), _cell(found.rho, found.rho_interval)
+        )
+    left = trust.partial
+    screen.add_row("its accuracy after params and macs", "", _cell(left.value, left.interval))
+    screen.add_row(
+        "  at best, for the noise of seeds", f"{trust.ceiling_tau:.2f}", f"{trust.ceiling_rho:.2f}"
+    )
+    console.print(screen)
+    console.print(f"the supernet: {trust.verdict}")
 
 
 def _cell(value: float, interval: tuple[float, float]) -> str:

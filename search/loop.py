@@ -242,14 +242,15 @@ class TrialLoop:
 
     def _item(self, trial: Trial, spelling: str, cost: Cost) -> _InFlight:
         """A trial's next piece of training: the first, or where an interrupted run left it."""
-        job = make_job(spelling, self.config.proxy.epochs, self.config.seed)
+        job = make_job(spelling, self.config.trial_epochs, self.config.seed)
+        job = replace(job, inherit=self.config.inherits)
         begun = float(trial.user_attrs[_BEGUN])
         if len(self.rungs) > 1:
             done, _ = trial.user_attrs.get(_GOES_ON, (0, 0))
             until = next(rung for rung in self.rungs if rung > done)
             job = replace(job, until=until, checkpoint=str(self._checkpoint(trial)))
             return _InFlight(trial, job, cost, begun + cost.macs * until)
-        return _InFlight(trial, job, cost, begun + cost.macs * job.epochs)
+        return _InFlight(trial, job, cost, begun + cost.macs * max(1, job.epochs))
 
     def _checkpoint(self, trial: Trial) -> Path:
         return self.folder / "checkpoints" / f"{trial.number}.pt"
@@ -376,7 +377,7 @@ class TrialLoop:
 
 def rungs(config: RunConfig) -> tuple[int, ...]:
     """Epochs after which a training may be stopped, and the last, at which it is complete."""
-    last = config.proxy.epochs
+    last = config.trial_epochs
     if config.search.pruner == "none":
         return (last,)
     found = [config.search.min_epochs]

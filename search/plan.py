@@ -147,10 +147,11 @@ def expected_epochs(config: RunConfig) -> tuple[float, float]:
 def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> Table:
     workers = config.workers.count
     epochs, pieces = expected_epochs(config)
+    judged = len(data.val)
+    if config.evaluator == "supernet":
+        judged += config.supernet.calibration_images
     per_trial = float(
-        np.mean(
-            [pace.seconds(one, epochs * len(data.train), len(data.val), pieces) for one in macs]
-        )
+        np.mean([pace.seconds(one, epochs * len(data.train), judged, pieces) for one in macs])
     )
     whole = float(
         np.mean(
@@ -166,7 +167,13 @@ def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> T
     reference = reference_arch(config, data.in_channels)
     trials = config.search.trials
     steps = [(f"{trials} trials, {workers} at once", trials * per_trial / workers)]
+    if config.needs_supernet:
+        images = config.supernet.epochs * config.supernet.samples * len(data.train)
+        spent = float(np.mean([pace.seconds(one, images, 0) for one in macs]))
+        steps.insert(0, ("supernet, as on one thread", spent))
     alone = [final]
+    if config.evaluator == "supernet":
+        alone.append(whole)
     if reference is not None:
         cost = count(reference, data.num_classes).macs
         alone.append(pace.seconds(cost, config.proxy.epochs * len(data.train), len(data.val)))

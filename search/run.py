@@ -22,7 +22,8 @@ from search.config import RunConfig, validate
 from search.controls import Controls, train_controls
 from search.data import DATASETS, ImageData, load_data, normalisation
 from search.errors import StudyError
-from search.evaluators.train import Job, TrainEvaluator, make_job
+from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
+from search.evaluators.train import Evaluator, Job, TrainEvaluator, make_job
 from search.latency import (
     check_latency,
     describe_latency,
@@ -104,25 +105,37 @@ def search(config: RunConfig) -> StudyFolder:
             seconds["zero-cost scores"] = time.perf_counter() - started
         # Whole before the first trial: a study that goes on begins as it began.
         folder.write(START, json.dumps(enqueued) + "\n")
-        with TrainEvaluator(data, config.training, config.workers) as evaluator:
-            tally = _run_trials(config, candidates, enqueued, folder, evaluator, seconds)
+        started = time.perf_counter()
+        supernet = None
+        if config.needs_supernet:
+            supernet = obtain_supernet(config, data, folder, candidates)
+            seconds["supernet"] = time.perf_counter() - started
+        with TrainEvaluator(data, config.training, config.workers, supernet) as evaluator:
+            if config.evaluator == "supernet":
+                assert supernet is not None
+                with SupernetEvaluator(supernet, data, config.supernet, config.workers) as judge:
+                    tally = _run_trials(config, candidates, enqueued, folder, judge, seconds)
+            else:
+                tally = _run_trials(config, candidates, enqueued, folder, evaluator, seconds)
             records = folder.completed()
             if not records:
                 raise StudyError(f"{folder.path}: no candidate was trained ({tally.ended_early})")
             chosen = choose_baseline(records, config)
             started = time.perf_counter()
-            final, reference = _train_final(config, data, folder, evaluator, chosen)
+            final, reference, by_proxy = _train_final(config, data, folder, evaluator, chosen)
             seconds["final B0 and reference"] = time.perf_counter() - started
             started = time.perf_counter()
             controls = train_controls(config, folder, evaluator, candidates)
             seconds["controls"] = time.perf_counter() - started
         started = time.perf_counter()
-        write_baseline(config, data, folder, chosen, final, controls)
+        write_baseline(config, data, folder, chosen, final, controls, by_proxy)
         write_front(config, folder)
         seconds["report"] = time.perf_counter() - started
         _summarise(config, folder, tally, chosen, final, reference)
         if controls is not None:
             console.print(controls.describe())
+        if config.evaluator == "supernet":
+            console.print(_describe_trained(config, by_proxy))
         console.print(time_table("Where the time went (search)", seconds))
     return folder
 
@@ -183,7 +196,7 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
             reference = record
     chosen = choose_baseline(records, config)
     title = f"{config.study}: {config.dataset.name} at {config.proxy.resolution} px, "
-    title += f"{config.proxy.epochs} epochs"
+    title += _by_what(config)
     png = plot_pareto(
         records, config.budget_macs, reference, config.search.reference or "", chosen, title
     )
@@ -223,9 +236,13 @@ def write_baseline(
     chosen: TrialRecord,
     final: TrialRecord,
     controls: Controls | None,
+    by_proxy: TrialRecord | None = None,
 ) -> None:
     """Write b0.yaml: the architecture, what it costs, what it and random ones reached, and on
-    which images."""
+    which images.
+
+    Where the supernet chose, `by_proxy` is its training by the proxy.
+    """
     arch = parse_arch(chosen.arch)
     mean, std = normalisation(data, arch.resolution)
     latency = latency_mapping(config.cost_budget, chosen.arch, data.num_classes)
@@ -236,7 +253,7 @@ def write_baseline(
         "trial": chosen.number,
         "cost": _cost(chosen),
         **({"latency": latency} if latency else {}),
-        "proxy": {"epochs": config.proxy.epochs, "seed": chosen.seed, **chosen.metrics},
+        **_reached(config, chosen, by_proxy),
         "reward": _reward(chosen, config),
         "final": {"epochs": final.fidelity["epochs"], "seed": final.seed, **final.metrics},
         **({} if controls is None else {"controls": controls.to_mapping()}),
@@ -307,12 +324,12 @@ def _run_trials(
     candidates: SpaceCandidates,
     enqueued: list[dict[str, Any]],
     folder: StudyFolder,
-    evaluator: TrainEvaluator,
+    evaluator: Evaluator,
     seconds: dict[str, float],
 ) -> Tally:
     before = folder.trained()
     if before:
-        console.print(f"going on with {len(before)} trained candidates from {folder.path}")
+        console.print(f"going on with {len(before)} candidates from {folder.path}")
     started = time.perf_counter()
     progress = TrialProgress("trial", config.search.trials, len(before))
     for record in before:
@@ -349,8 +366,9 @@ def _train_final(
     folder: StudyFolder,
     evaluator: TrainEvaluator,
     chosen: TrialRecord,
-) -> tuple[TrialRecord, TrialRecord | None]:
-    """Train the chosen B0 for longer and read the test split once; the reference beside it."""
+) -> tuple[TrialRecord, TrialRecord | None, TrialRecord | None]:
+    """Train the chosen B0 for longer and read the test split once; the reference beside it, and
+    B0 by the proxy where only the supernet has judged it."""
     final_job = make_job(chosen.arch, config.search.final_epochs, config.seed, replicate=1)
     final_job = replace(final_job, test=True, save=str(folder / "b0.pt"))
     reference = reference_arch(config, data.in_channels)
@@ -366,16 +384,24 @@ def _train_final(
     console.print(
         f"training the chosen B0 (trial {chosen.number}) for {config.search.final_epochs} epochs"
         + (f", and {config.search.reference} by the proxy" if reference else "")
+        + (", and B0 by the proxy" if config.evaluator == "supernet" else "")
     )
+    if config.evaluator == "supernet":
+        job = make_job(chosen.arch, config.proxy.epochs, config.seed)
+        jobs.append((replace(job, inherit=config.inherits), folder / "reference.jsonl"))
     records = run_jobs(evaluator, jobs)
     final, *others = records
     if isinstance(final, FailureRecord):
         raise StudyError(f"the final training of B0 failed ({final.kind}): {final.error}")
     for failure in others:
         if isinstance(failure, FailureRecord):
-            console.print(f"the reference failed ({failure.kind}): {failure.error}", markup=False)
-    trained = [record for record in others if isinstance(record, TrialRecord)]
-    return final, trained[0] if trained else None
+            console.print(
+                f"the training of {failure.arch} failed ({failure.kind}): {failure.error}",
+                markup=False,
+            )
+    trained = {record.arch: record for record in others if isinstance(record, TrialRecord)}
+    by_proxy = trained.get(chosen.arch) if config.evaluator == "supernet" else None
+    return final, trained.get(format_arch(reference)) if reference else None, by_proxy
 
 
 def check_data(folder: StudyFolder, data: ImageData, table: str | None = None) -> None:
@@ -438,10 +464,11 @@ def _summarise(
 ) -> None:
     if tally.ended_early:
         console.print(f"ended early: {tally.ended_early}")
+    judged = "judged" if config.evaluator == "supernet" else "trained"
     console.print(
-        f"{len(folder.trained())} trained; this run: {tally.stopped} of them stopped early, "
-        f"{tally.over_budget} outside the budget (counted, not trained), {tally.duplicates} "
-        f"duplicates (not trained again), {tally.failures} failed"
+        f"{len(folder.trained())} {judged}; this run: {tally.stopped} of them stopped early, "
+        f"{tally.over_budget} outside the budget (counted, not {judged}), {tally.duplicates} "
+        f"duplicates (not {judged} again), {tally.failures} failed"
     )
     console.print(f"B0: {chosen.arch}", markup=False)
     console.print(
@@ -454,7 +481,7 @@ def _summarise(
             f"{folder / 'b0.yaml'}` measures it"
         )
     console.print(
-        f"  val accuracy {chosen.metrics['val_accuracy']:.4f} at {config.proxy.epochs} epochs; "
+        f"  val accuracy {chosen.metrics['val_accuracy']:.4f} {_by_what(config, 'at ')}; "
         f"after {final.fidelity['epochs']}: val {final.metrics['val_accuracy']:.4f}, "
         f"test {final.metrics['test_accuracy']:.4f}"
     )
@@ -463,6 +490,38 @@ def _summarise(
             f"  {config.search.reference} by the same proxy: val accuracy "
             f"{reference.metrics['val_accuracy']:.4f} at macs {millions(reference.cost.macs)}"
         )
+
+
+def _by_what(config: RunConfig, before: str = "") -> str:
+    """How candidates were judged, for people."""
+    if config.evaluator == "supernet":
+        return "by the supernet"
+    return f"{before}{config.proxy.epochs} epochs"
+
+
+def _reached(
+    config: RunConfig, chosen: TrialRecord, by_proxy: TrialRecord | None
+) -> dict[str, Any]:
+    """What the chosen one reached, by the supernet if that chose it, and by the proxy."""
+    judged: dict[str, Any] = {}
+    trained: TrialRecord | None = chosen
+    if config.evaluator == "supernet":
+        judged, trained = {"supernet": chosen.metrics}, by_proxy
+    if trained is None:
+        return judged
+    proxy = {"epochs": config.proxy.epochs, "seed": trained.seed, **trained.metrics}
+    return {**judged, "proxy": proxy}
+
+
+def _describe_trained(config: RunConfig, by_proxy: TrialRecord | None) -> str:
+    """What the controls, which are trained, compare with where candidates are not."""
+    if by_proxy is None:
+        return "  B0 by the proxy failed: nothing compares with the controls"
+    return (
+        f"  B0 by the same proxy as the controls: val accuracy "
+        f"{by_proxy.metrics['val_accuracy']:.4f}, which compares with theirs; the supernet's "
+        "accuracies do not"
+    )
 
 
 def _reward(record: TrialRecord, config: RunConfig) -> float:

@@ -32,6 +32,11 @@ def compare_scores(folder: StudyFolder, config: RunConfig) -> pd.DataFrame:
     Raises:
         DataError, StudyError: see the messages; finished scores stay on disk.
     """
+    if config.evaluator != "train":
+        raise StudyError(
+            f"{folder.path} was judged by evaluator={config.evaluator}; expected a study whose "
+            "candidates were trained, as that is what the scores are compared with"
+        )
     trained = {record.arch: record for record in folder.completed()}
     _require(len(trained), f"{folder.path} has {len(trained)} trained architectures")
     data = load_data(config.dataset, config.proxy.resolution)

@@ -48,11 +48,14 @@ def train(
     seed: int,
     until: int | None = None,
     checkpoint: Path | None = None,
+    initial: dict[str, Tensor] | None = None,
 ) -> TrainingResult:
     """Train `arch` from scratch for `epochs` and measure it on the validation split.
 
     With `proxy.ema` the network is the exponential moving average of the weights and statistics
     over the steps (decay min(ema, (1 + t) / (10 + t)), as in TensorFlow's), not the last ones.
+
+    With `initial`, a state_dict, it begins with these weights.
 
     Everything random (weights, order, augmentation, dropout) follows `seed`. With a `checkpoint`
     the training goes on from that file, if it is there, and ends after `until` of the schedule's
@@ -64,14 +67,7 @@ def train(
     torch.manual_seed(seed)
     shuffle = torch.Generator().manual_seed(seed)
     drop_block = DropBlockSpec(proxy.drop_block, proxy.drop_block_size, proxy.drop_block_shape)
-    augmentation = Augmentation(
-        flip=proxy.flip,
-        crop_padding=proxy.crop_padding,
-        rand_augment=proxy.rand_augment,
-        cutout=proxy.cutout,
-        mixup=proxy.mixup,
-        cutmix=proxy.cutmix,
-    )
+    augmentation = augmentation_of(proxy)
     network = Network(
         arch,
         num_classes,
@@ -79,6 +75,8 @@ def train(
         drop_path=proxy.drop_path,
         drop_block=drop_block if proxy.drop_block else None,
     )
+    if initial is not None:
+        network.load_state_dict(initial)
     network = network.to(memory_format=torch.channels_last)
     if proxy.kernels == "auto":
         accelerate(network)
@@ -87,11 +85,11 @@ def train(
     batch_size = min(proxy.batch_size, len(batches.train))
     steps = epochs * (len(batches.train) // batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _warmup_cosine(step, steps, proxy.warmup_fraction)
+        optimizer, lambda step: warmup_cosine(step, steps, proxy.warmup_fraction)
     )
     losses: list[float] = []
     before = 0.0  # seconds of earlier pieces
-    state = None if checkpoint is None else _read_checkpoint(checkpoint)
+    state = None if checkpoint is None else read_checkpoint(checkpoint)
     if state is not None:
         network.load_state_dict(state["network"])
         if average is not None:
@@ -162,6 +160,18 @@ def _warm(step: int) -> float:
     return (1 + step) / (10 + step)
 
 
+def augmentation_of(proxy: ProxyConfig) -> Augmentation:
+    """What a proxy does to its training images."""
+    return Augmentation(
+        flip=proxy.flip,
+        crop_padding=proxy.crop_padding,
+        rand_augment=proxy.rand_augment,
+        cutout=proxy.cutout,
+        mixup=proxy.mixup,
+        cutmix=proxy.cutmix,
+    )
+
+
 def save_whole(content: Any, path: Path) -> None:
     """`torch.save` that leaves the whole file or the old one.
 
@@ -183,7 +193,7 @@ def save_whole(content: Any, path: Path) -> None:
         raise
 
 
-def _read_checkpoint(path: Path) -> Any:
+def read_checkpoint(path: Path) -> Any:
     """What `train` left, or None: of a damaged file nothing is missed but time, as the training
     from the start is the same one."""
     try:
@@ -229,7 +239,7 @@ def _optimizer(network: Network, proxy: ProxyConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, proxy.lr, fused=True)
 
 
-def _warmup_cosine(step: int, steps: int, warmup_fraction: float) -> float:
+def warmup_cosine(step: int, steps: int, warmup_fraction: float) -> float:
     """Factor of the learning rate: linear rise over the warm-up, then half a cosine to 0."""
     warmup = warmup_fraction * steps
     if step < warmup:

@@ -9,7 +9,7 @@ from blocks.drop_block import DropBlock
 from blocks.layers import Conv2dSame, ConvNormAct, MBConv
 from blocks.native.library import available
 
-__all__ = ["accelerate", "available"]
+__all__ = ["COMPILED_KERNELS", "accelerate", "available", "mbconv"]
 
 # The numbers of operators.cpp.
 _ACTS: Final[dict[type[nn.Module], int]] = {
@@ -20,7 +20,7 @@ _ACTS: Final[dict[type[nn.Module], int]] = {
     nn.Hardswish: 4,
 }
 _GATES: Final[dict[type[nn.Module], int]] = {nn.Sigmoid: 0, nn.Hardsigmoid: 1}
-_KERNELS: Final = (3, 5, 7)
+COMPILED_KERNELS: Final = (3, 5, 7)
 
 
 def accelerate(network: nn.Module) -> bool:
@@ -38,6 +38,25 @@ def accelerate(network: nn.Module) -> bool:
         elif isinstance(module, ConvNormAct) and _is_plain(module):
             module.trainer = _conv_norm_act
     return True
+
+
+def mbconv(
+    x: Tensor, parameters: list[Tensor], stride: int, act: type[nn.Module], residual: bool,
+    expands: bool, squeezes: bool, eps: float,
+) -> Tensor:  # fmt: skip
+    """A block in training mode on tensors instead of modules; its batches' statistics are kept
+    nowhere. Squeeze-excite has the block's activation and a sigmoid.
+
+    `parameters`: weight, gamma and beta of the expansion (if there is one), of the depthwise
+    (kernel 3, 5 or 7) and of the projection; weight and bias of both layers of squeeze-excite.
+    """
+    norms = 2 + expands
+    buffers = [x.new_zeros(parameters[3 * (number // 2) + 1].shape) for number in range(2 * norms)]
+    settings = [stride, _ACTS[act], residual, expands, squeezes, _ACTS[act], _GATES[nn.Sigmoid]]
+    out: Tensor = torch.ops.compound_nas.mbconv(
+        x, parameters, buffers, settings[: 7 if squeezes else 5], [eps, 0.0] * norms
+    )
+    return out
 
 
 def _is_plain(layer: ConvNormAct) -> bool:
@@ -58,7 +77,7 @@ def _fits(block: MBConv) -> bool:
     squeeze = block.squeeze_excite
     return (
         all(_is_plain(layer) for layer in layers)
-        and block.depthwise.conv.kernel_size[0] in _KERNELS
+        and block.depthwise.conv.kernel_size[0] in COMPILED_KERNELS
         and block.depthwise.conv.stride in ((1, 1), (2, 2))
         and (
             squeeze is None

@@ -17,6 +17,7 @@ from search.data import ImageData, prepare
 from search.errors import TrainingError
 from search.evaluators.pool import WorkerPool
 from search.record import derive_seed
+from search.supernet import Supernet
 from search.training import evaluate, save_whole, train
 
 
@@ -26,7 +27,7 @@ class Job:
 
     `epochs` is the whole schedule; `until` ends it earlier, and leaves at `checkpoint` what a job
     with a later end goes on from. `test` also reads the test split; `save` is where the weights
-    go.
+    go. `inherit`: begin with the weights that the evaluator's supernet has for it.
     """
 
     arch: str
@@ -36,6 +37,7 @@ class Job:
     save: str | None = None
     until: int | None = None
     checkpoint: str | None = None
+    inherit: bool = False
 
     @property
     def fidelity(self) -> dict[str, int]:
@@ -73,10 +75,16 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
     `TrainingError` with its kind: nan, oom, error, or killed where a worker died.
     """
 
-    def __init__(self, data: ImageData, proxy: ProxyConfig, workers: WorkersConfig) -> None:
+    def __init__(
+        self,
+        data: ImageData,
+        proxy: ProxyConfig,
+        workers: WorkersConfig,
+        supernet: Supernet | None = None,
+    ) -> None:
         if proxy.kernels == "auto":
             available()  # built here, once, and not by every worker at the same time
-        super().__init__(partial(run_job, data=data, proxy=proxy), workers)
+        super().__init__(partial(run_job, data=data, proxy=proxy, supernet=supernet), workers)
 
 
 def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Evaluation:
@@ -98,7 +106,9 @@ def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Eva
             raise TrainingError("killed", reason) from None
 
 
-def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
+def run_job(
+    job: Job, data: ImageData, proxy: ProxyConfig, supernet: Supernet | None = None
+) -> Evaluation:
     """Train and measure one architecture in this process.
 
     fvcore counts the trained network and must agree with the arithmetic count; once is enough for
@@ -120,6 +130,7 @@ def run_job(job: Job, data: ImageData, proxy: ProxyConfig) -> Evaluation:
         job.seed,
         until=job.until,
         checkpoint=checkpoint,
+        initial=supernet.state(arch) if job.inherit and supernet is not None else None,
     )
     metrics = {"val_accuracy": result.val_accuracy, "val_loss": result.val_loss}
     metrics["train_loss"] = result.train_loss[-1]

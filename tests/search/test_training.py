@@ -13,7 +13,7 @@ from search.config import DatasetConfig, ProxyConfig
 from search.data import Batches, ImageData, load_data, prepare
 from search.errors import TrainingError
 from search.evaluators.train import Job, run_job
-from search.training import _warmup_cosine, train
+from search.training import train, warmup_cosine
 
 ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
 PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False)
@@ -113,7 +113,7 @@ def test_batch_norm_and_biases_are_not_decayed(batches: Batches) -> None:
 
 
 def test_schedule_warms_up_and_falls_to_nothing() -> None:
-    factors = [_warmup_cosine(step, 100, 0.2) for step in range(101)]
+    factors = [warmup_cosine(step, 100, 0.2) for step in range(101)]
     assert factors[0] == pytest.approx(1 / 20)
     assert max(factors) == factors[20] == 1
     assert factors[100] == pytest.approx(0)

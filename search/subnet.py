@@ -1,0 +1,132 @@
+"""A space's member on given tensors: their names and shapes by arithmetic, and the forward pass.
+
+Building `Network` takes as long as training it on a batch, which a supernet does once with each of
+thousands of members. Here are no modules: the tensors come from outside, as slices of others do.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from blocks.arch import ArchSpec, StageSpec
+from blocks.layers import ACTIVATION_LAYERS
+from blocks.native import COMPILED_KERNELS, available, mbconv
+from blocks.network import strides_to_the_end
+from blocks.rounding import expanded_channels, squeezed_channels
+
+ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
+    "silu": F.silu,
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "hard_swish": F.hardswish,
+}
+_CONV_NORM: Final = ("conv.weight", "norm.weight", "norm.bias")
+_SQUEEZE_EXCITE: Final = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
+Shape = tuple[int, ...]
+Tensors = Mapping[str, Tensor]
+
+
+def tensor_shapes(arch: ArchSpec, num_classes: int) -> dict[str, Shape]:
+    """The parameters of `Network(arch, num_classes)`, in its order, for members of a space: blocks
+    `ir` and `ds`, symmetric padding, batch norm."""
+    shapes: dict[str, Shape] = {}
+
+    def conv_norm(name: str, *weight: int) -> None:
+        shapes[f"{name}.conv.weight"] = weight
+        shapes[f"{name}.norm.weight"] = shapes[f"{name}.norm.bias"] = weight[:1]
+
+    conv_norm("stem", arch.stem, arch.in_channels, arch.stem_kernel, arch.stem_kernel)
+    channels = arch.stem
+    for number, stage in enumerate(arch.stages):
+        for repeat in range(stage.repeats):
+            name = f"stages.{number}.{repeat}"
+            hidden = expanded_channels(channels, stage.expand_ratio)
+            if stage.expand_ratio != 1:
+                conv_norm(f"{name}.expand", hidden, channels, 1, 1)
+            conv_norm(f"{name}.depthwise", hidden, 1, stage.kernel, stage.kernel)
+            if stage.se_ratio:
+                squeezed = squeezed_channels(channels, stage.se_ratio, arch.se_divisor)
+                for part, weight in (("fc1", (squeezed, hidden)), ("fc2", (hidden, squeezed))):
+                    shapes[f"{name}.squeeze_excite.{part}.weight"] = (*weight, 1, 1)
+                    shapes[f"{name}.squeeze_excite.{part}.bias"] = weight[:1]
+            conv_norm(f"{name}.project", stage.channels, hidden, 1, 1)
+            channels = stage.channels
+    if arch.global_residual:
+        for number, stage in enumerate(arch.stages[:-1]):
+            conv_norm(f"global_residual.{number}", channels, stage.channels, 1, 1)
+    if arch.head:
+        conv_norm("head", arch.head, channels, 1, 1)
+    shapes["classifier.weight"] = (num_classes, arch.head or channels)
+    shapes["classifier.bias"] = (num_classes,)
+    return shapes
+
+
+def forward(arch: ArchSpec, tensors: Tensors, images: Tensor, training: bool = True) -> Tensor:
+    """Logits (N, num_classes) of `Network(arch)` of images (N, C, H, W); nothing is dropped.
+
+    In training batches are normalised by their own statistics, which are kept nowhere; otherwise
+    by those among the tensors.
+    """
+    act = ACTIVATIONS[arch.act]
+
+    def conv_norm(name: str, x: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
+        weight = tensors[f"{name}.conv.weight"]
+        x = F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, groups)
+        scale, shift = tensors[f"{name}.norm.weight"], tensors[f"{name}.norm.bias"]
+        mean, variance = (
+            None if training else tensors[f"{name}.norm.{part}"]
+            for part in ("running_mean", "running_var")
+        )
+        return F.batch_norm(x, mean, variance, scale, shift, training, eps=arch.norm_eps)
+
+    def squeeze_excite(name: str, x: Tensor) -> Tensor:
+        def layer(part: str, y: Tensor) -> Tensor:
+            weight = tensors[f"{name}.{part}.weight"].flatten(1)
+            return F.linear(y, weight, tensors[f"{name}.{part}.bias"])
+
+        gate = torch.sigmoid(layer("fc2", act(layer("fc1", x.mean((2, 3))))))
+        return x * gate[:, :, None, None]
+
+    def compiled_block(name: str, stage: StageSpec, x: Tensor, stride: int) -> Tensor:
+        expands, squeezes = stage.expand_ratio != 1, stage.se_ratio > 0
+        parts = [*(["expand"] if expands else []), "depthwise", "project"]
+        names = [f"{part}.{kind}" for part in parts for kind in _CONV_NORM]
+        if squeezes:
+            names += [f"squeeze_excite.{kind}" for kind in _SQUEEZE_EXCITE]
+        parameters = [tensors[f"{name}.{each}"] for each in names]
+        residual = stage.skip and stride == 1 and x.shape[1] == stage.channels
+        return mbconv(
+            x, parameters, stride, ACTIVATION_LAYERS[arch.act], residual, expands, squeezes,
+            arch.norm_eps,
+        )  # fmt: skip
+
+    def block(name: str, stage: StageSpec, x: Tensor, stride: int) -> Tensor:
+        if training and stage.kernel in COMPILED_KERNELS and available():
+            return compiled_block(name, stage, x, stride)
+        out = x
+        if stage.expand_ratio != 1:
+            out = act(conv_norm(f"{name}.expand", out))
+        out = act(conv_norm(f"{name}.depthwise", out, stride, out.shape[1]))
+        if stage.se_ratio:
+            out = squeeze_excite(f"{name}.squeeze_excite", out)
+        out = conv_norm(f"{name}.project", out)
+        return x + out if stage.skip and stride == 1 and x.shape[1] == out.shape[1] else out
+
+    x = act(conv_norm("stem", images, arch.stem_stride))
+    ends: list[Tensor] = []
+    for number, stage in enumerate(arch.stages):
+        for repeat in range(stage.repeats):
+            name = f"stages.{number}.{repeat}"
+            x = block(name, stage, x, stage.stride if repeat == 0 else 1)
+        ends.append(x)
+    if arch.global_residual:
+        for number, (end, stride) in enumerate(
+            zip(ends[:-1], strides_to_the_end(arch), strict=False)
+        ):
+            x = x + conv_norm(f"global_residual.{number}", end, stride)
+    if arch.head:
+        x = act(conv_norm("head", x))
+    return F.linear(x.mean((2, 3)), tensors["classifier.weight"], tensors["classifier.bias"])
