@@ -7,12 +7,14 @@ random members of `space=tiny` (28×28, batch 64) as modules of plain PyTorch an
 operators. A step is forward, cross-entropy, backward and AdamW (fused, for all). Variants take
 turns, step by step, so that a slow moment slows all; a ratio is the median over turns of ratios
 within a turn, with its 5th and 95th percentile. Threads: 1, all, and all cores as processes of one
-thread. `--compile` adds torch.compile (minutes to build). Ends with what the machine could do:
+thread. `--compile` adds torch.compile (minutes to build). Then every shape of block that the space
+has, alone: is any slower than by plain PyTorch? Ends with what the machine could do:
 the time that the arithmetic at the peak of matrix products, or the least traffic at the memory's
 bandwidth, would take, as a share of the time taken, by kind of block.
 """
 
 import argparse
+import itertools
 import multiprocessing
 import time
 import warnings
@@ -61,6 +63,7 @@ def main() -> None:
         compare_members(spellings, arguments)
     torch.set_num_threads(1)
     compare_processes(spellings, cores, arguments.repeats)
+    sweep()
     roofline(arguments.repeats)
     print(f"\nseed {arguments.seed}, {machine()}, {versions('timm')}")
 
@@ -207,6 +210,45 @@ def compare_processes(spellings: Sequence[str], cores: int, repeats: int) -> Non
         f"\n{cores} processes of 1 thread train {np.median(ratios):.2f} times as fast as 1 process "
         f"of {cores} threads ({min(ratios):.2f}–{max(ratios):.2f}, {len(ratios)} repeats)"
     )
+
+
+def sweep() -> None:
+    """Forward and backward of single blocks of every shape, on one thread, batch 64."""
+    ratios = {}
+    for channels, side, stride, kernel, expand, squeeze in itertools.product(
+        (8, 16, 24, 32, 64, 96), (14, 7), (1, 2), (3, 5, 7), (1, 3, 4, 6), ("", "_se0.25")
+    ):
+        kind = "ds" if expand == 1 else "ir"
+        stage = f"{kind}_r1_k{kernel}_s{stride}_e{expand}_c{channels}{squeeze}"
+        arch = parse_arch(f"r{side}-i1-s{channels}_s1-[{stage}]-h0")
+        x = torch.randn(64, channels, side, side).contiguous(memory_format=torch.channels_last)
+        steps = {
+            OURS: block_step(our_network(arch), x),
+            "plain": block_step(Network(arch, CLASSES), x),
+        }
+        seconds = take_turns(steps, 5)
+        ratios[stage, side] = float(np.median(seconds["plain"] / seconds[OURS]))
+    worst = min(ratios, key=ratios.__getitem__)
+    found = np.array(list(ratios.values()))
+    print(
+        f"\n{len(found)} shapes of block, 1 thread, plain channels_last as times of ours: median "
+        f"{np.median(found):.2f}, 5–95%: {np.percentile(found, 5):.2f}–"
+        f"{np.percentile(found, 95):.2f}, least {found.min():.2f} ({worst[0]} at {worst[1]} px); "
+        f"{(found < 1).sum()} slower than plain"
+    )
+
+
+def block_step(network: Network, x: torch.Tensor) -> Step:
+    """Seconds of forward and backward of the network's first block."""
+    block = network.train().stages[0][0].to(memory_format=torch.channels_last)
+    x = x.clone(memory_format=torch.preserve_format).requires_grad_()
+
+    def step() -> float:
+        started = time.perf_counter()
+        block(x).sum().backward()
+        return time.perf_counter() - started
+
+    return step
 
 
 def roofline(repeats: int) -> None:
