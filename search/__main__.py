@@ -48,7 +48,7 @@ settings (all of them, with their values: python -m search run --cfg job)
   budget.target=N          every candidate costs N within 2%: widths are solved before
                            anything is trained (budget.metric=macs, params, activations,
                            or latency_ms with budget.latency_table=FILE)
-  objective=NAME           pareto; reward: accuracy*(macs/target)^w; accuracy
+  objective=NAME           pareto; reward: accuracy*(macs/target)^w; accuracy; loss
                                               [accuracy at a budget.target, else pareto]
   sampler=NAME             surrogate, tpe, gp, nsga2, evolution, random      [tpe]
   evaluator=NAME           train: each candidate by the proxy; supernet: by weights that all

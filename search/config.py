@@ -17,7 +17,7 @@ from blocks.zoo import find_arch
 from search.budget import LATENCY, METRICS, SOLVE, Budget
 from search.errors import ConfigError, choose
 
-OBJECTIVES: Final = ("pareto", "reward", "accuracy")
+OBJECTIVES: Final = ("pareto", "reward", "accuracy", "loss")
 PRUNERS: Final = ("none", "asha", "hyperband")
 RUNG_METRICS: Final = ("val_loss", "val_accuracy")
 DROP_BLOCK_SHAPES: Final = ("square", "circle")  # blocks.drop_block.SHAPES, without its torch
@@ -433,7 +433,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     if config.search.pruner != "none" and config.aim == "pareto":
         raise ConfigError(
             f"search.pruner={config.search.pruner} needs one objective; expected "
-            "objective=accuracy or reward, or a budget.target"
+            "objective=accuracy, loss or reward, or a budget.target"
         )
     if config.search.pruner != "none" and config.evaluator == "supernet":
         raise ConfigError(

@@ -369,6 +369,8 @@ class TrialLoop:
 
     def _value(self, record: TrialRecord) -> float:
         accuracy = record.metrics["val_accuracy"]
+        if self.config.aim == "loss":
+            return -record.metrics["val_loss"]
         if self.config.aim == "reward":
             exponent = self.config.reward.exponent
             return reward(accuracy, record.cost.macs, self.config.target_macs, exponent)

@@ -161,8 +161,11 @@ def choose_baseline(records: Sequence[TrialRecord], config: RunConfig) -> TrialR
 
     objective=pareto or accuracy: the most accurate, all being within the budget; of equals the
     cheapest.
+    objective=loss: the one of the least validation loss.
     objective=reward: the highest ACC·(macs/target)^exponent, as the paper chose its B0.
     """
+    if config.aim == "loss":
+        return min(records, key=lambda record: (record.metrics["val_loss"], record.cost.macs))
     if config.aim == "reward":
         return max(records, key=lambda record: (_reward(record, config), -record.cost.macs))
     return max(records, key=lambda record: (record.metrics["val_accuracy"], -record.cost.macs))

@@ -33,6 +33,8 @@ ARMS = {
     "random": ["sampler=random"],
     "surrogate": ["sampler=surrogate", "search.pruner=asha"],
 }
+SHARED = ("objective=loss", "proxy.ema=0.98")
+"""Of both: what the candidates are judged and the found one is chosen by."""
 JUDGES = 3
 """Seeds that every found network is trained with."""
 
@@ -41,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=4.0)
-    parser.add_argument("--target", default="2M", help="macs of every candidate")
+    parser.add_argument("--target", default="200k", help="macs of every candidate")
     parser.add_argument("--proxy-epochs", type=int, default=9)
     parser.add_argument("--epochs", type=int, default=10, help="of the judges")
     parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
@@ -78,7 +80,7 @@ def start(arm: str, seed: int, arguments: argparse.Namespace) -> "subprocess.Pop
         *(f"results_dir={arguments.results}", f"budget.target={arguments.target}"),
         *(f"proxy.epochs={arguments.proxy_epochs}", f"search.minutes={arguments.minutes}"),
         *("search.trials=100000", "search.scale=false", "search.reference=null"),
-        *("search.controls=0", "search.final_epochs=1", "workers.count=1", *ARMS[arm]),
+        *("search.controls=0", "search.final_epochs=1", "workers.count=1", *SHARED, *ARMS[arm]),
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
