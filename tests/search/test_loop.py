@@ -33,6 +33,7 @@ from search.record import (
     append_record,
     read_records,
 )
+from search.run import choose_baseline
 from search.space import build_space
 from search.start import starting_points
 from search.table import read_table
@@ -132,6 +133,17 @@ def test_a_small_space_is_trained_once_and_ends(
     assert len({job.arch for job in evaluator.jobs}) == len(evaluator.jobs) == 2
     assert tally.duplicates >= 30
     assert tally.ended_early is not None
+
+
+def test_the_least_loss_steers_and_is_chosen(
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
+) -> None:
+    config.objective, config.search.trials = "loss", 4
+    _, folder, _ = run_loop(config, digits_data, tmp_path)
+    records = folder.completed()
+    least = min(record.metrics["val_loss"] for record in records)
+    assert open_study(config, folder).best_value == -least
+    assert choose_baseline(records, config).metrics["val_loss"] == least
 
 
 def test_same_seed_same_trials_and_another_seed_others(
