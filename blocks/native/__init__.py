@@ -27,8 +27,8 @@ def accelerate(network: nn.Module) -> bool:
     """Have the layers of `network` train through the compiled operators, where they can.
 
     The network stays what it is: same parameters, same names, same values up to rounding, the same
-    code outside of training mode. It must stay on the CPU, in float32. False, and nothing is
-    changed, where there are no operators on this machine.
+    code outside of training mode, on other devices and in other number formats. False, and nothing
+    is changed, where there are no operators on this machine.
     """
     if not available():
         return False
@@ -86,6 +86,10 @@ def _fits(block: MBConv) -> bool:
     )
 
 
+def _takes(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
 def _norm(layer: ConvNormAct) -> nn.BatchNorm2d:
     """The layer's batch normalisation, one more batch being counted."""
     norm = layer.norm
@@ -96,6 +100,8 @@ def _norm(layer: ConvNormAct) -> nn.BatchNorm2d:
 
 
 def _conv_norm_act(layer: ConvNormAct, x: Tensor) -> Tensor:
+    if not _takes(x):
+        return layer.plain(x)
     conv, norm = layer.conv, _norm(layer)
     out: Tensor = torch.ops.compound_nas.conv_norm_act(
         x, conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var,
@@ -105,6 +111,8 @@ def _conv_norm_act(layer: ConvNormAct, x: Tensor) -> Tensor:
 
 
 def _mbconv(block: MBConv, x: Tensor) -> Tensor:
+    if not _takes(x):
+        return block.plain(x)
     layers = [layer for layer in (block.expand, block.depthwise, block.project) if layer]
     norms = [_norm(layer) for layer in layers]
     squeeze = block.squeeze_excite

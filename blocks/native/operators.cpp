@@ -13,7 +13,6 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -66,8 +65,11 @@ struct Gradients {
   std::vector<float> values;
 };
 
+// Of a map in a chunk: a few of them fit the second cache together.
 constexpr int64_t CHUNK_BYTES = 384 * 1024;
+// Products of fewer rows are slow.
 constexpr int64_t CHUNK_ROWS = 192;
+// Floats of a map below which waking the other threads takes longer than the work.
 constexpr int64_t SERIAL = 16384;
 
 // How a batch is divided: threads, and images of a chunk.
@@ -75,7 +77,7 @@ struct Plan {
   Plan(int64_t images, int64_t area, int64_t channels) : images(images) {
     threads = images * area * channels < SERIAL ? 1 : at::get_num_threads();
     const int64_t fit = CHUNK_BYTES / (area * channels * int64_t(sizeof(float)));
-    const int64_t enough = (CHUNK_ROWS + area - 1) / area;  // products of fewer rows are slow
+    const int64_t enough = (CHUNK_ROWS + area - 1) / area;
     chunk = std::clamp<int64_t>(std::max(fit, enough), 1, (images + threads - 1) / threads);
   }
 

@@ -154,6 +154,15 @@ def test_only_training_takes_it_and_only_where_it_is_the_same() -> None:
         assert not any(trainers)
 
 
+def test_another_number_format_trains_by_torch() -> None:
+    torch.manual_seed(0)
+    network = Network(ARCH, 3)
+    exact = copy.deepcopy(network).double().train()
+    accelerate(network)
+    x = torch.randn(4, 3, 8, 8, dtype=torch.double)
+    assert torch.equal(network.double().train()(x), exact(x))
+
+
 def test_what_is_not_a_number_stays_so() -> None:
     network = Network(ARCH, 3).train()
     accelerate(network)
