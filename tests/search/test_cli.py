@@ -118,7 +118,7 @@ def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> 
     # Again: nothing is trained twice, the test split is not read again, the files stay.
     before = {name: (study / name).read_bytes() for name in ("trials.jsonl", "final.jsonl")}
     shown = cli("search", "run", *settings).stdout
-    assert "going on with 4 trained candidates" in shown
+    assert "going on with 4 candidates" in shown
     assert before == {name: (study / name).read_bytes() for name in before}
 
     # Weights that are gone are made again, as they were.
