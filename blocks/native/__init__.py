@@ -53,8 +53,9 @@ def mbconv(
     norms = 2 + expands
     buffers = [x.new_zeros(parameters[3 * (number // 2) + 1].shape) for number in range(2 * norms)]
     settings = [stride, _ACTS[act], residual, expands, squeezes, _ACTS[act], _GATES[nn.Sigmoid]]
+    whole = [parameter.contiguous() for parameter in parameters]  # slices of others are not
     out: Tensor = torch.ops.compound_nas.mbconv(
-        x, parameters, buffers, settings[: 7 if squeezes else 5], [eps, 0.0] * norms
+        x, whole, buffers, settings[: 7 if squeezes else 5], [eps, 0.0] * norms
     )
     return out
 

@@ -1,5 +1,6 @@
 """The loop on real digits: budget, duplicates, failures, determinism, resume."""
 
+import contextlib
 import json
 import os
 import signal
@@ -259,6 +260,7 @@ def test_a_training_in_pieces_is_the_training_in_one(
     halving: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
     _, folder, _ = run_loop(halving, digits_data, tmp_path)
+    halving.proxy.ema = halving.training.ema  # whose default depends on the pruner
     halving.search.pruner = "none"
     evaluator = InProcess(digits_data, halving)
     for record in folder.completed()[:2]:
@@ -291,21 +293,24 @@ def test_halving_is_the_same_by_workers_and_after_a_crash_anywhere(
         (loop, "append_record"),
         (optuna.Study, "tell"),
     )
+    crashes = 0
     for owner, name in (*targets, *targets):
         original = getattr(owner, name)
         calls = 0
 
         def wrapped(*arguments: Any, **options: Any) -> Any:
-            nonlocal calls
+            nonlocal calls, crashes
             calls += 1
             if calls == 4:
+                crashes += 1
                 raise Crash
             return original(*arguments, **options)  # noqa: B023
 
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, wrapped)
-            with pytest.raises(Crash):
+            with contextlib.suppress(Crash):  # the last find nothing left to do
                 run_loop(halving, digits_data, tmp_path)
+    assert crashes >= len(targets)
     _, cut, _ = run_loop(halving, digits_data, tmp_path)
     assert what(cut.trained()) == what(here.trained())
 
