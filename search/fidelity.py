@@ -7,6 +7,7 @@ only spends time (EcoNAS, Zhou et al. 2020; "NAS evaluation is frustratingly har
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -340,16 +341,8 @@ def _report(config: RunConfig, trust: Trust, number: int) -> None:
     )
     for name in ("what ranks", "Kendall tau", "Spearman rho"):
         screen.add_column(name, justify="left" if name == "what ranks" else "right")
-    for name, found in (("the proxy", trust.correlation), *trust.baselines.items()):
-        screen.add_row(
-            name, _cell(found.tau, found.tau_interval), _cell(found.rho, found.rho_interval)
-        )
-    left = trust.partial
-    screen.add_row("  after params and macs", "", _cell(left.value, left.interval))
-    screen.add_row(
-        "  at best, for the noise of seeds", f"{trust.ceiling_tau:.2f}", f"{trust.ceiling_rho:.2f}"
-    )
-    console.print(screen)
+    rows = {"the proxy": trust.correlation, **trust.baselines}
+    _print_orders(screen, rows, "  after params and macs", trust)
     console.print(
         f"of the best {trust.top_k} the proxy finds {trust.top_recall:.0%}; its first is "
         f"{100 * trust.regret:.2f} points below the best; share of the spread that is not noise: "
@@ -357,6 +350,22 @@ def _report(config: RunConfig, trust: Trust, number: int) -> None:
         "schedule's"
     )
     console.print(trust.verdict)
+
+
+def _print_orders(
+    screen: Table, rows: Mapping[str, Correlation], partial: str, trust: Trust
+) -> None:
+    """The correlations, what is left of the first after params and macs, and the ceiling."""
+    for name, found in rows.items():
+        screen.add_row(
+            name, _cell(found.tau, found.tau_interval), _cell(found.rho, found.rho_interval)
+        )
+    left = trust.partial
+    screen.add_row(partial, "", _cell(left.value, left.interval))
+    screen.add_row(
+        "  at best, for the noise of seeds", f"{trust.ceiling_tau:.2f}", f"{trust.ceiling_rho:.2f}"
+    )
+    console.print(screen)
 
 
 def _report_supernet(trust: Trust, table: pd.DataFrame) -> None:
@@ -372,16 +381,7 @@ def _report_supernet(trust: Trust, table: pd.DataFrame) -> None:
         "its loss, the long schedule": rank_correlation(-table["supernet_loss"], table["long"]),
         **{f"{name}, the long schedule": found for name, found in trust.baselines.items()},
     }
-    for name, found in rows.items():
-        screen.add_row(
-            name, _cell(found.tau, found.tau_interval), _cell(found.rho, found.rho_interval)
-        )
-    left = trust.partial
-    screen.add_row("its accuracy after params and macs", "", _cell(left.value, left.interval))
-    screen.add_row(
-        "  at best, for the noise of seeds", f"{trust.ceiling_tau:.2f}", f"{trust.ceiling_rho:.2f}"
-    )
-    console.print(screen)
+    _print_orders(screen, rows, "its accuracy after params and macs", trust)
     console.print(f"the supernet: {trust.verdict}")
 
 

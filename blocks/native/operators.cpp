@@ -234,6 +234,20 @@ struct Layout {
   int64_t squeeze() const { return project() + 3; }
 };
 
+struct BlockSizes {
+  int64_t images, in_channels, height, width, area, channels, kernel, out_channels;
+  Map map;
+  int64_t out_area;
+};
+
+BlockSizes sizes_of(const Tensor& x, const Tensor& taps, const Tensor& last_weight,
+                    int64_t stride) {
+  const int64_t height = x.size(2), width = x.size(3), channels = taps.size(0);
+  const Map map{height, width, channels, (height - 1) / stride + 1, (width - 1) / stride + 1};
+  return {x.size(0), x.size(1), height, width, height * width, channels, taps.size(2),
+          last_weight.size(0), map, map.out_height * map.out_width};
+}
+
 struct MBConv : torch::autograd::Function<MBConv> {
   // buffers: running mean and variance of the normalisations, in their order; settings: stride,
   // act, residual, expands, squeezes, act and gate of squeeze-excite; norms: eps and momentum of
@@ -244,14 +258,11 @@ struct MBConv : torch::autograd::Function<MBConv> {
     const Tensor x = channels_last(input);
     const int64_t stride = settings[0], act = settings[1];
     const Layout at{settings[3] != 0, settings[4] != 0};
-    const int64_t images = x.size(0), in_channels = x.size(1), height = x.size(2),
-                  width = x.size(3), area = height * width;
     const Tensor& taps = parameters[at.depthwise()];
     const Tensor& last_weight = parameters[at.project()];
-    const int64_t channels = taps.size(0), kernel = taps.size(2), out_channels = last_weight.size(0);
+    const auto [images, in_channels, height, width, area, channels, kernel, out_channels, map,
+                out_area] = sizes_of(x, taps, last_weight, stride);
     TORCH_CHECK(compiled(kernel, stride), "depthwise kernel ", kernel, ", stride ", stride);
-    const Map map{height, width, channels, (height - 1) / stride + 1, (width - 1) / stride + 1};
-    const int64_t out_area = map.out_height * map.out_width;
     auto norm = [&](int64_t place, int64_t number) {
       return layer_of(parameters[place + 1], parameters[place + 2], buffers[2 * number],
                       buffers[2 * number + 1], norms[2 * number], norms[2 * number + 1]);
@@ -352,13 +363,10 @@ struct MBConv : torch::autograd::Function<MBConv> {
     const int64_t stride = settings[0], act = settings[1];
     const bool residual = settings[2] != 0;
     const Layout at{settings[3] != 0, settings[4] != 0};
-    const int64_t images = x.size(0), in_channels = x.size(1), height = x.size(2),
-                  width = x.size(3), area = height * width;
     const Tensor& taps = parameters[at.depthwise()];
     const Tensor& last_weight = parameters[at.project()];
-    const int64_t channels = taps.size(0), kernel = taps.size(2), out_channels = last_weight.size(0);
-    const Map map{height, width, channels, (height - 1) / stride + 1, (width - 1) / stride + 1};
-    const int64_t out_area = map.out_height * map.out_width;
+    const auto [images, in_channels, height, width, area, channels, kernel, out_channels, map,
+                out_area] = sizes_of(x, taps, last_weight, stride);
     const Stats z_of = stats_of(z_stats), last_of = stats_of(last_stats);
     const Plan plan(images, out_area, channels);
 
