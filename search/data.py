@@ -418,6 +418,13 @@ def resize(images: Tensor, resolution: int) -> Tensor:
     return torch.cat(chunks)
 
 
+def shrink(images: Tensor, side: int) -> Tensor:
+    """float (N, C, H, W) → float (N, C, side, side), antialiased bilinear."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+
+
 @dataclass(frozen=True)
 class Batches:
     """Splits at one resolution, normalised by the training split's own mean and deviation.

@@ -279,7 +279,8 @@ def _jobs(config: RunConfig, spellings: list[str]) -> list[Job]:
 def _job(config: RunConfig, spelling: str, epochs: int, replicate: int = 0) -> Job:
     """A training by the proxy, which may inherit, or by the long schedule, which does not."""
     job = make_job(spelling, epochs, config.seed, replicate)
-    return replace(job, inherit=config.inherits and epochs == config.proxy.epochs)
+    is_proxy = epochs == config.proxy.epochs
+    return replace(job, inherit=config.inherits and is_proxy, long=not is_proxy)
 
 
 def _table(

@@ -127,9 +127,12 @@ def expected_epochs(config: RunConfig) -> tuple[float, float]:
     """Epochs of a mean candidate, and the pieces that they are trained in.
 
     Of each rung one in `reduction_factor` goes on. Hyperband's bracket b halves from rung b on,
-    and takes ceil(n·η^(n−1−b) / (n−b)) of all trials (n brackets, as Optuna divides them).
+    and takes ceil(n·η^(n−1−b) / (n−b)) of all trials (n brackets, as Optuna divides them). How
+    many extrapolation stops, the curves will tell: here none.
     """
     ends = rungs(config)
+    if config.search.pruner == "extrapolation":
+        return float(ends[-1]), float(len(ends))
     factor = config.search.reduction_factor
     brackets = 1
     if config.search.pruner == "hyperband":
@@ -192,7 +195,9 @@ def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> T
     for name, seconds in steps:
         table.add_row(name, duration(seconds))
     table.add_row("in all", duration(sum(seconds for _, seconds in steps)), style="bold")
-    if pieces > 1:
+    if config.search.pruner == "extrapolation":
+        table.caption = "as if extrapolation stopped none"
+    elif pieces > 1:
         table.caption = (
             f"with {config.search.pruner} a mean candidate takes {epochs:.1f} of "
             f"{config.proxy.epochs} epochs"

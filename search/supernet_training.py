@@ -22,7 +22,7 @@ from blocks.arch import ArchSpec
 from blocks.cost import count
 from search.candidates import SpaceCandidates
 from search.config import ProxyConfig, SupernetConfig
-from search.data import Batches, ImageData, prepare
+from search.data import Batches, ImageData, prepare, shrink
 from search.errors import ConfigError, TrainingError
 from search.record import derive_seed
 from search.subnet import forward
@@ -169,10 +169,7 @@ def backward(
     """
     slices = list(supernet.slices(arch))
     copies = {name: copy_of(supernet.tensors[name][part]).requires_grad_() for name, part in slices}
-    side = arch.resolution
-    if images.shape[-1] != side:
-        images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
-    logits = forward(arch, copies, images)
+    logits = forward(arch, copies, shrink(images, arch.resolution))
     loss = F.cross_entropy(logits, wanted, label_smoothing=smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
     for name, part in slices:

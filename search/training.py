@@ -20,7 +20,7 @@ from blocks.native import accelerate
 from blocks.network import Network
 from search.augment import Augmentation
 from search.config import ProxyConfig
-from search.data import Batches, Split
+from search.data import Batches, Split, shrink
 from search.errors import TrainingError
 
 
@@ -55,7 +55,8 @@ def train(
     With `proxy.ema` the network is the exponential moving average of the weights and statistics
     over the steps (decay min(ema, (1 + t) / (10 + t)), as in TensorFlow's), not the last ones.
 
-    With `initial`, a state_dict, it begins with these weights.
+    With `initial`, a state_dict, it begins with these weights. With `proxy.start_resolution` its
+    images grow over the epochs (`side_of`); they are validated at the full resolution.
 
     Everything random (weights, order, augmentation, dropout) follows `seed`. With a `checkpoint`
     the training goes on from that file, if it is there, and ends after `until` of the schedule's
@@ -102,12 +103,14 @@ def train(
     followed = None if average is None else (_floats(average), _floats(network))
     started = time.perf_counter()
     end = epochs if until is None else until
-    for _ in range(len(losses), end):
+    for epoch in range(len(losses), end):
+        side = side_of(arch.resolution, proxy.start_resolution, epoch, epochs)
         network.train()
         epoch_losses = []
         for images, labels in batches.shuffled(batch_size, augmentation, num_classes, shuffle):
             network.set_progress(schedule.last_epoch / max(1, steps - 1))
-            loss = F.cross_entropy(network(images), labels, label_smoothing=proxy.label_smoothing)
+            logits = network(shrink(images, side))
+            loss = F.cross_entropy(logits, labels, label_smoothing=proxy.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -154,6 +157,14 @@ def _floats(network: Network) -> list[Tensor]:
 def _follow(average: list[Tensor], latest: list[Tensor], decay: float) -> None:
     """average ← decay · average + (1 − decay) · latest."""
     torch._foreach_lerp_(average, latest, 1 - decay)
+
+
+def side_of(resolution: int, start: float, epoch: int, epochs: int) -> int:
+    """Pixels that images have in an epoch (from 0): from the share `start` of the resolution
+    linearly to all of it in the last (progressive resizing, as in EfficientNetV2, §4.2)."""
+    if epochs == 1:
+        return resolution
+    return round(resolution * (start + (1 - start) * epoch / (epochs - 1)))
 
 
 def _warm(step: int) -> float:

@@ -4,7 +4,7 @@ import math
 import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +27,8 @@ class Job:
 
     `epochs` is the whole schedule; `until` ends it earlier, and leaves at `checkpoint` what a job
     with a later end goes on from. `test` also reads the test split; `save` is where the weights
-    go. `inherit`: begin with the weights that the evaluator's supernet has for it.
+    go. `inherit`: begin with the weights that the evaluator's supernet has for it. `long`: not the
+    proxy but what it stands for, at the full resolution throughout.
     """
 
     arch: str
@@ -38,6 +39,7 @@ class Job:
     until: int | None = None
     checkpoint: str | None = None
     inherit: bool = False
+    long: bool = False
 
     @property
     def fidelity(self) -> dict[str, int]:
@@ -120,6 +122,8 @@ def run_job(
     arch = parse_arch(job.arch)
     batches = prepare(data, arch.resolution)
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
+    if job.long:
+        proxy = replace(proxy, start_resolution=1.0)
     confirmed = checkpoint is not None and checkpoint.exists()  # by the piece that left it
     result = train(
         arch,
