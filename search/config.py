@@ -28,6 +28,8 @@ LEAST_SCORED: Final = 10
 """Members below which zero-cost scores teach a search nothing."""
 OPTIMIZERS: Final = ("adamw", "sgd")
 KERNELS: Final = ("auto", "torch")
+PRECISIONS: Final = ("auto", "fp32", "bf16")
+DEVICES: Final = ("auto", "cpu", "cuda")
 EVALUATORS: Final = ("train", "supernet")
 INITIAL: Final = ("supernet",)
 ON_CORRUPT: Final = ("refuse", "skip")
@@ -106,6 +108,7 @@ class ProxyConfig:
     cutmix: float = 0.0  # α; with mixup each batch gets one of the two
     start_resolution: float = 1.0  # share of the resolution in the first epoch, rising to the last
     ema: float | None = None  # decay per step of averaged weights; null: 0.98 with a pruner, else 0
+    precision: str = "auto"  # fp32 | bf16: autocast | auto: what a measurement finds faster
     kernels: str = "auto"  # auto: compiled operators where there is a compiler | torch
     init_from: str | None = None  # supernet: members begin with the weights they have there
 
@@ -163,6 +166,7 @@ class WorkersConfig:
 
     count: int = 0  # 0: as many as the machine has cores and memory for
     threads: int = 1
+    device: str = "auto"  # cpu | cuda | auto: cuda where there is one
 
 
 @dataclass
@@ -367,6 +371,8 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     choose("dataset.on_corrupt", config.dataset.on_corrupt, ON_CORRUPT)
     choose("proxy.optimizer", config.proxy.optimizer, OPTIMIZERS)
     choose("proxy.kernels", config.proxy.kernels, KERNELS)
+    choose("proxy.precision", config.proxy.precision, PRECISIONS)
+    choose("workers.device", config.workers.device, DEVICES)
     choose("proxy.drop_block_shape", config.proxy.drop_block_shape, DROP_BLOCK_SHAPES)
     choose("space.rounding", config.space.rounding, list(ROUNDINGS))
     validate_study_name(config.study)

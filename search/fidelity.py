@@ -22,6 +22,7 @@ from search.batch import run_jobs
 from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.data import ImageData, load_data
+from search.device import settle_device
 from search.errors import ConfigError, StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Job, TrainEvaluator, make_job
@@ -115,6 +116,7 @@ def fidelity(config: RunConfig) -> Trust:
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
         config = plan_workers(config, space, data.num_classes, folder)
+        config = settle_device(config, candidates, folder)
         folder.open(config, renew=False)
         check_data(folder, data, table_sha256(budget))
         for line in describe_latency(candidates):

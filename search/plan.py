@@ -19,6 +19,7 @@ from blocks.cost import count
 from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.data import ImageData, Split, load_data
+from search.device import settle_device
 from search.evaluators.train import Evaluation, TrainEvaluator, make_job, outcome
 from search.fidelity import draw_members, too_few
 from search.latency import describe_latency
@@ -71,6 +72,7 @@ def plan(config: RunConfig) -> None:
     )
     config = plan_workers(config, space, data.num_classes)
     candidates = SpaceCandidates(space, budget, data.num_classes)
+    config = settle_device(config, candidates)
     seed = derive_seed(config.seed, "plan")
     timed = draw_members(candidates, MEMBERS, seed)
     if not timed:

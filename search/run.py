@@ -21,6 +21,7 @@ from search.candidates import SpaceCandidates
 from search.config import RunConfig, validate
 from search.controls import Controls, train_controls
 from search.data import DATASETS, ImageData, load_data, normalisation
+from search.device import settle_device
 from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Evaluator, Job, TrainEvaluator, make_job
@@ -92,6 +93,7 @@ def search(config: RunConfig) -> StudyFolder:
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
         config = plan_workers(config, space, data.num_classes, folder)
+        config = settle_device(config, candidates, folder)
         # Before the study is bound to settings that name what does not exist.
         enqueued = _starting_points(config, folder, candidates)
         folder.open(config)
@@ -373,7 +375,7 @@ def _train_final(
     """Train the chosen B0 for longer and read the test split once; the reference beside it, and
     B0 by the proxy where only the supernet has judged it."""
     final_job = make_job(chosen.arch, config.search.final_epochs, config.seed, replicate=1)
-    final_job = replace(final_job, test=True, save=str(folder / "b0.pt"))
+    final_job = replace(final_job, test=True, long=True, save=str(folder / "b0.pt"))
     reference = reference_arch(config, data.in_channels)
     if reference is None and config.search.reference is not None:
         console.print(

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from blocks.arch import ArchSpec
 from blocks.drop_block import DropBlockSpec
-from blocks.native import accelerate
 from blocks.network import Network
 from search.augment import Augmentation
 from search.config import ProxyConfig
 from search.data import Batches, Split, shrink
+from search.device import autocast, place
 from search.errors import TrainingError
 
 
@@ -49,6 +49,7 @@ def train(
     until: int | None = None,
     checkpoint: Path | None = None,
     initial: dict[str, Tensor] | None = None,
+    device: str = "cpu",
 ) -> TrainingResult:
     """Train `arch` from scratch for `epochs` and measure it on the validation split.
 
@@ -78,9 +79,7 @@ def train(
     )
     if initial is not None:
         network.load_state_dict(initial)
-    network = network.to(memory_format=torch.channels_last)
-    if proxy.kernels == "auto":
-        accelerate(network)
+    network = place(network, proxy, device)
     average = copy.deepcopy(network) if proxy.ema else None
     optimizer = _optimizer(network, proxy)
     batch_size = min(proxy.batch_size, len(batches.train))
@@ -98,6 +97,8 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
+        if device == "cuda":
+            torch.cuda.set_rng_state(state["cuda_random"])
         shuffle.set_state(state["shuffle"])
         losses, before = state["losses"], state["seconds"]
     followed = None if average is None else (_floats(average), _floats(network))
@@ -109,8 +110,10 @@ def train(
         epoch_losses = []
         for images, labels in batches.shuffled(batch_size, augmentation, num_classes, shuffle):
             network.set_progress(schedule.last_epoch / max(1, steps - 1))
-            logits = network(shrink(images, side))
-            loss = F.cross_entropy(logits, labels, label_smoothing=proxy.label_smoothing)
+            images, labels = (each.to(device, non_blocking=True) for each in (images, labels))
+            with autocast(proxy.precision, device):
+                logits = network(shrink(images, side))
+                loss = F.cross_entropy(logits, labels, label_smoothing=proxy.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -133,6 +136,7 @@ def train(
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
             "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state() if device == "cuda" else None,
             "shuffle": shuffle.get_state(),
             "losses": losses,
             "seconds": before + trained - started,
@@ -220,12 +224,13 @@ def read_checkpoint(path: Path) -> Any:
 def evaluate(network: Network, batches: Batches, split: Split) -> tuple[float, float]:
     """Top-1 accuracy (fraction) and mean cross-entropy (nats) of `network` on `split`."""
     network.eval()
+    device = next(network.parameters()).device
     correct = 0
     loss = 0.0
     for images, labels in zip(
         torch.split(split.images, 256), torch.split(split.labels, 256), strict=True
     ):
-        logits: Tensor = network(batches.normalise(images))
+        logits: Tensor = network(batches.normalise(images).to(device)).cpu()
         correct += int((logits.argmax(1) == labels).sum())
         loss += F.cross_entropy(logits, labels, reduction="sum").item()
     return correct / len(split), loss / len(split)

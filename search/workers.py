@@ -5,8 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import torch
+
 from blocks.cost import count
 from search.config import RunConfig
+from search.device import resolve_device
 from search.record import StudyFolder
 from search.space import SearchSpace
 
@@ -30,8 +33,11 @@ def plan_workers(
         found = folder.read_config().workers.count
     else:
         largest = count(space.largest(), num_classes).activations
-        maps = MAPS * 4 * config.proxy.batch_size * largest
-        found = workers_for(config.workers.threads, PROCESS_BYTES + maps)
+        each = PROCESS_BYTES + MAPS * 4 * config.proxy.batch_size * largest
+        found = workers_for(config.workers.threads, each)
+        if resolve_device(config.workers.device) == "cuda":
+            # Each process also has a context and libraries there, of the same order.
+            found = max(1, min(found, torch.cuda.mem_get_info()[0] // each))
     return replace(config, workers=replace(config.workers, count=found))
 
 

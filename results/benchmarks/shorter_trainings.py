@@ -3,10 +3,10 @@
     python results/benchmarks/shorter_trainings.py proxy.start_resolution=0.5 proxy.ema=0.98
 
 Random members of the default space are trained by the proxy as it is, by each variant (a comma
-between its settings), and for `--long-epochs` at full resolution with `--seeds` seeds. What ranks is
-validation accuracy or loss of one training; what is true is the mean test accuracy of the long ones,
-on other images than those. Members take turns between the variants, so that seconds compare. What
-was trained is kept in `--folder`: the same command goes on.
+between its settings), and for `--long-epochs` at full resolution with `--seeds` seeds. What ranks
+is validation accuracy or loss of one training; what is true is the mean test accuracy of the long
+ones, on other images than those. Members take turns between the variants, so that seconds compare.
+What was trained is kept in `--folder`: the same command goes on.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def report(found: dict[str, list[TrialRecord]], long: list[TrialRecord], seeds: 
     test = np.array([one.metrics["test_accuracy"] for one in long]).reshape(-1, seeds)
     truth = test.mean(1)
     print(
-        f"{len(truth)} members; long: {np.mean([one.seconds['train'] for one in long]):.1f} s each, "
+        f"{len(truth)} members; long: {np.mean([one.seconds['train'] for one in long]):.1f} s, "
         f"test accuracy {truth.mean():.4f}, deviation between members {truth.std(ddof=1):.4f}, "
         f"between seeds {test.var(1, ddof=1).mean() ** 0.5:.4f}"
     )

@@ -14,6 +14,7 @@ from blocks.cost import Cost, count, referee
 from blocks.native import available
 from search.config import ProxyConfig, WorkersConfig
 from search.data import ImageData, prepare
+from search.device import resolve_device
 from search.errors import TrainingError
 from search.evaluators.pool import WorkerPool
 from search.record import derive_seed
@@ -86,7 +87,9 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
     ) -> None:
         if proxy.kernels == "auto":
             available()  # built here, once, and not by every worker at the same time
-        super().__init__(partial(run_job, data=data, proxy=proxy, supernet=supernet), workers)
+        device = resolve_device(workers.device)
+        work = partial(run_job, data=data, proxy=proxy, supernet=supernet, device=device)
+        super().__init__(work, workers)
 
 
 def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Evaluation:
@@ -109,7 +112,11 @@ def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Eva
 
 
 def run_job(
-    job: Job, data: ImageData, proxy: ProxyConfig, supernet: Supernet | None = None
+    job: Job,
+    data: ImageData,
+    proxy: ProxyConfig,
+    supernet: Supernet | None = None,
+    device: str = "cpu",
 ) -> Evaluation:
     """Train and measure one architecture in this process.
 
@@ -135,6 +142,7 @@ def run_job(
         until=job.until,
         checkpoint=checkpoint,
         initial=supernet.state(arch) if job.inherit and supernet is not None else None,
+        device=device,
     )
     metrics = {"val_accuracy": result.val_accuracy, "val_loss": result.val_loss}
     metrics["train_loss"] = result.train_loss[-1]
@@ -145,6 +153,7 @@ def run_job(
         )
         if not math.isfinite(metrics["test_loss"]):
             raise TrainingError("nan", f"the test loss became {metrics['test_loss']}")
+    result.network.cpu()
     started = time.perf_counter()
     cost = count(arch, data.num_classes) if confirmed else referee(result.network)
     seconds["fvcore"] = time.perf_counter() - started

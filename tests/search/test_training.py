@@ -9,11 +9,12 @@ import torch
 
 from blocks.arch import parse_arch
 from blocks.drop_block import DropBlock
+from blocks.network import Network
 from search.config import DatasetConfig, ProxyConfig
 from search.data import Batches, ImageData, load_data, prepare
 from search.errors import TrainingError
 from search.evaluators.train import Job, run_job
-from search.training import train, warmup_cosine
+from search.training import side_of, train, warmup_cosine
 
 ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
 PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False)
@@ -45,6 +46,23 @@ def test_same_seed_same_network(batches: Batches) -> None:
     for ours, theirs in zip(first.network.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert first.val_loss != other.val_loss
+
+
+def test_images_grow_over_the_epochs(batches: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = [side_of(28, 0.5, epoch, 4) for epoch in range(4)]
+    assert sides == [14, 19, 23, 28]
+    assert side_of(28, 0.5, 0, 1) == 28
+    assert {side_of(28, 1.0, epoch, 4) for epoch in range(4)} == {28}
+    seen = []
+    forward = Network.forward
+
+    def watched(network: Network, x: torch.Tensor) -> torch.Tensor:
+        seen.append((network.training, x.shape[-1]))
+        return forward(network, x)
+
+    monkeypatch.setattr(Network, "forward", watched)
+    train(ARCH, 10, batches, replace(PROXY, start_resolution=0.5), 3, seed=0)
+    assert list(dict.fromkeys(seen)) == [(True, 4), (True, 6), (True, 8), (False, 8)]
 
 
 def test_drop_block_rises_to_its_probability(batches: Batches) -> None:
