@@ -56,7 +56,7 @@ settings (all of them, with their values: python -m search run --cfg job)
   proxy.init_from=supernet    proxy trainings begin with the shared weights
   search.trials=N          candidates to train                               [40]
   search.minutes=X         begin no further candidate after so long
-  search.pruner=NAME       asha, hyperband, extrapolation: stop the unpromising early  [none]
+  search.pruner=NAME       asha, hyperband: stop the unpromising early       [none]
   search.enqueue=[ARCH]    evaluate these spellings first
   search.warm_start=STUDY  evaluate the best of an earlier study first
   search.zero_cost=N       score N random members untrained first: the best are evaluated

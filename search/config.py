@@ -18,7 +18,7 @@ from search.budget import LATENCY, METRICS, SOLVE, Budget
 from search.errors import ConfigError, choose
 
 OBJECTIVES: Final = ("pareto", "reward", "accuracy", "loss")
-PRUNERS: Final = ("none", "asha", "hyperband", "extrapolation")
+PRUNERS: Final = ("none", "asha", "hyperband")
 RUNG_METRICS: Final = ("val_loss", "val_accuracy")
 DROP_BLOCK_SHAPES: Final = ("square", "circle")  # blocks.drop_block.SHAPES, without its torch
 EMA: Final = 0.98
@@ -106,7 +106,7 @@ class ProxyConfig:
     cutout: int = 0  # pixels, the side of a square of the mean colour
     mixup: float = 0.0  # α of Beta(α, α)
     cutmix: float = 0.0  # α; with mixup each batch gets one of the two
-    start_resolution: float = 1.0  # share of the resolution in the first epoch, rising to the last
+    start_resolution: float = 0.5  # share of the resolution in the first epoch; the last has all
     ema: float | None = None  # decay per step of averaged weights; null: 0.98 with a pruner, else 0
     precision: str = "auto"  # fp32 | bf16: autocast | auto: what a measurement finds faster
     kernels: str = "auto"  # auto: compiled operators where there is a compiler | torch
@@ -144,10 +144,9 @@ class SearchConfig:
 
     trials: int = 40
     minutes: float | None = None  # of wall clock, after which no further candidate is begun
-    pruner: str = "none"  # none | asha | hyperband | extrapolation: stop the unpromising early
-    reduction_factor: int = 3  # of each rung one candidate in so many goes on (asha, hyperband)
+    pruner: str = "none"  # none | asha | hyperband: stop the unpromising early
+    reduction_factor: int = 3  # of each rung one candidate in so many goes on
     min_epochs: int = 1  # the first rung
-    least_chance: float = 0.05  # to end as the best, below which extrapolation stops a training
     rung_metric: str = "val_loss"  # of objective=accuracy: val_loss | val_accuracy
     enqueue: list[str] = field(default_factory=list)  # spellings to evaluate first
     warm_start: str | None = None  # a study of results_dir whose best are evaluated first
@@ -416,7 +415,6 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
         "proxy.ema": config.training.ema or 0.0,
         "supernet.warmup_fraction": config.supernet.warmup_fraction,
         "supernet.ema": config.supernet.ema,
-        "search.least_chance": config.search.least_chance,
     }
     for name, share in fractions.items():
         if not 0 <= share < 1:

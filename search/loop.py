@@ -28,7 +28,6 @@ from search.candidates import SpaceCandidates
 from search.config import RunConfig
 from search.errors import StudyError
 from search.evaluators.train import Evaluation, Evaluator, Job, make_job
-from search.extrapolation import ExtrapolationPruner
 from search.latency import predicted_ms
 from search.pareto import reward
 from search.process import await_any, check_interrupt, deferred_interrupts
@@ -383,8 +382,6 @@ def rungs(config: RunConfig) -> tuple[int, ...]:
     last = config.trial_epochs
     if config.search.pruner == "none":
         return (last,)
-    if config.search.pruner == "extrapolation":
-        return tuple(range(config.search.min_epochs, last + 1))
     found = [config.search.min_epochs]
     while found[-1] * config.search.reduction_factor < last:
         found.append(found[-1] * config.search.reduction_factor)
@@ -392,7 +389,7 @@ def rungs(config: RunConfig) -> tuple[int, ...]:
 
 
 def build_pruner(config: RunConfig) -> BasePruner:
-    """The pruner of a study: halving, asynchronous or in Hyperband's brackets, or extrapolation."""
+    """The pruner of a study: successive halving, asynchronous, or Hyperband's brackets of it."""
     least, factor = config.search.min_epochs, config.search.reduction_factor
     if config.search.pruner == "asha":
         return SuccessiveHalvingPruner(min_resource=least, reduction_factor=factor)
@@ -400,8 +397,6 @@ def build_pruner(config: RunConfig) -> BasePruner:
         return HyperbandPruner(
             min_resource=least, max_resource=config.proxy.epochs, reduction_factor=factor
         )
-    if config.search.pruner == "extrapolation":
-        return ExtrapolationPruner(config.search.least_chance)
     return NopPruner()
 
 

@@ -27,6 +27,7 @@ from search.loop import rungs
 from search.record import derive_seed
 from search.run import reference_arch
 from search.space import build_space
+from search.training import side_of
 from search.workers import plan_workers
 
 MEMBERS: Final = 8
@@ -49,10 +50,16 @@ class Pace:
     setup: float  # seconds per training besides: building, fvcore's count
 
     def seconds(
-        self, macs: int, train_images: float, val_images: int, pieces: float = 1.0
+        self,
+        macs: int,
+        train_images: float,
+        val_images: int,
+        pieces: float = 1.0,
+        share: float = 1.0,
     ) -> float:
-        """One worker's time for a training of so many images, all epochs together."""
-        each = self.train[0] + self.train[1] * macs
+        """One worker's time for a training of so many images, all epochs together; of `share` of
+        the macs where they are smaller than those of validation."""
+        each = self.train[0] + self.train[1] * macs * share
         check = self.validate[0] + self.validate[1] * macs
         return train_images * each + pieces * (self.setup + val_images * check)
 
@@ -103,7 +110,7 @@ def measure_pace(config: RunConfig, data: ImageData, spellings: list[str]) -> Pa
     part = replace(data, train=Split(data.train.images[:images], data.train.labels[:images]))
     # The first training of a process also loads libraries: its time is not theirs.
     warm = [make_job(spellings[0], 1, config.seed, r) for r in range(config.workers.count)]
-    jobs = [make_job(spelling, 1, config.seed) for spelling in spellings]
+    jobs = [make_job(spelling, 1, config.seed) for spelling in spellings]  # at full resolution
     with TrainEvaluator(part, config.training, config.workers) as evaluator:
         for job, future in [(job, evaluator.evaluate(job)) for job in warm]:
             outcome(evaluator, job, future)
@@ -129,12 +136,9 @@ def expected_epochs(config: RunConfig) -> tuple[float, float]:
     """Epochs of a mean candidate, and the pieces that they are trained in.
 
     Of each rung one in `reduction_factor` goes on. Hyperband's bracket b halves from rung b on,
-    and takes ceil(n·η^(n−1−b) / (n−b)) of all trials (n brackets, as Optuna divides them). How
-    many extrapolation stops, the curves will tell: here none.
+    and takes ceil(n·η^(n−1−b) / (n−b)) of all trials (n brackets, as Optuna divides them).
     """
     ends = rungs(config)
-    if config.search.pruner == "extrapolation":
-        return float(ends[-1]), float(len(ends))
     factor = config.search.reduction_factor
     brackets = 1
     if config.search.pruner == "hyperband":
@@ -149,23 +153,30 @@ def expected_epochs(config: RunConfig) -> tuple[float, float]:
     return float(np.dot(np.diff([0, *ends]), reached)), float(reached.sum())
 
 
+def macs_share(config: RunConfig) -> float:
+    """Of a training at full resolution, the share of macs of one whose images grow."""
+    proxy = config.proxy
+    sides = [
+        side_of(proxy.resolution, proxy.start_resolution, epoch, proxy.epochs)
+        for epoch in range(proxy.epochs)
+    ]
+    return float(np.mean(np.square(sides))) / proxy.resolution**2
+
+
 def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> Table:
     workers = config.workers.count
     epochs, pieces = expected_epochs(config)
     judged = len(data.val)
     if config.evaluator == "supernet":
         judged += config.supernet.calibration_images
+    share = macs_share(config)
+    images = config.proxy.epochs * len(data.train)
     per_trial = float(
-        np.mean([pace.seconds(one, epochs * len(data.train), judged, pieces) for one in macs])
-    )
-    whole = float(
         np.mean(
-            [
-                pace.seconds(one, config.proxy.epochs * len(data.train), len(data.val))
-                for one in macs
-            ]
+            [pace.seconds(one, epochs * len(data.train), judged, pieces, share) for one in macs]
         )
     )
+    whole = float(np.mean([pace.seconds(one, images, len(data.val), share=share) for one in macs]))
     final = pace.seconds(
         round(float(np.mean(macs))), config.search.final_epochs * len(data.train), len(data.val)
     )
@@ -173,15 +184,15 @@ def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> T
     trials = config.search.trials
     steps = [(f"{trials} trials, {workers} at once", trials * per_trial / workers)]
     if config.needs_supernet:
-        images = config.supernet.epochs * config.supernet.samples * len(data.train)
-        spent = float(np.mean([pace.seconds(one, images, 0) for one in macs]))
+        seen = config.supernet.epochs * config.supernet.samples * len(data.train)
+        spent = float(np.mean([pace.seconds(one, seen, 0) for one in macs]))
         steps.insert(0, ("supernet, as on one thread", spent))
     alone = [final]
     if config.evaluator == "supernet":
         alone.append(whole)
     if reference is not None:
         cost = count(reference, data.num_classes).macs
-        alone.append(pace.seconds(cost, config.proxy.epochs * len(data.train), len(data.val)))
+        alone.append(pace.seconds(cost, images, len(data.val), share=share))
     steps.append(("final B0 and reference", max(sum(alone) / workers, *alone)))
     if config.search.controls:
         steps.append(
@@ -197,9 +208,7 @@ def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> T
     for name, seconds in steps:
         table.add_row(name, duration(seconds))
     table.add_row("in all", duration(sum(seconds for _, seconds in steps)), style="bold")
-    if config.search.pruner == "extrapolation":
-        table.caption = "as if extrapolation stopped none"
-    elif pieces > 1:
+    if pieces > 1:
         table.caption = (
             f"with {config.search.pruner} a mean candidate takes {epochs:.1f} of "
             f"{config.proxy.epochs} epochs"

@@ -109,7 +109,8 @@ def train(
         network.train()
         epoch_losses = []
         for images, labels in batches.shuffled(batch_size, augmentation, num_classes, shuffle):
-            network.set_progress(schedule.last_epoch / max(1, steps - 1))
+            if proxy.drop_block:
+                network.set_progress(schedule.last_epoch / max(1, steps - 1))
             images, labels = (each.to(device, non_blocking=True) for each in (images, labels))
             with autocast(proxy.precision, device):
                 logits = network(shrink(images, side))

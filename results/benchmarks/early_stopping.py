@@ -1,4 +1,4 @@
-"""What a pruner saves and what it costs: halving, Hyperband and extrapolation on real curves.
+"""What a pruner saves and what it costs: halving and Hyperband on real curves.
 
     python results/benchmarks/early_stopping.py --members 60 --epochs 9
 
@@ -34,10 +34,6 @@ PRUNERS = {
     "none": [],
     "asha": ["search.pruner=asha"],
     "hyperband": ["search.pruner=hyperband"],
-    "extrapolation 0.02": ["search.pruner=extrapolation", "search.least_chance=0.02"],
-    "extrapolation 0.05": ["search.pruner=extrapolation"],
-    "extrapolation 0.1": ["search.pruner=extrapolation", "search.least_chance=0.1"],
-    "extrapolation 0.2": ["search.pruner=extrapolation", "search.least_chance=0.2"],
 }
 
 

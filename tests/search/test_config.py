@@ -82,7 +82,6 @@ def test_misspelt_settings_name_the_nearest(override: str, message: str) -> None
         ("proxy.precision=fp16", "proxy.precision=fp16 is unknown"),
         ("proxy.start_resolution=0", "proxy.start_resolution=0.0 is not a share"),
         ("workers.device=tpu", "workers.device=tpu is unknown"),
-        ("search.least_chance=1", "search.least_chance=1.0 is not a fraction"),
         ("dataset.val_fraction=0", "dataset.val_fraction=0"),
         ("dataset.test_fraction=0", "dataset.test_fraction=0"),
         ("dataset.val_fraction=0.9", "leave no images to train on"),

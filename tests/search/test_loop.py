@@ -25,7 +25,6 @@ from search.data import ImageData, load_data
 from search.errors import ConfigError, StudyError, TrainingError
 from search.evaluators.table import TableEvaluator
 from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job, outcome, run_job
-from search.extrapolation import LEAST_CURVES
 from search.loop import MAX_FAILURES, Tally, TrialLoop, open_study
 from search.record import (
     FailureRecord,
@@ -314,30 +313,6 @@ def test_halving_is_the_same_by_workers_and_after_a_crash_anywhere(
     assert crashes >= len(targets)
     _, cut, _ = run_loop(halving, digits_data, tmp_path)
     assert what(cut.trained()) == what(here.trained())
-
-
-def test_extrapolation_stops_the_hopeless_the_same_way_again(
-    digits_settings: list[str], digits_data: ImageData, tmp_path: Path
-) -> None:
-    config = config_of(
-        *digits_settings,
-        "sampler=random",
-        "budget.target=60k",
-        "search.pruner=extrapolation",
-        "search.least_chance=0.2",
-        "search.trials=16",
-        "proxy.epochs=3",
-    )
-    assert loop.rungs(config) == (1, 2, 3)
-    tally, folder, _ = run_loop(config, digits_data, tmp_path)
-    records = folder.trained()
-    stopped = [record for record in records if record.stopped]
-    assert len(records) == 16
-    assert len(stopped) == tally.stopped > 0
-    assert len(folder.completed()) >= LEAST_CURVES
-    config.study = "again"
-    _, again, _ = run_loop(config, digits_data, tmp_path)
-    assert what(again.trained()) == what(records)
 
 
 def test_enqueued_architectures_come_first(
