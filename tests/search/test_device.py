@@ -20,7 +20,7 @@ from search.training import train
 from tests.search.test_config import config_of
 
 ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
-PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False)
+PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False, start_resolution=1.0)
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 

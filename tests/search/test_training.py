@@ -17,7 +17,7 @@ from search.evaluators.train import Job, run_job
 from search.training import side_of, train, warmup_cosine
 
 ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
-PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False)
+PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False, start_resolution=1.0)
 
 
 @pytest.fixture(scope="module")
