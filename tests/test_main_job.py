@@ -11,15 +11,15 @@ from tests.conftest import Cli
 
 @pytest.mark.slow
 def test_the_main_job_ends_with_a_family(cli: Cli, tmp_path: Path) -> None:
-    """The default search, unchanged: 40 real trials, a B0 above 87%, a grid, eight members."""
+    """The default search, unchanged: 40 real trials, a B0 above 87% when trained in full, a grid, eight members."""
     cli("search", "run", timeout=3600)
     study = tmp_path / "results" / "main"
     trained = [r for r in read_records(study / "trials.jsonl") if isinstance(r, TrialRecord)]
     assert len({record.arch for record in trained}) == 40
     assert all(record.cost.macs <= 2_000_000 for record in trained)
     baseline = yaml.safe_load((study / "b0.yaml").read_text())
-    assert baseline["proxy"]["val_accuracy"] > 0.87
     assert baseline["final"]["epochs"] == 10
+    assert baseline["final"]["val_accuracy"] > 0.87
     coefficients = yaml.safe_load((study / "coefficients.yaml").read_text())
     assert coefficients["networks"] >= 8
     for number in range(8):

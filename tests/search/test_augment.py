@@ -261,7 +261,13 @@ def test_augmented_training_in_pieces_is_the_training_in_one(digits: Path, tmp_p
     batches = prepare(load_data(DatasetConfig(root=str(digits)), 8), 8)
     arch = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16]-h32")
     proxy = ProxyConfig(
-        resolution=8, crop_padding=1, rand_augment=5, cutout=2, mixup=0.2, cutmix=1.0
+        resolution=8,
+        start_resolution=1.0,
+        crop_padding=1,
+        rand_augment=5,
+        cutout=2,
+        mixup=0.2,
+        cutmix=1.0,
     )
     whole = train(arch, 10, batches, proxy, 3, seed=0)
     path = tmp_path / "0.pt"
