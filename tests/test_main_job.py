@@ -11,7 +11,7 @@ from tests.conftest import Cli
 
 @pytest.mark.slow
 def test_the_main_job_ends_with_a_family(cli: Cli, tmp_path: Path) -> None:
-    """The default search, unchanged: 40 real trials, a B0 above 87% when trained in full, a grid, eight members."""
+    """The default search, unchanged: 40 real trials, a B0 above 87% in the end, a family."""
     cli("search", "run", timeout=3600)
     study = tmp_path / "results" / "main"
     trained = [r for r in read_records(study / "trials.jsonl") if isinstance(r, TrialRecord)]
