@@ -1,44 +1,100 @@
-"""`python -m scaling fit|emit`."""
+"""`python -m scaling fit|emit|verify|compare|resolution`."""
 
 import os
 import sys
 
 from blocks.console import run_main
-from search.cli import compose_config, read_command, register_schema
+from search.cli import compose_config, quote, read_command, register_schema
 from search.process import PARENT_VARIABLE, die_with
 
 HELP = """\
 usage: python -m scaling COMMAND [SETTING=VALUE ...]
 
 commands
-  fit      train the paper's grid around a study's B0 (alpha, beta, gamma >= 1,
-           alpha*beta^2*gamma^2 near 2) by the study's own proxy; writes scaling_grid.csv and
-           coefficients.yaml; goes on where it stopped
-  emit     write family/b0.yaml ... b7.yaml, each built, counted, and confirmed by fvcore
+  fit      train networks around a study's B0 by its own proxy, fit accuracy over depth, width
+           and resolution, and find the best alpha, beta, gamma at equal counted cost, with
+           intervals; or method=grid, the paper's (alpha*beta^2*gamma^2 near 2, the most accurate
+           wins); writes scaling/fit.json and coefficients.yaml; goes on where it stopped
+  emit     write family/b0.yaml ... b7.yaml, each of 2^phi times the cost of B0 within 2%,
+           counted on the rounded network, built, and confirmed by fvcore
+  verify   rebuild and recount every member of a family from its YAML, compare what was fitted,
+           the images and the versions with what is recorded; exits with 1 where they differ
+  compare  train what the fitted coefficients, the paper's, the published table, dwr, uniform,
+           each axis alone and random directions make of the study's B0 at equal counted macs,
+           with several seeds; writes scaling/compare.csv, .json, .png; goes on where it stopped;
+           with paper=table7 or paper=table3: the paper's own comparison, rebuilt and counted
+  resolution [NETWORK]
+           accuracy and cost of a trained network (the study's B0) at 20 to 150% of its
+           resolution, and the best one under a budget; writes scaling/resolution.csv, .json,
+           .png; of a NETWORK (a name, a spelling, a YAML file) without weights the costs alone
 
 settings
   study=NAME                 a study of python -m search run                 [main]
   results_dir=PATH                                                           [results]
+  method=METHOD              of fit: surface | grid                          [surface]
+  fit.points=N               different networks   [what fit.minutes allow, 24 to 72]
+  fit.minutes=X              of all trainings, by prediction                 [15]
+  fit.repeated=N fit.seeds=N     networks with several seeds, and how many   [6 and 3]
+  fit.form=FORM              quadratic | additive | gp     [the best by leave-one-out]
+  fit.cost=X fit.metric=METRIC   times B0's macs | params | activations | latency_ms
+                             (fit.latency_table=FILE)                        [2 and macs]
+  fit.epochs=[4,8] fit.train_fraction=[0.5,1]      one value, or dimensions of the design
+  fit.resamples=N            of the bootstrap                                [1000]
   grid.step=X                spacing of the grid                             [0.1]
   grid.tolerance=X           allowed |alpha*beta^2*gamma^2 - grid.cost|      [0.05]
   grid.cost=X                                                                [2]
+  grid.constraint=WHICH      nominal: that | counted: |macs / B0's - grid.cost|  [nominal]
   grid.epochs=N              epochs per grid point           [the study's proxy.epochs]
   baseline=ARCH              emit from a published network or a spelling, not a study's B0
   num_classes=N              of such a baseline                              [1000]
   coefficients=WHICH         fitted, published (the literal B0-B7 table), or
                              [alpha,beta,gamma]                              [fitted]
   members=N                  b0 ... b(N-1)                                   [8]
+  rule=RULE                  how members grow: compound (the coefficients), published, dwr,
+                             uniform, width, depth, resolution, tinynet, efficientnetv2, lacs,
+                             fast:ALPHA, free:DEPTH:WIDTH:RESOLUTION (exponents)    [compound]
+  exact=BOOL                 solve for the targets; false: round the rule's own multipliers as
+                             the paper does             [true, but for the published table]
+  phis=[X,...]               members of 2^X times the cost of B0, as [0.5,1,1.5]
+  budgets=[X,...]            members of these costs, as [100M,200M,1.5G]
+  metric=METRIC              of 2^phi and budgets: macs, params or activations       [macs]
+  tolerance=X                of these costs                                          [0.02]
+  latency_ms=[X,...]         members of these medians, measured, within 10%
+  device= batch= threads= runtime=   of latency_ms                  [here, 1, 1, eager]
   rounding=POLICY            of scaled channels: paper (multiples of 8, 90% rule), floor,
                              floor8                                [the study's, else paper]
+  compare.ratios=[X,...]     costs that are compared, over B0's macs         [[2,4]]
+  compare.seeds=N            trainings of each network                       [3]
+  compare.rules=[RULE,...]   paper (the triple 1.2, 1.1, 1.15), and what emit's rules are
+                             called     [paper,published,dwr,uniform,width,depth,resolution]
+  compare.random=N           random directions                               [2]
+  compare.tolerance=X        allowed difference of the macs                  [0.03]
+  compare.epochs=N           of each training                [the study's proxy.epochs]
+  compare.split=SPLIT        whose accuracies are compared: test or val      [test]
+  paper=TABLE                of compare: table3 or table7; nothing is trained
+  resolution.percents=[N,...]  of the network's resolution  [20,30,...,100,115,130,150]
+  resolution.max_macs=N      budget, a number or 600k, 25M, 0.4G
+  resolution.weights=FILE    weights of the network                  [b0.pt of the study]
+  resolution.train=BOOL      also train it at each resolution, by the proxy  [false]
+  resolution.epochs=N, resolution.seeds=N   of these trainings    [proxy.epochs, 1]
 
 examples
-  python -m scaling fit study=main grid.step=0.05
+  python -m scaling fit study=main
+  python -m scaling fit study=main method=grid grid.step=0.05
   python -m scaling emit study=main
   python -m scaling emit study=main coefficients=[1.2,1.1,1.15]
   python -m scaling emit baseline=efficientnet_b0 coefficients=published
+  python -m scaling emit baseline=efficientnet_b0 coefficients=[1.2,1.1,1.15] budgets=[500M,1G]
+  python -m scaling emit study=main rule=dwr phis=[0.5,1,1.5]
+  python -m scaling emit study=main latency_ms=[5,10,20] device=here batch=1
+  python -m scaling verify study=main
+  python -m scaling compare study=main compare.ratios=[2,4,8]
+  python -m scaling compare paper=table7
+  python -m scaling resolution study=main resolution.max_macs=1M
+  python -m scaling resolution efficientnet_b0
 """
 
-COMMANDS = ("fit", "emit")
+COMMANDS = ("fit", "emit", "verify", "compare", "resolution")
 
 
 def main(arguments: list[str]) -> None:
@@ -47,6 +103,9 @@ def main(arguments: list[str]) -> None:
 
     if PARENT_VARIABLE in os.environ:  # a step of `search run`
         die_with(int(os.environ[PARENT_VARIABLE]))
+
+    if command == "resolution" and rest and "=" not in rest[0]:
+        rest = [f"baseline={quote(rest[0])}", *rest[1:]]
 
     def job() -> None:
         from scaling.config import ScalingConfig, validate
@@ -58,10 +117,23 @@ def main(arguments: list[str]) -> None:
             from scaling.fit import fit  # torch: seconds that --help need not pay
 
             fit(config)
-        else:
+        elif command == "compare":
+            from scaling.compare import compare
+
+            compare(config)
+        elif command == "resolution":
+            from scaling.optimal_resolution import resolution
+
+            resolution(config)
+        elif command == "emit":
             from scaling.family import emit
 
             emit(config)
+        else:
+            from scaling.verify import verify
+
+            if verify(config):
+                sys.exit(1)
 
     run_main(job, "the points trained so far are on disk, and the same command goes on from them")
 

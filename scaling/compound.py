@@ -1,7 +1,9 @@
 """Compound scaling: pure functions from architecture to architecture."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from blocks.arch import ArchSpec
 from blocks.errors import CompoundNasError
@@ -40,24 +42,85 @@ PAPER = ScalingCoefficients(1.2, 1.1, 1.15)
 """EfficientNet §3.3."""
 
 
+LATE_SHARE: Final = 1 / 3
+"""The share of the stages that `late_depth` deepens: two of EfficientNetV2's six (its §3.3)."""
+
+
+REPEATS: Final = ("up", "nearest")
+"""Policies of `scale_repeats`."""
+
+
+def late_stages(stages: int) -> int:
+    """How many of the last stages `late_depth` is for: one at least."""
+    return max(1, round(stages * LATE_SHARE))
+
+
+def scale_repeats(
+    repeats: Sequence[int], depth: float, late_depth: float = 1.0, policy: str = "up"
+) -> tuple[int, ...]:
+    """The repeats of every stage × depth, those of the last third × late_depth as well.
+
+    `up` is the paper's rounding: of B0's 16 blocks, depth 1.01 makes 23. `nearest` rounds to the
+    nearest (as TinyNet and pycls do), and of stages that are halfway together the last goes up
+    first, each 0.005 of a block before the one in front of it: blocks come one by one, at the
+    end of the network first.
+    """
+    whole = []
+    for number, count in enumerate(repeats):
+        asked = count * depth * _late_factor(len(repeats), number, late_depth)
+        if policy == "up":
+            whole.append(round_repeats(asked))
+        else:
+            threshold = _threshold(len(repeats), number)
+            whole.append(max(1, math.floor(asked + 1 - threshold + 1e-9)))
+    return tuple(whole)
+
+
+def depth_steps(repeats: Sequence[int], late_depth: float, low: float, high: float) -> list[float]:
+    """The depths from `low` to `high` at which `scale_repeats` to the nearest adds a block."""
+    steps = []
+    for number, count in enumerate(repeats):
+        slope = count * _late_factor(len(repeats), number, late_depth)
+        threshold = _threshold(len(repeats), number)
+        # Every stage keeps one block: the first step is that to two.
+        least = max(1, math.ceil(low * slope - threshold))
+        most = math.floor(high * slope - threshold)
+        steps += [(whole + threshold) / slope for whole in range(least, most + 1)]
+    return sorted(steps)
+
+
+def _late_factor(stages: int, number: int, late_depth: float) -> float:
+    return late_depth if number >= stages - late_stages(stages) else 1.0
+
+
+def _threshold(stages: int, number: int) -> float:
+    """The fraction of a block that stage `number` rounds up from."""
+    return 0.5 + min(0.005 * (stages - 1 - number), 0.45)
+
+
 def scale(
-    arch: ArchSpec, width: float, depth: float, resolution: int, rounding: str = "paper"
+    arch: ArchSpec,
+    width: float,
+    depth: float,
+    resolution: int,
+    rounding: str = "paper",
+    *,
+    late_depth: float = 1.0,
+    repeats: str = "up",
 ) -> ArchSpec:
     """`arch` with channels × width, repeats × depth, at `resolution` pixels.
 
     Channels, stem and head included, become whole by the policy `rounding`
-    (`blocks.rounding.ROUNDINGS`; the paper's is multiples of 8 by the 90% rule); repeats go up.
+    (`blocks.rounding.ROUNDINGS`; the paper's is multiples of 8 by the 90% rule); repeats by the
+    policy `repeats` (`scale_repeats`; the paper's goes up).
 
     Source: tensorflow/tpu efficientnet_model.py, `round_filters` and `round_repeats`.
     """
     round_channels = ROUNDINGS[rounding]
+    deeper = scale_repeats([stage.repeats for stage in arch.stages], depth, late_depth, repeats)
     stages = tuple(
-        replace(
-            stage,
-            channels=round_channels(stage.channels * width),
-            repeats=round_repeats(stage.repeats * depth),
-        )
-        for stage in arch.stages
+        replace(stage, channels=round_channels(stage.channels * width), repeats=count)
+        for stage, count in zip(arch.stages, deeper, strict=True)
     )
     return replace(
         arch,

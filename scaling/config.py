@@ -1,12 +1,17 @@
 """The schema of `conf/scaling.yaml`."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from blocks.latency import DEVICES
 from blocks.rounding import ROUNDINGS
 from scaling.compound import ScalingCoefficients, ScalingError
-from search.config import validate_study_name
+from scaling.rules import find_rule
+from scaling.solve import METRICS
+from search.budget import LATENCY
+from search.config import parse_quantity, validate_study_name
 from search.errors import did_you_mean
 
 
@@ -18,6 +23,54 @@ class GridConfig:
     tolerance: float = 0.05
     cost: float = 2.0
     epochs: int | None = None  # null: the study's proxy.epochs
+    constraint: str = "nominal"  # nominal: α·β²·γ² | counted: macs over those of B0
+
+
+@dataclass
+class FitConfig:
+    """The response surface: how many networks around B0 are trained, and what is made of them."""
+
+    points: int | None = None  # different networks; null: what `minutes` allow, 24 to 72
+    minutes: float = 15.0  # of wall clock for all trainings, by prediction
+    repeated: int = 6  # networks that are trained with all of the seeds
+    seeds: int = 3
+    epochs: Any = None  # a number, or a list: a dimension of the design; null: proxy.epochs
+    train_fraction: Any = 1.0  # share of the training images, or a list: a dimension
+    form: str | None = None  # quadratic | additive | gp; null: the best by leave-one-out
+    cost: float = 2.0  # times B0's, at which the coefficients are best
+    metric: str = "macs"  # that the cost is of: macs | params | activations | latency_ms
+    latency_table: str | None = None  # of latency_ms: what `python -m blocks latency-table` wrote
+    tolerance: float = 0.03  # of that cost, of the real network that is named beside them
+    resamples: int = 1000
+
+
+@dataclass
+class CompareConfig:
+    """Rules at equal counted macs, trained alike with the same number of seeds."""
+
+    ratios: list[float] = field(default_factory=lambda: [2.0, 4.0])  # of the B0's macs
+    seeds: int = 3
+    rules: list[str] = field(
+        default_factory=lambda: [
+            "paper", "published", "dwr", "uniform", "width", "depth", "resolution",
+        ]
+    )  # beside the fitted one; paper is the triple 1.2, 1.1, 1.15  # fmt: skip
+    random: int = 2  # random directions beside them
+    tolerance: float = 0.03  # of the macs, above which a network is not compared
+    epochs: int | None = None  # null: the study's proxy.epochs
+    split: str = "test"  # test | val: whose accuracies are compared; val chose the coefficients
+
+
+@dataclass
+class ResolutionConfig:
+    """A trained network at other resolutions than its own."""
+
+    percents: list[float] | None = None  # of its resolution; null: 20, 30, … 100, 115, 130, 150
+    max_macs: Any = None  # the budget; a number or 600k, 25M, 0.4G; null: none
+    weights: str | None = None  # null: b0.pt of the study
+    train: bool = False  # also train it at each resolution, by the study's proxy
+    epochs: int | None = None  # of these trainings; null: the study's proxy.epochs
+    seeds: int = 1  # of these trainings
 
 
 @dataclass
@@ -31,7 +84,23 @@ class ScalingConfig:
     num_classes: int = 1000  # of a given baseline; a study has its own
     members: int = 8  # b0 … b7
     rounding: str | None = None  # paper | floor | floor8; null: the study's, else paper
+    method: str = "surface"  # of fit: surface | grid
+    rule: str | None = None  # of scaling.rules; null: compound with the coefficients
+    exact: bool | None = None  # null: yes, but for the published table
+    metric: str = "macs"  # of the exact targets: macs | params | activations
+    tolerance: float = 0.02  # of the exact targets
+    phis: list[float] | None = None  # instead of members: 2^φ × B0 each
+    budgets: list[Any] | None = None  # instead of members: quantities of the metric
+    latency_ms: list[float] | None = None  # instead of members: measured, within 10%
+    device: str = "here"  # of latency_ms: here (the GPU, if there is one) | cpu | cuda
+    batch: int = 1  # of latency_ms
+    threads: int = 1  # of latency_ms
+    runtime: str = "eager"  # of latency_ms: eager | compile | onnxruntime
     grid: GridConfig = field(default_factory=GridConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
+    paper: str | None = None  # of compare: table3 | table7, rebuilt and counted, nothing trained
+    resolution: ResolutionConfig = field(default_factory=ResolutionConfig)
 
 
 def validate(config: ScalingConfig) -> None:
@@ -53,13 +122,19 @@ def validate(config: ScalingConfig) -> None:
             raise ScalingError(f"{name}={value} is too small; expected {least:g} or more")
     if not grid.tolerance <= 1:
         raise ScalingError(f"grid.tolerance={grid.tolerance:g} is too large; expected 1 or less")
+    _choose("grid.constraint", grid.constraint, ("nominal", "counted"))
+    _choose("method", config.method, ("surface", "grid"))
+    _validate_fit(config.fit)
     if config.study is not None:
         validate_study_name(config.study)
+    _validate_compare(config.compare)
+    _validate_resolution(config.resolution)
     if config.rounding is not None and config.rounding not in ROUNDINGS:
         raise ScalingError(
             f"rounding={config.rounding} is unknown; expected {', '.join(ROUNDINGS)}"
             f"{did_you_mean(config.rounding, ROUNDINGS)}"
         )
+    _validate_emit(config)
     if isinstance(config.coefficients, str):
         known = ("fitted", "published")
         if config.coefficients not in known:
@@ -67,10 +142,174 @@ def validate(config: ScalingConfig) -> None:
                 f"coefficients={config.coefficients} is unknown; expected fitted, published or "
                 f"[alpha,beta,gamma]{did_you_mean(config.coefficients, known)}"
             )
-        if config.coefficients == "published" and config.members > 8:
+        if literal_table(config) and config.members > 8:
             raise ScalingError(f"members={config.members}: the published table ends at b7, so 8")
     else:
         given_coefficients(config)
+
+
+def _validate_fit(fit: FitConfig) -> None:
+    for name, value, least in (
+        ("points", fit.points if fit.points is not None else 1, 1),
+        ("minutes", fit.minutes, 0.1),
+        ("repeated", fit.repeated, 0),
+        ("seeds", fit.seeds, 1),
+        ("cost", fit.cost, 1.2),
+        ("tolerance", fit.tolerance, 0.001),
+        ("resamples", fit.resamples, 100),
+    ):
+        if not (math.isfinite(value) and value >= least):
+            raise ScalingError(f"fit.{name}={value} is too small; expected {least:g} or more")
+    if fit.cost > 64:
+        raise ScalingError(f"fit.cost={fit.cost:g} is too large; expected 64 or less")
+    if fit.form is not None:
+        _choose("fit.form", fit.form, ("quadratic", "additive", "gp"))
+    _choose("fit.metric", fit.metric, (*METRICS, LATENCY))
+    if (fit.metric == LATENCY) != (fit.latency_table is not None):
+        raise ScalingError(
+            f"fit.metric={fit.metric} with fit.latency_table={fit.latency_table}: a table belongs "
+            "to latency_ms, which needs one (python -m blocks latency-table)"
+        )
+    for epochs in listed(fit.epochs):
+        if not (isinstance(epochs, int) and not isinstance(epochs, bool) and epochs >= 1):
+            raise ScalingError(
+                f"fit.epochs={fit.epochs}: {epochs} is no number of epochs; expected such as 4, "
+                "or [4,8]"
+            )
+    for share in listed(fit.train_fraction):
+        number = isinstance(share, int | float) and not isinstance(share, bool)
+        if not (number and 0 < share <= 1):
+            raise ScalingError(
+                f"fit.train_fraction={fit.train_fraction}: {share} is no share of the training "
+                "images; expected above 0 and at most 1, or such as [0.5,1]"
+            )
+    for name, values in (("epochs", fit.epochs), ("train_fraction", fit.train_fraction)):
+        if values == [] or len(listed(values)) != len(set(listed(values))):
+            raise ScalingError(f"fit.{name}={values} is empty or says one value twice")
+
+
+def listed(value: Any) -> list[Any]:
+    """A setting that may be one value or a list, as a list; null is none."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _choose(name: str, value: str, known: Iterable[str]) -> None:
+    known = list(known)
+    if value not in known:
+        raise ScalingError(
+            f"{name}={value} is unknown; expected {', '.join(known)}{did_you_mean(value, known)}"
+        )
+
+
+SPLITS: Final = ("test", "val")
+MAX_RATIO: Final = 256.0
+"""φ = 8 of the paper's doubling; beyond it no proxy is a proxy."""
+
+
+def _validate_compare(compare: CompareConfig) -> None:
+    for name, value, least in (
+        ("compare.seeds", compare.seeds, 2),
+        ("compare.random", compare.random, 0),
+        ("compare.epochs", compare.epochs or 1, 1),
+    ):
+        if value < least:
+            raise ScalingError(f"{name}={value} is too small; expected {least} or more")
+    if not compare.ratios:
+        raise ScalingError("compare.ratios=[] compares nothing; expected numbers such as [2,4]")
+    for ratio in compare.ratios:
+        if not 1 < ratio <= MAX_RATIO:
+            raise ScalingError(
+                f"compare.ratios={ratio:g} is not over 1 and up to {MAX_RATIO:g}; expected "
+                "multiples of B0's macs, such as [2,4]"
+            )
+    if not 0.001 <= compare.tolerance <= 0.5:
+        raise ScalingError(
+            f"compare.tolerance={compare.tolerance:g} is not a share of the macs from 0.001 to 0.5"
+        )
+    if compare.split not in SPLITS:
+        raise ScalingError(f"compare.split={compare.split} is unknown; expected test or val")
+    for name in compare.rules:
+        if name not in ("paper", "fitted"):
+            try:
+                find_rule(name)
+            except ScalingError as error:
+                raise ScalingError(f"compare.rules: {error}, or paper") from None
+
+
+def _validate_resolution(resolution: ResolutionConfig) -> None:
+    for name, value in (
+        ("resolution.seeds", resolution.seeds),
+        ("resolution.epochs", resolution.epochs or 1),
+    ):
+        if value < 1:
+            raise ScalingError(f"{name}={value} is too small; expected 1 or more")
+    if resolution.percents is not None:
+        if not resolution.percents:
+            raise ScalingError("resolution.percents=[] is empty; expected such as [50,100,130]")
+        for percent in resolution.percents:
+            if not 1 <= percent <= 1000:
+                raise ScalingError(
+                    f"resolution.percents={percent:g} is not a percentage from 1 to 1000"
+                )
+    if resolution.max_macs is not None:
+        parse_quantity("resolution.max_macs", resolution.max_macs)
+
+
+def _validate_emit(config: ScalingConfig) -> None:
+    asked = [
+        name for name in ("phis", "budgets", "latency_ms") if getattr(config, name) is not None
+    ]
+    if len(asked) > 1:
+        raise ScalingError(f"{' and '.join(asked)} are given; expected one list of members")
+    for name in asked:
+        values = getattr(config, name)
+        if not values:
+            raise ScalingError(f"{name}=[] is empty; expected one member or more")
+        if len(set(map(str, values))) < len(values):
+            raise ScalingError(f"{name}={values} names a member twice")
+    if config.exact is False and asked and asked != ["phis"]:
+        raise ScalingError(f"{asked[0]} are met exactly or not at all; leave exact=false out")
+    for phi in config.phis or ():
+        if not (math.isfinite(phi) and abs(phi) <= 40):
+            raise ScalingError(f"phis={phi} is no number from -40 to 40")
+    for milliseconds in config.latency_ms or ():
+        if not (math.isfinite(milliseconds) and milliseconds > 0):
+            raise ScalingError(f"latency_ms={milliseconds} is not a finite number above 0")
+    if config.metric not in METRICS:
+        raise ScalingError(
+            f"metric={config.metric} is unknown; expected {', '.join(METRICS)}"
+            f"{did_you_mean(config.metric, METRICS)}"
+        )
+    if not (math.isfinite(config.tolerance) and 0 < config.tolerance < 1):
+        raise ScalingError(f"tolerance={config.tolerance} is not between 0 and 1")
+    if config.device not in ("here", *DEVICES):
+        raise ScalingError(
+            f"device={config.device} is unknown; expected here, {', '.join(DEVICES)}"
+            f"{did_you_mean(config.device, ('here', *DEVICES))}"
+        )
+    if config.rule is not None:
+        find_rule(config.rule)
+        if config.rule == "compound" and config.coefficients == "published":
+            raise ScalingError(
+                "coefficients=published is a table and no triple; rule=compound takes fitted or "
+                "[1.2,1.1,1.15], rule=published the table"
+            )
+        if config.coefficients != "fitted" and config.rule not in ("compound", "published"):
+            raise ScalingError(
+                f"rule={config.rule} has no coefficients; coefficients={config.coefficients} "
+                "belong to rule=compound"
+            )
+
+
+def literal_table(config: ScalingConfig) -> bool:
+    """Whether the family is the published table as it stands."""
+    published = config.rule == "published" or (
+        config.rule is None and config.coefficients == "published"
+    )
+    between = config.phis is not None or config.budgets is not None
+    return published and not (config.exact or between or config.latency_ms is not None)
 
 
 def given_coefficients(config: ScalingConfig) -> ScalingCoefficients:

@@ -1,65 +1,99 @@
-"""The coefficients, by the paper's way: a small grid at φ = 1, trained and compared."""
+"""`python -m scaling fit`: coefficients with intervals, by a response surface or a grid."""
 
+import json
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
 
-import pandas as pd
+import numpy as np
 import yaml
+from numpy.typing import NDArray
+from rich.table import Table
 
 from blocks.arch import ArchSpec, format_arch
-from blocks.console import console, millions
-from blocks.cost import count
-from blocks.errors import one_line
-from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale_compound
-from scaling.config import GridConfig, ScalingConfig
-from search.batch import run_jobs
+from blocks.console import console, duration, millions
+from blocks.cost import count, count_many
+from blocks.errors import LatencyError, one_line
+from blocks.latency import device_name
+from blocks.predictor import load_predictor
+from scaling.compound import PAPER, ScalingCoefficients, ScalingError
+from scaling.config import FitConfig, ScalingConfig, listed
+from scaling.contour import Contour, Metric, find_contour
+from scaling.design import (
+    BEYOND,
+    LOW,
+    Lattice,
+    Point,
+    check_levels,
+    draw_points,
+    repeat_points,
+)
+from scaling.grid import fit_grid
+from scaling.rules import RULES
+from scaling.setting import RUNS, Setting, run_trainings
+from scaling.surface import (
+    Choice,
+    Observations,
+    Optimum,
+    choose_form,
+    enough,
+    find_optimum,
+    usable_forms,
+)
+from search.budget import LATENCY
 from search.data import load_data
 from search.errors import StudyError
-from search.evaluators.train import TrainEvaluator, make_job
-from search.progress import TrialProgress, time_table
-from search.record import Record, StudyFolder, StudyLock, TrialRecord
+from search.evaluators.train import Job, make_job
+from search.plot import plot_surface
+from search.progress import time_table
+from search.record import (
+    StudyFolder,
+    StudyLock,
+    TrialRecord,
+    derive_seed,
+    environment,
+    read_records,
+)
 from search.run import check_data, read_baseline
+from search.training import macs_share
 
+Floats = NDArray[np.float64]
 
-@dataclass(frozen=True)
-class Candidate:
-    """A point of the grid and the network that it makes of the baseline."""
-
-    coefficients: ScalingCoefficients
-    arch: ArchSpec
-
-
-def grid_candidates(
-    baseline: ArchSpec, grid: GridConfig, rounding: str = "paper"
-) -> list[Candidate]:
-    """All (α, β, γ) ≥ 1 on the grid with |α·β²·γ² − cost| ≤ tolerance, scaled at φ = 1.
-
-    Raises:
-        ScalingError: no point meets the constraint.
-    """
-    most = grid.cost + grid.tolerance
-    steps = range(math.floor((most - 1) / grid.step + 1e-9) + 1)
-    axis = [round(1 + number * grid.step, 10) for number in steps]
-    found = []
-    for alpha in axis:
-        for beta in axis:
-            for gamma in axis:
-                coefficients = ScalingCoefficients(alpha, beta, gamma)
-                # 1e-9: 1.2·1.1²·1.15² is 1.92027 on paper, and a point on the rim belongs.
-                if abs(coefficients.nominal_cost - grid.cost) <= grid.tolerance + 1e-9:
-                    arch = scale_compound(baseline, coefficients, 1, rounding)
-                    found.append(Candidate(coefficients, arch))
-    if not found:
-        raise ScalingError(
-            f"no point of grid.step={grid.step:g} has |αβ²γ² − {grid.cost:g}| ≤ "
-            f"grid.tolerance={grid.tolerance:g}; expected a smaller step or a larger tolerance"
-        )
-    return found
+MOST: Final = 72
+"""Networks of a default design, however little time they take."""
+FEWEST: Final = 24
+"""Networks of a default design, however long they take."""
+UNTIMED: Final = 48
+"""Networks of a default design where the study has trained nothing to tell the time by."""
+MARGIN: Final = 0.85
+"""Share of the minutes that trainings are planned for."""
+NAMES: Final = ("alpha", "beta", "gamma")
+RIVALS: Final = {
+    "paper": "compound",
+    "uniform": "uniform",
+    "dwr": "dwr",
+    "depth": "depth",
+    "width": "width",
+    "resolution": "resolution",
+}
+"""What the fitted triple is compared with → its rule."""
+SAYS: Final = {
+    "paper": "the paper's 1.2, 1.1, 1.15",
+    "uniform": "uniform scaling",
+    "dwr": "dWr (fast scaling)",
+    "depth": "depth alone",
+    "width": "width alone",
+    "resolution": "resolution alone",
+}
+_TRIPLES: Final = 40
+"""Triples of the region of the indistinguishable that fit.json spells out."""
 
 
 def fit(config: ScalingConfig) -> ScalingCoefficients:
-    """Train the grid by the study's own proxy; write scaling_grid.csv and coefficients.yaml.
+    """Fit the coefficients of a study's B0; write coefficients.yaml and scaling/fit.json.
 
     Raises:
         ScalingError, StudyError: see the messages; trained points stay on disk.
@@ -71,93 +105,35 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
         )
     started = time.perf_counter()
     folder = StudyFolder(config.results_dir, config.study or "main").require()
-    run_config = folder.read_config()
+    run = folder.read_config()
     baseline = read_baseline(folder)
-    rounding = config.rounding or baseline.rounding
-    candidates = grid_candidates(baseline.arch, config.grid, rounding)
-    data = load_data(run_config.dataset, run_config.proxy.resolution)
+    data = load_data(run.dataset, run.proxy.resolution)
     if data.num_classes != baseline.num_classes:
         raise StudyError(
             f"{folder / 'b0.yaml'} has {baseline.num_classes} classes, the data {data.num_classes}"
         )
-    epochs = config.grid.epochs or run_config.proxy.epochs
-    # Rounding makes one network of many points: each is trained once.
-    spellings = list(dict.fromkeys(format_arch(candidate.arch) for candidate in candidates))
-    work = [
-        (make_job(spelling, epochs, run_config.seed), folder / "scaling_grid.jsonl")
-        for spelling in spellings
-    ]
-    console.print(
-        f"scaling grid: {len(candidates)} coefficients make {len(spellings)} different networks "
-        f"of {folder.study}'s B0, each trained for {epochs} epochs"
-    )
+    rounding = config.rounding or baseline.rounding
+    setting = Setting(config, folder, run, baseline, rounding, data, {})
     with StudyLock(folder):
         check_data(folder, data)
-        seconds = {"read the data": time.perf_counter() - started}
-        started = time.perf_counter()
-        with (
-            TrainEvaluator(data, run_config.training, run_config.workers) as evaluator,
-            TrialProgress("grid", len(spellings)) as progress,
-        ):
-            finished = 0
-
-            def done(record: Record) -> None:
-                nonlocal finished
-                finished += 1
-                progress.trial(record, finished)
-
-            outcomes = run_jobs(evaluator, work, done)
-        records = [record for record in outcomes if isinstance(record, TrialRecord)]
-        if not records:
-            raise StudyError(f"all {len(outcomes)} trainings of the grid failed")
-        if len(records) < len(outcomes):
-            console.print(f"{len(outcomes) - len(records)} networks failed and are left out")
-        seconds["train the grid"] = time.perf_counter() - started
-        table = _table(
-            candidates, records, baseline.arch, data.num_classes, config.grid.cost, rounding
-        )
-        winner = table.iloc[0]
-        coefficients = ScalingCoefficients(
-            float(winner["alpha"]), float(winner["beta"]), float(winner["gamma"])
-        )
-        tied = _tied(table, len(data.val))
-        folder.write("scaling_grid.csv", table.to_csv(index=False))
-        content = {
-            "alpha": coefficients.alpha,
-            "beta": coefficients.beta,
-            "gamma": coefficients.gamma,
-            "method": "grid",
-            "nominal_cost": round(coefficients.nominal_cost, 6),
-            "macs_ratio": round(float(winner["macs_ratio"]), 4),
-            "val_accuracy": float(winner["val_accuracy"]),
-            "points": len(candidates),
-            "networks": len(records),
-            "networks_not_distinguishable": tied,
-            "epochs": epochs,
+        setting.seconds["read the data"] = time.perf_counter() - started
+        coefficients, content = METHODS[config.method](setting)
+        whole = {
+            **asdict(coefficients),
+            "method": config.method,
+            **{key: value for key, value in content.items() if not isinstance(value, dict | list)},
+            "intervals": content["intervals"],
             "rounding": rounding,
-            "grid": {
-                "step": config.grid.step,
-                "tolerance": config.grid.tolerance,
-                "cost": config.grid.cost,
-            },
             "baseline": format_arch(baseline.arch),
         }
-        folder.write("coefficients.yaml", yaml.safe_dump(content, sort_keys=False, width=10_000))
-    console.print(
-        f"fitted α={coefficients.alpha:g} (depth), β={coefficients.beta:g} (width), "
-        f"γ={coefficients.gamma:g} (resolution); the paper's are {PAPER.alpha:g}, {PAPER.beta:g}, "
-        f"{PAPER.gamma:g}"
-    )
-    console.print(
-        f"  val accuracy {winner['val_accuracy']:.4f} at macs {millions(int(winner['macs']))}: "
-        f"{winner['macs_ratio']:.2f}× B0's, nominally {coefficients.nominal_cost:.2f}× (channels "
-        "and repeats round)"
-    )
-    console.print(
-        f"  {tied} of {len(records)} networks are within the sampling error of "
-        f"{len(data.val)} validation images of the best (95%, one seed each)"
-    )
-    console.print(time_table("Where the time went (scaling fit)", seconds))
+        whole |= {"grid": content["grid"]} if "grid" in content else {}
+        report = {**environment(), "seed": run.seed, "dataset_sha256": data.sha256}
+        report |= {**whole, **content, "seconds": setting.seconds}
+        folder.write("scaling/fit.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+        # Last: where it is, all of the fit is.
+        folder.write("coefficients.yaml", yaml.safe_dump(whole, sort_keys=False, width=10_000))
+    _report(coefficients, content)
+    console.print(time_table("Where the time went (scaling fit)", setting.seconds))
     return coefficients
 
 
@@ -187,53 +163,420 @@ def read_coefficients(folder: StudyFolder, baseline: ArchSpec) -> ScalingCoeffic
     return coefficients
 
 
-def _table(
-    candidates: list[Candidate],
-    records: list[TrialRecord],
-    baseline: ArchSpec,
-    num_classes: int,
-    nominal_cost: float,
-    rounding: str = "paper",
-) -> pd.DataFrame:
-    by_arch = {record.arch: record for record in records}
-    base_macs = count(baseline, num_classes).macs
-    rows = []
-    for candidate in candidates:
-        coefficients = candidate.coefficients
-        record = by_arch.get(format_arch(candidate.arch))
-        if record is None:
-            continue
-        rows.append(
-            {
-                "alpha": coefficients.alpha,
-                "beta": coefficients.beta,
-                "gamma": coefficients.gamma,
-                "nominal_cost": round(coefficients.nominal_cost, 6),
-                "rounding": rounding,
-                "val_accuracy": record.metrics["val_accuracy"],
-                "val_loss": record.metrics["val_loss"],
-                "macs": record.cost.macs,
-                "macs_ratio": record.cost.macs / base_macs,
-                "params": record.cost.params,
-                "flops_fvcore": record.cost.flops_fvcore,
-                "seed": record.seed,
-                "arch": record.arch,
-            }
+def fit_surface(setting: Setting) -> tuple[ScalingCoefficients, dict[str, Any]]:
+    """Train a design around B0, fit a surface, and find its best triple at equal counted cost."""
+    settings, baseline = setting.config.fit, setting.baseline
+    epochs = [int(n) for n in listed(settings.epochs or setting.run.proxy.epochs)]
+    fractions = [float(share) for share in listed(settings.train_fraction)]
+    axes = 3 + int(len(epochs) > 1) + int(len(fractions) > 1)
+    if settings.points is not None:
+        usable_forms(settings.form, settings.points, axes)  # before hours of training
+    high = math.log2(settings.cost) + BEYOND
+    lattice = Lattice(baseline.arch, baseline.num_classes, setting.rounding, LOW, high)
+    metric, base = _metric(settings, baseline.arch, baseline.num_classes)
+    seed = derive_seed(setting.run.seed, "scaling")
+    contour = find_contour(lattice, metric, base, settings.cost, settings.tolerance, seed)
+    points = _design(setting, lattice, high, epochs, fractions, seed, axes)
+    check_levels(points)
+    _announce(setting, points)
+    jobs = [
+        (_job(point, setting.run.seed, replicate), point.train_fraction)
+        for point in points
+        for replicate in range(point.trainings)
+    ]
+    records = run_trainings(setting, jobs, "surface")
+    started = time.perf_counter()
+    observations = observe(points, records, len(setting.data.val))
+    forms = usable_forms(settings.form, len(observations), axes)
+    choice = choose_form(observations, forms)
+    rivals = {
+        name: place
+        for name, rule in RIVALS.items()
+        if (place := contour.along(_direction(rule))) is not None
+    }
+    optima = {}
+    for level in _levels(epochs, fractions):
+        optima[level] = find_optimum(
+            observations, choice, contour.logs, rivals, settings.resamples, seed, np.array(level)
         )
-    table = pd.DataFrame(rows)
-    # Equal accuracy: the cheaper; the same network: the point nearest to the nominal cost.
-    table["_miss"] = (table["nominal_cost"] - nominal_cost).abs()
-    table = table.sort_values(
-        ["val_accuracy", "macs", "_miss", "alpha"],
-        ascending=[False, True, True, True],
-        ignore_index=True,
+    optimum = optima[max(optima)]
+    triple = [round(float(value), 4) for value in np.exp(optimum.logs)]
+    coefficients = ScalingCoefficients(*triple)
+    content: dict[str, Any] = {
+        "nominal_cost": round(coefficients.nominal_cost, 6),
+        "cost": settings.cost,
+        "metric": settings.metric,
+        "points": len(observations),
+        "trainings": int(observations.trainings.sum()),
+        "failed": sum(record is None for record in records),
+        "form": choice.chosen,
+        "leave_one_out_points": {name: 100 * error for name, error in choice.errors.items()},
+        "noise_points": 100 * observations.noise,
+        "repeated": int((observations.trainings > 1).sum()),
+        "dispersion": observations.dispersion,
+        "misfit_logit": math.sqrt(observations.misfit),
+        "val_images": observations.images,
+        **_describe(optimum, contour, settings.resamples),
+        "network": _network(lattice, contour, choice, optimum, max(optima)),
+        "law_of_cost": {
+            "coefficients": contour.coefficients.tolist(),
+            "deviation_of_networks": contour.stairs,
+        },
+        "settings": asdict(settings),
+    }
+    if len(optima) > 1:
+        content["schedules"] = [
+            {
+                "epochs": round(max(epochs) * math.exp(level[0])) if len(epochs) > 1 else epochs[0],
+                "train_fraction": max(fractions) * math.exp(level[-1])
+                if len(fractions) > 1
+                else fractions[0],
+                **dict(zip(NAMES, np.exp(each.logs).tolist(), strict=True)),
+                **_describe(each, contour, settings.resamples),
+            }
+            for level, each in optima.items()
+        ]
+    else:
+        content |= {"epochs": epochs[0], "train_fraction": fractions[0]}
+    title = f"{setting.folder.study}: what {settings.cost:g} × {settings.metric} buy"
+    png = plot_surface(
+        np.exp(contour.logs),
+        _gains(choice, contour.logs, max(optima)),
+        optimum.region,
+        np.exp(optimum.logs),
+        {SAYS[name]: np.exp(place) for name, place in rivals.items()},
+        title,
     )
-    return table.drop(columns="_miss")
+    setting.folder.write("scaling/surface.png", png)
+    setting.seconds["fit and bootstrap"] = time.perf_counter() - started
+    return coefficients, content
 
 
-def _tied(table: pd.DataFrame, val_images: int) -> int:
-    """Networks whose accuracy is within 1.96 standard errors of the difference to the best."""
-    best = float(table["val_accuracy"].max())
-    error = math.sqrt(2 * best * (1 - best) / val_images)
-    near = table[table["val_accuracy"] >= best - 1.96 * error]
-    return int(near["arch"].nunique())
+METHODS: Final[
+    dict[str, Callable[[Setting], tuple[ScalingCoefficients, dict[str, Any]]]]
+] = {"surface": fit_surface, "grid": fit_grid}  # fmt: skip
+"""`method` → what finds coefficients, and what fit.json says of them."""
+
+
+def observe(
+    points: Sequence[Point], records: Sequence[TrialRecord | None], images: int
+) -> Observations:
+    """What the trainings say of the points: a record per training, in order; None: it failed.
+
+    Raises:
+        StudyError: all failed.
+    """
+    left = iter(records)
+    logs, accuracy = [], []
+    for point in points:
+        found = [next(left) for _ in range(point.trainings)]
+        values = [each.metrics["val_accuracy"] for each in found if each is not None]
+        if values:
+            logs.append([*point.logs, *_schedule(point, points)])
+            accuracy.append(np.array(values))
+    if not accuracy:
+        raise StudyError(f"all {len(records)} trainings of the surface failed")
+    return Observations(np.array(logs), tuple(accuracy), images)
+
+
+def _schedule(point: Point, points: Sequence[Point]) -> list[float]:
+    """Logs of what was varied beside the network, over the most of it; what was not is left out."""
+    varied = []
+    for name in ("epochs", "train_fraction"):
+        values = {getattr(each, name) for each in points}
+        if len(values) > 1:
+            varied.append(math.log(getattr(point, name) / max(values)))
+    return varied
+
+
+def _levels(epochs: Sequence[int], fractions: Sequence[float]) -> list[tuple[float, ...]]:
+    """All combinations of the schedules, as `_schedule` has them; the last is the most of each."""
+    levels: list[tuple[float, ...]] = [()]
+    for values in (epochs, fractions):
+        if len(values) > 1:
+            logs = sorted(math.log(value / max(values)) for value in values)
+            levels = [(*level, log) for level in levels for log in logs]
+    return levels
+
+
+def _job(point: Point, seed: int, replicate: int) -> Job:
+    if point.train_fraction == 1:
+        return make_job(point.arch, point.epochs, seed, replicate)
+    # Another seed, so that in one file it is another training.
+    fidelity = {"epochs": point.epochs, "train_fraction": point.train_fraction}
+    return Job(point.arch, point.epochs, derive_seed(seed, point.arch, fidelity, replicate))
+
+
+def _direction(rule: str) -> Floats:
+    at = RULES[rule].at(2.0)
+    return np.log([at.depth, at.width, at.resolution])
+
+
+def _metric(settings: FitConfig, baseline: ArchSpec, num_classes: int) -> tuple[Metric, float]:
+    """What networks cost by `fit.metric`, and what B0 does.
+
+    Raises:
+        ScalingError: of latencies, a table that cannot be read, or is of another device.
+    """
+    name = settings.metric
+    if name != LATENCY:
+        return lambda columns: getattr(columns.count(num_classes), name), float(
+            getattr(count(baseline, num_classes), name)
+        )
+    assert settings.latency_table is not None  # `validate` has seen to it
+    try:
+        path = Path(settings.latency_table).expanduser()
+        predictor = load_predictor(path)
+        table = predictor.table
+        table.check(device_name(), table.runtime, table.threads, table.batch, str(path))
+    except LatencyError as error:
+        raise ScalingError(f"fit.latency_table: {error}") from None
+    act = baseline.act
+    return (
+        lambda columns: predictor.predict_columns(columns, num_classes, act),
+        predictor.predict_ms(baseline, num_classes),
+    )
+
+
+def _design(
+    setting: Setting,
+    lattice: Lattice,
+    high: float,
+    epochs: Sequence[int],
+    fractions: Sequence[float],
+    seed: int,
+    axes: int,
+) -> list[Point]:
+    """The points to train: those of scaling/design.json, or new ones, which are written there."""
+    settings = setting.config.fit
+    made_by = {
+        "baseline": format_arch(setting.baseline.arch),
+        "rounding": setting.rounding,
+        "seed": setting.run.seed,
+        "epochs": list(epochs),
+        "train_fraction": list(fractions),
+        **{name: getattr(settings, name) for name in ("points", "repeated", "seeds", "cost")},
+        "minutes": settings.minutes if settings.points is None else None,
+    }
+    path = setting.folder / "scaling/design.json"
+    if path.exists():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            if known["made_by"] == made_by:
+                return [Point(**{**each, "logs": tuple(each["logs"])}) for each in known["points"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StudyError(f"{path} is damaged: {one_line(error)}") from None
+    number = settings.points or MOST
+    points = draw_points(lattice, number, high, epochs, fractions, seed)
+    points = repeat_points(points, settings.repeated, settings.seeds)
+    if settings.points is None:
+        points = _affordable(setting, points, settings.form, axes)
+    elif len(points) < number:
+        console.print(f"scaling makes only {len(points)} different networks of this B0")
+    usable_forms(settings.form, len(points), axes)
+    content = {"made_by": made_by, "points": [asdict(point) for point in points]}
+    setting.folder.write("scaling/design.json", json.dumps(content, indent=1) + "\n")
+    return points
+
+
+def _affordable(setting: Setting, points: list[Point], form: str | None, axes: int) -> list[Point]:
+    """The first points that by prediction are trained within `fit.minutes`."""
+    rate = _rate(setting)
+    if rate is None:
+        return points[:UNTIMED]
+    settings = setting.config.fit
+    time_left = MARGIN * 60 * settings.minutes * setting.run.workers.count
+    spent = np.cumsum([_work(point) * rate for point in points])
+    least = max(FEWEST, enough(form or "quadratic", axes))
+    return points[: max(least, int((spent <= time_left).sum()))]
+
+
+def _work(point: Point) -> float:
+    """What a point's trainings take, in units of `_rate`.
+
+    On CPUs time goes with macs and with activations alike; their geometric mean is as near as any.
+    """
+    each = math.sqrt(point.macs * point.activations) * point.epochs * point.train_fraction
+    return each * point.trainings
+
+
+def _rate(setting: Setting) -> float | None:
+    """Seconds per unit of `_work`, as the study's own trainings took; None if there is none."""
+    rates = []
+    share = macs_share(setting.run.proxy)
+    for name in ("trials.jsonl", "reference.jsonl", "controls.jsonl"):
+        for record in read_records(setting.folder / name):
+            if isinstance(record, TrialRecord) and record.fidelity["epochs"] > 0:
+                work = math.sqrt(record.cost.macs * record.cost.activations)
+                work *= share * record.fidelity["epochs"]
+                rates.append(sum(record.seconds.values()) / work)
+    return float(np.median(rates)) if rates else None
+
+
+def _announce(setting: Setting, points: Sequence[Point]) -> None:
+    trainings = sum(point.trainings for point in points)
+    base = points[0]
+    ratios = [point.macs / base.macs for point in points]
+    console.print(
+        f"response surface: {len(points)} networks of {min(ratios):.2f} to {max(ratios):.2f} times "
+        f"the macs of {setting.folder.study}'s B0, {sum(p.trainings > 1 for p in points)} of them "
+        f"with {setting.config.fit.seeds} seeds: {trainings} trainings"
+    )
+    rate, workers = _rate(setting), setting.run.workers.count
+    if rate is None:
+        console.print("  how long they take is not known: the study has trained nothing by itself")
+    else:
+        seconds = rate * sum(_work(point) for point in points) / workers
+        console.print(
+            f"  about {duration(seconds)} in {workers} processes, by what the search's trainings "
+            f"took, those that {RUNS} holds included"
+        )
+    sides = [int(point.arch[1:].partition("-")[0]) for point in points]
+    own = setting.data.train.images.shape[-1]
+    if setting.run.dataset.name != "imagefolder" and max(sides) > own:
+        console.print(
+            f"  the images have {own} px: resolutions above (up to {max(sides)}) are the same "
+            "images enlarged"
+        )
+
+
+def _describe(optimum: Optimum, contour: Contour, resamples: int) -> dict[str, Any]:
+    """Intervals, region and rivals of an optimum, for fit.json."""
+    triples = np.exp(contour.logs)
+    region = triples[optimum.region]
+    step = max(1, len(region) // _TRIPLES)
+    return {
+        "intervals": {
+            name: np.exp(optimum.intervals[number]).tolist() for number, name in enumerate(NAMES)
+        },
+        "val_accuracy_predicted": optimum.accuracy,
+        "region": {
+            "share": float(optimum.region.mean()),
+            **{
+                name: [float(region[:, n].min()), float(region[:, n].max())]
+                for n, name in enumerate(NAMES)
+            },
+            "triples": region[::step].round(4).tolist(),
+        },
+        "versus": {
+            name: {
+                "difference": each.difference,
+                "interval": list(each.interval),
+                "probability": each.probability,
+                "probability_interval": list(_wilson(each.probability, resamples)),
+                "indistinguishable": each.indistinguishable,
+            }
+            for name, each in optimum.versus.items()
+        },
+        "forms_in_resamples": optimum.forms,
+    }
+
+
+def _network(
+    lattice: Lattice,
+    contour: Contour,
+    choice: Choice,
+    optimum: Optimum,
+    level: tuple[float, ...],
+) -> dict[str, Any]:
+    """Of the real networks that cost the target the one the surface thinks best."""
+    logs = np.column_stack([contour.realised, np.tile(np.array(level), (len(contour.realised), 1))])
+    best = int(choice.fitted.predict(logs)[0].argmax())
+    arch = lattice.arch([int(place) for place in contour.places[best]])
+    cost = count_many([arch], lattice.num_classes)[0]
+    return {
+        "arch": format_arch(arch),
+        "cost_ratio": float(contour.ratios[best]),
+        "macs": cost.macs,
+        "depth": float(np.exp(contour.realised[best, 0])),
+        "width": float(np.exp(contour.realised[best, 1])),
+        "resolution": float(np.exp(contour.realised[best, 2])),
+        "networks": len(contour.places),
+    }
+
+
+def _gains(choice: Choice, logs: Floats, level: tuple[float, ...]) -> Floats:
+    """(points,): predicted accuracies."""
+    points = np.column_stack([logs, np.tile(np.array(level), (len(logs), 1))])
+    return np.asarray(choice.fitted.predict(points)[0])
+
+
+def _wilson(share: float, number: int) -> tuple[float, float]:
+    """95% interval of a share of so many resamples: the accuracy of the bootstrap itself."""
+    z = 1.959964
+    middle = (share + z**2 / (2 * number)) / (1 + z**2 / number)
+    half = z * math.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
+    half /= 1 + z**2 / number
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def verdict(content: dict[str, Any]) -> str:
+    """What the data say of the fitted triple beside the paper's, in words."""
+    paper = content["versus"].get("paper")
+    if paper is None:
+        return "the paper's direction does not reach this cost within the design"
+    low, high = (100 * value for value in paper["interval"])
+    what = (
+        f"{100 * paper['difference']:+.2f} points ({low:+.2f} to {high:+.2f}), "
+        f"P(better) {paper['probability']:.2f}"
+    )
+    if paper["indistinguishable"]:
+        return f"indistinguishable from {SAYS['paper']}: at equal cost {what}"
+    return f"better than {SAYS['paper']} at equal cost: {what}"
+
+
+def _report(coefficients: ScalingCoefficients, content: dict[str, Any]) -> None:
+    values = (coefficients.alpha, coefficients.beta, coefficients.gamma)
+    said = [
+        f"{letter}={value:.4g} ({content['intervals'][name][0]:.2f} to "
+        f"{content['intervals'][name][1]:.2f}) {what}"
+        for letter, name, what, value in zip(
+            "αβγ", NAMES, ("depth", "width", "resolution"), values, strict=True
+        )
+    ]
+    console.print(
+        f"fitted {', '.join(said)}; the paper's are {PAPER.alpha:g}, {PAPER.beta:g}, "
+        f"{PAPER.gamma:g}"
+    )
+    if "leave_one_out_points" in content:
+        errors = content["leave_one_out_points"]
+        told = ", ".join(f"{name} {error:.2f}" for name, error in errors.items())
+        console.print(
+            f"  of networks left out the forms miss by (points, rms): {told}; {content['form']} "
+            f"is used; seeds alone differ by {content['noise_points']:.2f} "
+            f"({content['repeated']} networks repeated, {content['val_images']} images)"
+        )
+        network = content["network"]
+        console.print(
+            f"  the best real network of {network['cost_ratio']:.2f} × {content['metric']} "
+            f"(macs {millions(network['macs'])}): {network['arch']}",
+            markup=False,
+        )
+    table = Table(title="The fitted triple against others, 95% intervals", title_justify="left")
+    for name in ("against", "points of accuracy", "P(better)"):
+        table.add_column(name, justify="left" if name == "against" else "right")
+    for name, each in content["versus"].items():
+        # + 0: there is no −0.00.
+        difference, low, high = (
+            round(100 * value, 2) + 0.0 for value in (each["difference"], *each["interval"])
+        )
+        table.add_row(
+            SAYS[name],
+            f"{difference:+.2f} ({low:+.2f} to {high:+.2f})",
+            f"{each['probability']:.2f}",
+        )
+    console.print(table)
+    console.print(
+        f"  {content['region']['share']:.0%} of all ways to spend that cost are not told from the "
+        "best"
+    )
+    for each in content.get("schedules", []):
+        console.print(
+            f"  at {each['epochs']} epochs and {each['train_fraction']:g} of the images: "
+            + ", ".join(
+                f"{letter}={each[name]:.2f} ({each['intervals'][name][0]:.2f} to "
+                f"{each['intervals'][name][1]:.2f})"
+                for letter, name in zip("αβγ", NAMES, strict=True)
+            )
+        )
+    console.print(verdict(content))

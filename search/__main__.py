@@ -203,7 +203,7 @@ def _status(folder: StudyFolder) -> None:
                 f"{millions(record.cost.macs)}, trial {record.number}: {record.arch}",
                 markup=False,
             )
-    steps = ("b0.yaml", "scaling_grid.csv", "coefficients.yaml", "family/b7.yaml")
+    steps = ("b0.yaml", "scaling/fit.json", "coefficients.yaml", "family/b7.yaml")
     done = [name for name in steps if (folder / name).exists()]
     console.print(f"  written: {', '.join(done) or 'nothing yet'}")
 

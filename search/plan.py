@@ -27,7 +27,7 @@ from search.loop import rungs
 from search.record import derive_seed
 from search.run import reference_arch
 from search.space import build_space
-from search.training import side_of
+from search.training import macs_share
 from search.workers import plan_workers
 
 MEMBERS: Final = 8
@@ -153,23 +153,13 @@ def expected_epochs(config: RunConfig) -> tuple[float, float]:
     return float(np.dot(np.diff([0, *ends]), reached)), float(reached.sum())
 
 
-def macs_share(config: RunConfig) -> float:
-    """Of a training at full resolution, the share of macs of one whose images grow."""
-    proxy = config.proxy
-    sides = [
-        side_of(proxy.resolution, proxy.start_resolution, epoch, proxy.epochs)
-        for epoch in range(proxy.epochs)
-    ]
-    return float(np.mean(np.square(sides))) / proxy.resolution**2
-
-
 def _hours(config: RunConfig, data: ImageData, pace: Pace, macs: list[int]) -> Table:
     workers = config.workers.count
     epochs, pieces = expected_epochs(config)
     judged = len(data.val)
     if config.evaluator == "supernet":
         judged += config.supernet.calibration_images
-    share = macs_share(config)
+    share = macs_share(config.proxy)
     images = config.proxy.epochs * len(data.train)
     per_trial = float(
         np.mean(

@@ -172,6 +172,15 @@ def side_of(resolution: int, start: float, epoch: int, epochs: int) -> int:
     return round(resolution * (start + (1 - start) * epoch / (epochs - 1)))
 
 
+def macs_share(proxy: ProxyConfig) -> float:
+    """Of the macs of a training at full resolution, the share that a proxy's images leave."""
+    sides = [
+        side_of(proxy.resolution, proxy.start_resolution, epoch, proxy.epochs)
+        for epoch in range(proxy.epochs)
+    ]
+    return sum(side**2 for side in sides) / len(sides) / proxy.resolution**2
+
+
 def _warm(step: int) -> float:
     return (1 + step) / (10 + step)
 

@@ -30,7 +30,7 @@ def test_published_table_through_the_command_line(cli: Cli, tmp_path: Path) -> N
 def test_given_coefficients(cli: Cli, tmp_path: Path) -> None:
     spelling = "r16-s8-[ds_r1_k3_s1_e1_c8|ir_r2_k3_s2_e4_c16_se0.25]-h32"
     arguments = [f"baseline='{spelling}'", "coefficients=[1.2,1.1,1.15]", "members=3"]
-    cli("scaling", "emit", *arguments, "num_classes=4", "rounding=floor")
+    cli("scaling", "emit", *arguments, "num_classes=4", "rounding=floor", "exact=false")
     family = tmp_path / "results" / "baseline" / "family"
     assert sorted(path.name for path in family.iterdir()) == [
         "b0.yaml", "b1.yaml", "b2.yaml", "family.csv",
@@ -39,6 +39,10 @@ def test_given_coefficients(cli: Cli, tmp_path: Path) -> None:
     assert (b2["phi"], b2["resolution"], b2["num_classes"]) == (2.0, 21, 4)
     # 32·1.1² = 38.7, down; the paper's rule would make it 40.
     assert (b2["rounding"], b2["fields"]["head"]) == ("floor", 38)
+
+
+PAPERS = ["emit", "baseline=efficientnet_b0", "coefficients=[1.2,1.1,1.15]"]
+LITERAL = ["emit", "baseline=efficientnet_b0", "exact=false"]
 
 
 @pytest.mark.parametrize(
@@ -56,8 +60,27 @@ def test_given_coefficients(cli: Cli, tmp_path: Path) -> None:
         (["fit", "grid.step=0"], "grid.step=0"),
         (["fit", "grid.tolerance=9"], "grid.tolerance=9"),
         (["fit", "study=../x"], "study=../x is not a folder name"),
-        (["emit", "baseline=efficientnet_b0", "coefficients=[9e9,1,1]"], "beyond any network"),
-        (["emit", "baseline=efficientnet_b0", "coefficients=[2,1.5,1.5]"], "would have"),
+        ([*LITERAL, "coefficients=[9e9,1,1]"], "beyond any network"),
+        ([*LITERAL, "coefficients=[2,1.5,1.5]"], "would have"),
+        (["emit", "baseline=efficientnet_b0", "coefficients=[nan,1,1]"], "alpha=nan"),
+        (["emit", "baseline=efficientnet_b0", "coefficients=[1,1,1]"], "grows nothing"),
+        ([*PAPERS, "budgets=[100M,1G]"], "100M of 1e+08 macs is below B0's 3.858e+08"),
+        ([*PAPERS, "phis=[-1]"], "rule compound only grows"),
+        ([*PAPERS, "budgets=[1X]"], "budgets=1X is not a quantity"),
+        ([*PAPERS, "budgets=[]"], "budgets=[] is empty"),
+        ([*PAPERS, "budgets=[1G,1000M]"], "names a member twice"),
+        ([*PAPERS, "budgets=[9000G]"], "too large"),
+        ([*PAPERS, "budgets=[1G]", "phis=[1]"], "expected one list of members"),
+        ([*PAPERS, "budgets=[1G]", "exact=false"], "leave exact=false out"),
+        ([*PAPERS, "phis=[nan]"], "phis=nan"),
+        ([*PAPERS, "metric=flops"], "metric=flops is unknown"),
+        ([*PAPERS, "tolerance=0"], "tolerance=0"),
+        ([*PAPERS, "latency_ms=[-1]"], "latency_ms=-1"),
+        ([*PAPERS, "latency_ms=[5]", "device=tpu"], "device=tpu is unknown"),
+        ([*PAPERS, "latency_ms=[5]", "runtime=x"], "unknown runtime 'x'"),
+        ([*PAPERS, "rule=dwr"], "belong to rule=compound"),
+        (["emit", "baseline=efficientnet_b0", "rule=dwrr"], "did you mean 'dwr'"),
+        (["emit", "baseline=efficientnet_b0", "rule=resolution", "phis=[-9]"], "collapses"),
         (["fit", "baseline=efficientnet_b0"], "belong to scaling emit"),
     ],
 )

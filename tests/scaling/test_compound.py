@@ -12,7 +12,7 @@ from blocks.zoo import EFFICIENTNET_B0, ZOO
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale, scale_compound
 from scaling.config import GridConfig
 from scaling.family import compound_family, published_family
-from scaling.fit import _table, _tied, grid_candidates
+from scaling.grid import _table, _tied, grid_candidates, judge_grid
 from search.record import TrialRecord
 from tests.strategies import archs
 
@@ -120,3 +120,36 @@ def test_the_best_accuracy_wins_and_equals_are_decided_by_cost() -> None:
     # 0.1 apart with 1000 images is no accident; with 10 images it is.
     assert _tied(table, 1000) == len(best)
     assert _tied(table, 10) == len(records)
+
+
+def test_the_grid_on_counted_cost_holds_what_really_costs_that() -> None:
+    grid = GridConfig(step=0.05, tolerance=0.1, constraint="counted")
+    base = count(EFFICIENTNET_B0).macs
+    found = grid_candidates(EFFICIENTNET_B0, grid)
+    assert found
+    assert all(abs(count(each.arch).macs / base - 2) <= 0.1 for each in found)
+    nominal = grid_candidates(EFFICIENTNET_B0, GridConfig(step=0.05, tolerance=0.1))
+    ratios = [count(each.arch).macs / base for each in nominal]
+    # Reference: a nominal doubling costs 1.93 to 3.33 times B0.
+    assert (min(ratios), max(ratios)) == pytest.approx((1.93, 3.33), abs=0.005)
+
+
+def test_a_grid_is_judged_by_the_error_of_its_images() -> None:
+    candidates = grid_candidates(TINY, GridConfig())
+    best = next(c for c in candidates if c.coefficients.beta == c.coefficients.gamma == 1)
+    records = [
+        TrialRecord(
+            0, str(c.arch), count(c.arch, 10), {"val_accuracy": accuracy, "val_loss": 1.0},
+            0, {}, {}, {},
+        )
+        for c in {str(c.arch): c for c in candidates}.values()
+        for accuracy in [0.9 if str(c.arch) == str(best.arch) else 0.8]
+    ]  # fmt: skip
+    table = _table(candidates, records, TINY, 10, 2.0)
+    sure, unsure = judge_grid(table, 100_000, 0), judge_grid(table, 20, 0)
+    assert sure["versus"]["width"]["probability"] == 1
+    assert not sure["versus"]["width"]["indistinguishable"]
+    assert sure["versus"]["depth"]["difference"] == 0
+    assert sure["intervals"]["alpha"] == [table.iloc[0]["alpha"]] * 2
+    assert unsure["versus"]["width"]["indistinguishable"]
+    assert unsure["region"]["share"] > sure["region"]["share"]

@@ -12,7 +12,7 @@ import pytest
 from search.config import RunConfig
 from search.fidelity import Trust, judge
 from search.loop import rungs
-from search.plan import architectures_for, expected_epochs, least_tau, macs_share, null_band
+from search.plan import architectures_for, expected_epochs, least_tau, null_band
 from tests.conftest import Cli, one_line_error
 from tests.search.test_config import config_of
 
@@ -103,12 +103,6 @@ def test_halving_makes_a_mean_candidate_cheaper() -> None:
         config_of("proxy.epochs=9", "search.pruner=hyperband", "objective=accuracy")
     )
     assert hyperband == pytest.approx((9 * (1 + 2 / 3 + 6 / 9) + 5 * (3 + 6 / 3) + 3 * 9) / 17)
-
-
-def test_growing_images_make_a_training_cheaper() -> None:
-    assert macs_share(config_of("proxy.start_resolution=1")) == 1
-    share = macs_share(config_of("proxy.start_resolution=0.5"))
-    assert share == pytest.approx((14**2 + 19**2 + 23**2 + 28**2) / 4 / 28**2)
 
 
 def test_fidelity_of_a_real_proxy(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> None:

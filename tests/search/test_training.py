@@ -14,7 +14,7 @@ from search.config import DatasetConfig, ProxyConfig
 from search.data import Batches, ImageData, load_data, prepare
 from search.errors import TrainingError
 from search.evaluators.train import Job, run_job
-from search.training import side_of, train, warmup_cosine
+from search.training import macs_share, side_of, train, warmup_cosine
 
 ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
 PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False, start_resolution=1.0)
@@ -53,6 +53,9 @@ def test_images_grow_over_the_epochs(batches: Batches, monkeypatch: pytest.Monke
     assert sides == [14, 19, 23, 28]
     assert side_of(28, 0.5, 0, 1) == 28
     assert {side_of(28, 1.0, epoch, 4) for epoch in range(4)} == {28}
+    share = macs_share(ProxyConfig(epochs=4, resolution=28, start_resolution=0.5))
+    assert share == pytest.approx((14**2 + 19**2 + 23**2 + 28**2) / 4 / 28**2)
+    assert macs_share(PROXY) == 1
     seen = []
     forward = Network.forward
 

@@ -1,0 +1,157 @@
+"""What costs the same: networks, and real multipliers, of so many times B0's counted cost.
+
+Rounding makes the cost of real networks a staircase, on which no two directions cost exactly the
+same. So a smooth law, a quadratic in logs, is fitted to the counted costs of all networks near the
+target that `scale` can make, and directions are compared where it says the target.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blocks.cost import ArchColumns
+from scaling.compound import ScalingError
+from scaling.design import Lattice
+from scaling.surface import quadratic_features
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Metric = Callable[[ArchColumns], NDArray[Any]]
+
+NEAR: Final = (1.6, 2.5, 6.0)
+"""Networks within this factor of the target tell the law of cost around it; within the next where
+they are too few, as a small B0 has few widths."""
+STEPS: Final = 80
+"""Values of depth and of resolution for each of which the width is solved."""
+_MOST: Final = 40_000
+"""Networks that are counted."""
+_HALVINGS: Final = 40
+
+
+@dataclass(frozen=True)
+class Contour:
+    """Where the counted cost is `ratio` times B0's.
+
+    `logs` (points, 3) are multipliers of 1 or more that cost so much by the smooth law. `places`
+    (networks, 3) in the lattice, their `realised` logs and `ratios` are real networks that do, to
+    the tolerance. `stairs` is the deviation of real networks from the law, as a share of cost.
+    """
+
+    ratio: float
+    coefficients: Floats
+    stairs: float
+    logs: Floats
+    places: Integers
+    realised: Floats
+    ratios: Floats
+    most: Floats
+
+    def cost(self, logs: Floats) -> Floats:
+        """(points, 3) → cost over that of B0, by the smooth law."""
+        return np.asarray(np.exp(quadratic_features(logs) @ self.coefficients))
+
+    def along(self, direction: Floats) -> Floats | None:
+        """The multiple of a direction (3,) in logs that costs the target; None where none does,
+        within the multipliers that the points have."""
+        if not (direction > 0).any():
+            return None
+        reach = float(np.min(self.most[direction > 0] / direction[direction > 0]))
+        if self.cost(reach * direction[None, :])[0] < self.ratio:
+            return None
+        low, high = 0.0, reach
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            below = self.cost(middle * direction[None, :])[0] < self.ratio
+            low, high = (middle, high) if below else (low, middle)
+        return np.asarray(high * direction)
+
+
+def find_contour(
+    lattice: Lattice, metric: Metric, base: float, ratio: float, tolerance: float, seed: int
+) -> Contour:
+    """The contour of `metric`, of which B0 has `base`.
+
+    Raises:
+        ScalingError: no network that the lattice can make costs so much.
+    """
+    places = lattice.everything()
+    if len(places) > _MOST:
+        chosen = np.random.default_rng(seed).choice(len(places), _MOST, replace=False)
+        places = places[np.sort(chosen)]
+    realised = lattice.realised(places)
+    ratios = metric(lattice.columns(places)) / base
+    grown = realised.min(1) >= -1e-9
+    near = _near(realised, ratios / ratio, grown)
+    if near is None:
+        raise ScalingError(
+            f"{int((np.abs(np.log(ratios / ratio)) < np.log(NEAR[-1])).sum())} networks cost about "
+            f"{ratio:g} times B0: too few to tell what depth, width and resolution cost "
+            "(fit.cost, or a larger baseline)"
+        )
+    features = quadratic_features(realised[near])
+    logs = np.log(ratios[near])
+    # The nearer to the target, the more it matters.
+    weights = np.exp(-0.5 * (np.log(ratios[near] / ratio) / np.log(1.25)) ** 2)
+    roots = np.sqrt(weights)
+    coefficients = np.linalg.lstsq(features * roots[:, None], logs * roots, rcond=None)[0]
+    residuals = logs - features @ coefficients
+    stairs = float(np.sqrt((weights * residuals**2).sum() / weights.sum()))
+    places, realised, ratios = places[grown], realised[grown], ratios[grown]
+    within = np.flatnonzero(np.abs(ratios / ratio - 1) <= tolerance)
+    if not len(within):
+        within = np.array([int(np.abs(ratios / ratio - 1).argmin())])
+    most = np.array([float(axis.max()) for axis in lattice.logs])
+    contour = Contour(
+        ratio, coefficients, stairs, np.zeros((0, 3)), places[within], realised[within],
+        ratios[within], most,
+    )  # fmt: skip
+    found = _solve(contour)
+    if not len(found):
+        raise ScalingError(
+            f"nothing between 1 and {', '.join(f'{x:.2f}' for x in np.exp(most))} times B0's "
+            f"depth, width and resolution costs fit.cost={ratio:g} times as much"
+        )
+    return Contour(
+        ratio, coefficients, stairs, found, contour.places, contour.realised, contour.ratios, most
+    )
+
+
+def _near(realised: Floats, ratios: Floats, grown: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The networks, with `ratios` to the target, that tell the law of cost: grown ones near to it,
+    or what else there is; None where all of them are too few."""
+    for factor in NEAR:
+        for which in (grown, np.ones_like(grown)):
+            near: NDArray[np.bool_] = which & (np.abs(np.log(ratios)) <= np.log(factor))
+            features = quadratic_features(realised[near])
+            if np.linalg.matrix_rank(features) == features.shape[1]:
+                return near
+    return None
+
+
+def _solve(contour: Contour) -> Floats:
+    """(points, 3): for depths and resolutions the width that costs the target, and for
+    resolutions at B0's own width the depth."""
+    depths, sides = (np.linspace(0, contour.most[axis], STEPS) for axis in (0, 2))
+    pairs = np.stack(np.meshgrid(depths, sides, indexing="ij"), -1).reshape(-1, 2)
+    zeros = np.zeros(len(pairs))
+    inner = _bisect(contour, np.column_stack([pairs[:, 0], zeros, pairs[:, 1]]), axis=1)
+    edge = np.column_stack([np.zeros(STEPS), np.zeros(STEPS), sides])
+    outer = _bisect(contour, edge, axis=0)
+    last = np.column_stack([depths, np.zeros(STEPS), np.zeros(STEPS)])
+    return np.vstack([inner, outer, _bisect(contour, last, axis=2)])
+
+
+def _bisect(contour: Contour, start: Floats, axis: int) -> Floats:
+    """The points moved along an axis from 0 until they cost the target; those that can."""
+    low, high = start.copy(), start.copy()
+    high[:, axis] = contour.most[axis]
+    possible = (contour.cost(low) <= contour.ratio) & (contour.cost(high) >= contour.ratio)
+    low, high = low[possible], high[possible]
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        below = contour.cost(middle) < contour.ratio
+        low[below], high[~below] = middle[below], middle[~below]
+    return high

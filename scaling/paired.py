@@ -1,0 +1,113 @@
+"""Differences between networks that were trained with the same number of seeds.
+
+Accuracies are a table, networks × seeds. Networks and seeds are taken as the two factors of a
+randomised block design (Fisher): what is left after the means of both is the noise of a training,
+measured by all networks together, where the two or three differences of one pair alone would
+hardly tell it. Intervals are t intervals of that noise, 95%.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from scipy.stats import t as student
+
+_DRAWS: Final = 100_000
+_SURE: Final = 0.975
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Variance of one training's accuracy, and its degrees of freedom."""
+
+    variance: float
+    freedom: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of mean accuracies, its 95% interval, and the chance that it is not below 0.
+
+    `probability` is that of a true difference of 0 or more, given the data (flat prior).
+    """
+
+    value: float
+    low: float
+    high: float
+    error: float
+    freedom: float
+    probability: float
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether the interval is on one side of 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A probability and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def block_noise(accuracies: ArrayLike) -> Noise:
+    """The noise of a table (networks, seeds), two of each or more.
+
+    Residuals of the two-way layout without interaction: (networks − 1)·(seeds − 1) degrees of
+    freedom.
+    """
+    table: NDArray[np.float64] = np.asarray(accuracies, dtype=np.float64)
+    networks, seeds = table.shape
+    left = table - table.mean(1, keepdims=True) - table.mean(0, keepdims=True) + table.mean()
+    freedom = (networks - 1) * (seeds - 1)
+    return Noise(float((left**2).sum() / freedom), freedom)
+
+
+def difference(first: ArrayLike, second: ArrayLike, noise: Noise) -> Difference:
+    """Mean of `first` less mean of `second`, both of shape (seeds,), paired."""
+    pairs = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    error = math.sqrt(2 * noise.variance / len(pairs))
+    return _difference(float(pairs.mean()), error, noise.freedom)
+
+
+def mean_difference(parts: Sequence[Difference]) -> Difference:
+    """The mean of independent differences; its degrees of freedom are Satterthwaite's."""
+    variances = [part.error**2 for part in parts]
+    whole = sum(variances)
+    weights = [v**2 / part.freedom for v, part in zip(variances, parts, strict=True)]
+    freedom = whole**2 / sum(weights) if whole else sum(part.freedom for part in parts)
+    value = sum(part.value for part in parts) / len(parts)
+    return _difference(value, math.sqrt(whole) / len(parts), freedom)
+
+
+def chance_to_win(found: Difference, seeds: int) -> Chance:
+    """That a training of the first is at least as accurate as one of the second.
+
+    Φ(δ/(σ√2)) of the true difference δ and noise σ. Its interval is exact where accuracies are
+    normal: that of the noncentrality of the t statistic, whose pivot T·√(χ²/ν) − Z is drawn.
+    """
+    if found.error == 0:
+        sure = 0.5 + 0.5 * float(np.sign(found.value))
+        return Chance(sure, sure, sure)
+    statistic = found.value / found.error
+    generator = np.random.default_rng(0)
+    shrunk = np.sqrt(generator.chisquare(found.freedom, _DRAWS) / found.freedom)
+    centres = statistic * shrunk - generator.standard_normal(_DRAWS)
+    low, high = np.quantile(centres, [1 - _SURE, _SURE])
+    value, low, high = (float(norm.cdf(each / math.sqrt(seeds))) for each in (statistic, low, high))
+    return Chance(value, low, high)
+
+
+def _difference(value: float, error: float, freedom: float) -> Difference:
+    if error == 0:
+        return Difference(value, value, value, 0.0, freedom, float(value >= 0))
+    margin = float(student.ppf(_SURE, freedom)) * error
+    probability = float(student.cdf(value / error, freedom))
+    return Difference(value, value - margin, value + margin, error, freedom, probability)
