@@ -1,5 +1,6 @@
 """What every command line of the toolkit shares: where it prints, and how it ends."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -7,8 +8,13 @@ from rich.console import Console
 
 from blocks.errors import CompoundNasError
 
-console = Console(highlight=False, soft_wrap=True)
-"""Standard output. Wide lines are left to the terminal, so that logs keep whole spellings."""
+console = Console(
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140,
+)
+"""Standard output. Wide lines are left to the terminal, so that logs keep whole spellings; a log
+has no width, where tables get room for their cells."""
 
 
 def run_main(main: Callable[[], None], after_interrupt: str) -> None:
