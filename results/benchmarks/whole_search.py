@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -234,7 +235,9 @@ def compare_orders(
     """Kendall's tau of both against a long training, and their paired difference."""
     with TrainEvaluator(data, config.training, config.workers) as evaluator:
         futures = [
-            evaluator.evaluate(make_job(spelling, epochs, config.seed, replicate=1))
+            evaluator.evaluate(
+                replace(make_job(spelling, epochs, config.seed, replicate=1), long=True)
+            )
             for spelling in spellings
         ]
         long = np.array([future.result().metrics["val_accuracy"] for future in futures])
