@@ -1,8 +1,9 @@
 """What costs the same: networks, and real multipliers, of so many times B0's counted cost.
 
 Rounding makes the cost of real networks a staircase, on which no two directions cost exactly the
-same. So a smooth law, a quadratic in logs, is fitted to the counted costs of all networks near the
-target that `scale` can make, and directions are compared where it says the target.
+same. So a smooth law, a quadratic in logs through B0, is fitted to the counted costs of all
+networks near the target that `scale` can make, and directions are compared where it says the
+target.
 """
 
 from collections.abc import Callable
@@ -84,21 +85,14 @@ def find_contour(
     realised = lattice.realised(places)
     ratios = metric(lattice.columns(places)) / base
     grown = realised.min(1) >= -1e-9
-    near = _near(realised, ratios / ratio, grown)
-    if near is None:
+    law = _law(realised, ratios, ratio, grown)
+    if law is None:
         raise ScalingError(
             f"{int((np.abs(np.log(ratios / ratio)) < np.log(NEAR[-1])).sum())} networks cost about "
             f"{ratio:g} times B0: too few to tell what depth, width and resolution cost "
             "(fit.cost, or a larger baseline)"
         )
-    features = quadratic_features(realised[near])
-    logs = np.log(ratios[near])
-    # The nearer to the target, the more it matters.
-    weights = np.exp(-0.5 * (np.log(ratios[near] / ratio) / np.log(1.25)) ** 2)
-    roots = np.sqrt(weights)
-    coefficients = np.linalg.lstsq(features * roots[:, None], logs * roots, rcond=None)[0]
-    residuals = logs - features @ coefficients
-    stairs = float(np.sqrt((weights * residuals**2).sum() / weights.sum()))
+    coefficients, stairs = law
     places, realised, ratios = places[grown], realised[grown], ratios[grown]
     within = np.flatnonzero(np.abs(ratios / ratio - 1) <= tolerance)
     if not len(within):
@@ -119,15 +113,28 @@ def find_contour(
     )
 
 
-def _near(realised: Floats, ratios: Floats, grown: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """The networks, with `ratios` to the target, that tell the law of cost: grown ones near to it,
-    or what else there is; None where all of them are too few."""
+def _law(
+    realised: Floats, ratios: Floats, ratio: float, grown: NDArray[np.bool_]
+) -> tuple[Floats, float] | None:
+    """Coefficients of the quadratic in logs, and what networks deviate from it.
+
+    It has no constant: B0 costs what B0 costs. That binds the law where hardly a network between
+    B0 and the target is there to tell it (the maps of a tiny B0 double with one pixel), and moves
+    it by next to nothing elsewhere. Told by grown networks near to the target, or by what else
+    there is where those are too few; None where all of them are.
+    """
     for factor in NEAR:
         for which in (grown, np.ones_like(grown)):
-            near: NDArray[np.bool_] = which & (np.abs(np.log(ratios)) <= np.log(factor))
-            features = quadratic_features(realised[near])
-            if np.linalg.matrix_rank(features) == features.shape[1]:
-                return near
+            near = which & (np.abs(np.log(ratios / ratio)) <= np.log(factor))
+            features, logs = quadratic_features(realised[near])[:, 1:], np.log(ratios[near])
+            if np.linalg.matrix_rank(features) < features.shape[1]:
+                continue
+            # The nearer to the target, the more it matters.
+            weights = np.exp(-0.5 * (np.log(ratios[near] / ratio) / np.log(1.25)) ** 2)
+            roots = np.sqrt(weights)
+            found = np.linalg.lstsq(features * roots[:, None], logs * roots, rcond=None)[0]
+            squares = weights * (logs - features @ found) ** 2
+            return np.append(0.0, found), float(np.sqrt(squares.sum() / weights.sum()))
     return None
 
 

@@ -148,3 +148,15 @@ def test_parameters_do_not_grow_with_resolution() -> None:
 def test_a_target_that_nothing_costs_is_refused() -> None:
     with pytest.raises(ScalingError, match=r"costs fit\.cost=50 times as much"):
         contour(ratio=50.0)
+
+
+def test_a_tiny_network_has_a_contour_too() -> None:
+    """One pixel more doubles its maps: hardly a grown network costs less than twice as much, and a
+    law of those alone, not held to what B0 costs, has B0 itself at 2.05."""
+    tiny = parse_arch(
+        "r8-i1-s16-[ir_r2_k3_s1_e3_c8_noskip|ir_r1_k3_s2_e6_c48|ds_r2_k5_s2_e1_c64]-h128"
+    )
+    found = contour(Lattice(tiny, 10, "paper", LOW, 1 + BEYOND))
+    assert found.cost(np.zeros((1, 3)))[0] == 1
+    assert found.cost(found.logs) == pytest.approx(2, rel=1e-6)
+    assert len(found.logs) > 100
