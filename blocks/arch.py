@@ -213,14 +213,23 @@ class ArchSpec:
 
     def _check_resolution(self) -> None:
         """Refuse a stride on a 1×1 map: it would drop nothing but the name of a downsampling."""
-        strides = [self.stem_stride, 2 if self.stem_pool else 1, *(s.stride for s in self.stages)]
-        halvings = strides.count(2)
-        least = 2 ** (halvings - 1) + 1 if halvings else 1
-        if self.resolution < least:
+        if self.resolution < self.least_resolution:
+            halvings = self.total_stride.bit_length() - 1
             raise ArchError(
                 f"resolution {self.resolution} is too small for {halvings} strides of 2; "
-                f"expected {least} or more"
+                f"expected {self.least_resolution} or more"
             )
+
+    @property
+    def total_stride(self) -> int:
+        """Pixels of the image per element of the last map, along a side."""
+        strides = [self.stem_stride, 2 if self.stem_pool else 1, *(s.stride for s in self.stages)]
+        return math.prod(strides)
+
+    @property
+    def least_resolution(self) -> int:
+        """The least image on whose maps every stride still drops something, pixels a side."""
+        return self.total_stride // 2 + 1
 
     def __str__(self) -> str:
         return format_arch(self)

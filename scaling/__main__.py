@@ -55,7 +55,8 @@ settings
                              fast:ALPHA, free:DEPTH:WIDTH:RESOLUTION (exponents)    [compound]
   exact=BOOL                 solve for the targets; false: round the rule's own multipliers as
                              the paper does             [true, but for the published table]
-  phis=[X,...]               members of 2^X times the cost of B0, as [0.5,1,1.5]
+  phis=[X,...]               members of 2^X times the cost of B0, as [0.5,1,1.5]; with
+                             exact=false and coefficients of alpha^X, beta^X, gamma^X
   budgets=[X,...]            members of these costs, as [100M,200M,1.5G]
   metric=METRIC              of 2^phi and budgets: macs, params or activations       [macs]
   tolerance=X                of these costs                                          [0.02]

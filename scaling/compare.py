@@ -20,15 +20,15 @@ from blocks.console import console, duration, millions
 from blocks.cost import Cost, count
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError
 from scaling.config import CompareConfig, ScalingConfig
-from scaling.fit import read_coefficients
-from scaling.paired import (
+from scaling.differences import (
     Chance,
     Difference,
-    block_noise,
     chance_to_win,
     difference,
     mean_difference,
+    pooled_noise,
 )
+from scaling.fit import read_fit
 from scaling.paper_tables import print_table
 from scaling.rules import Rule, compound, find_rule, free
 from scaling.solve import Target, solve
@@ -41,7 +41,6 @@ from search.plot import plot_compare
 from search.progress import TrialProgress
 from search.record import (
     FailureRecord,
-    Record,
     StudyFolder,
     StudyLock,
     TrialRecord,
@@ -50,9 +49,10 @@ from search.record import (
     read_records,
 )
 from search.run import Baseline, check_data, read_baseline
+from search.training import macs_share
 
 FITTED: Final = "fitted"
-RIVALS: Final = ("published", "paper")
+FORMER: Final = ("published", "paper")
 """What the fitted coefficients are asked to be no worse than."""
 ASTRAY: Final = 45.0
 """Degrees between a network's and its rule's direction above which it is not what the rule says."""
@@ -130,8 +130,11 @@ def compare(config: ScalingConfig) -> Outcome | None:
     folder = StudyFolder(config.results_dir, config.study or "main").require()
     run_config = folder.read_config()
     baseline = read_baseline(folder)
-    rules = rules_of(settings, read_coefficients(folder, baseline.arch), run_config.seed)
-    contenders, missing = plan(baseline, rules, settings, config.rounding or baseline.rounding)
+    coefficients, rounding = read_fit(folder, baseline.arch)
+    rules = rules_of(settings, coefficients, run_config.seed)
+    contenders, missing = plan(
+        baseline, rules, settings, config.rounding or rounding or baseline.rounding
+    )
     data = load_data(run_config.dataset, run_config.proxy.resolution)
     if data.num_classes != baseline.num_classes:
         raise StudyError(
@@ -295,7 +298,7 @@ def judge(
                 f"too few networks of {ratio:g} times B0's macs were trained to compare: "
                 f"{', '.join(trained) or 'none'}"
             )
-        noise = block_noise(list(trained.values()))
+        noise = pooled_noise(list(trained.values()))
         deviations[ratio] = math.sqrt(noise.variance)
         for each in contenders:
             rule = same.get((each.rule, ratio), each.rule)
@@ -411,12 +414,16 @@ def _announce(
     if b0 is not None and b0.seconds.get("train") and left:
         costs = {format_arch(each.arch): each.cost.macs for each in contenders}
         macs = sum(costs.get(job.arch, b0.cost.macs) for job in left)
-        each_second = sum(b0.seconds.values()) / b0.fidelity["epochs"] / b0.cost.macs
+        # The proxy's images grow, those of these trainings do not.
+        work = macs_share(run_config.proxy) * b0.fidelity["epochs"] * b0.cost.macs
+        each_second = sum(b0.seconds.values()) / work
         seconds = each_second * epochs * macs / max(1, run_config.workers.count)
         line += f": about {duration(seconds)}, by the time that B0's training took"
     console.print(line)
     for lost in missing:
-        console.print(f"  {lost.rule} is not compared at {lost.ratio:g}×: {lost.reason}")
+        console.print(
+            f"  {lost.rule} is not compared at {lost.ratio:g}×: {lost.reason}", markup=False
+        )
 
 
 def _train(
@@ -426,14 +433,8 @@ def _train(
         TrainEvaluator(data, run_config.training, run_config.workers) as evaluator,
         TrialProgress("compare", len(jobs)) as progress,
     ):
-        finished = 0
-
-        def done(record: Record) -> None:
-            nonlocal finished
-            finished += 1
-            progress.trial(record, finished)
-
-        outcomes = run_jobs(evaluator, [(job, folder / RECORDS) for job in jobs], done)
+        work = [(job, folder / RECORDS) for job in jobs]
+        outcomes = run_jobs(evaluator, work, progress.one_more)
     failures = [record for record in outcomes if isinstance(record, FailureRecord)]
     if len(failures) == len(jobs):
         raise StudyError(f"all {len(jobs)} trainings failed; the last: {failures[-1].error}")
@@ -472,7 +473,7 @@ def _report(outcome: Outcome, settings: CompareConfig, images: int) -> None:
     )
     for rule, said in verdicts(outcome).items():
         console.print(f"  against {rule}: {said}")
-    for rival in RIVALS:
+    for rival in FORMER:
         for (rule, ratio), chance in outcome.chances.items():
             if rule == rival:
                 console.print(

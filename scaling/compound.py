@@ -19,7 +19,7 @@ class ScalingCoefficients:
     """Growth of depth (α), width (β) and resolution (γ) per unit of φ.
 
     Raises:
-        ScalingError: a coefficient below 1 or not finite (EfficientNet, eq. 3).
+        ScalingError: a coefficient below 1 (EfficientNet, eq. 3), or over 1000.
     """
 
     alpha: float
@@ -29,8 +29,11 @@ class ScalingCoefficients:
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "gamma"):
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 1):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and math.isfinite(value) and value >= 1):
                 raise ScalingError(f"{name}={value} is not a finite number of 1 or more")
+            if value > 1000:
+                raise ScalingError(f"{name}={value:g} is too large; expected 1000 or less")
 
     @property
     def nominal_cost(self) -> float:
@@ -139,7 +142,8 @@ def scale_compound(
     """`arch` scaled by α^φ, β^φ and γ^φ (EfficientNet, eq. 3); φ = 0 is `arch` itself."""
     if phi == 0:
         return arch
-    if (coefficients.alpha * coefficients.beta * coefficients.gamma) ** phi > 1e6:
+    logs = map(math.log, (coefficients.alpha, coefficients.beta, coefficients.gamma))
+    if phi * sum(logs) > math.log(1e6):
         raise ScalingError(f"{coefficients} at φ={phi:g} grow beyond any network")
     return scale(
         arch,

@@ -14,6 +14,14 @@ from search.budget import LATENCY
 from search.config import parse_quantity, validate_study_name
 from search.errors import did_you_mean
 
+SPLITS: Final = ("test", "val")
+MAX_RATIO: Final = 256.0
+"""Of `compare`: φ = 8 of the paper's doubling; beyond it no proxy is a proxy."""
+MAX_COST: Final = 64.0
+"""Of a fit."""
+MAX_PHI: Final = 40.0
+MAX_MEMBERS: Final = 1 + round(MAX_PHI)
+
 
 @dataclass
 class GridConfig:
@@ -114,14 +122,18 @@ def validate(config: ScalingConfig) -> None:
         ("grid.step", grid.step, 0.005),
         ("grid.tolerance", grid.tolerance, 0.0),
         ("grid.cost", grid.cost, 1.0),
-        ("grid.epochs", grid.epochs or 1, 1),
+        ("grid.epochs", grid.epochs, 1),
         ("num_classes", config.num_classes, 2),
         ("members", config.members, 1),
     ):
-        if not (math.isfinite(value) and value >= least):
-            raise ScalingError(f"{name}={value} is too small; expected {least:g} or more")
-    if not grid.tolerance <= 1:
-        raise ScalingError(f"grid.tolerance={grid.tolerance:g} is too large; expected 1 or less")
+        _at_least(name, value, least)
+    for name, value, most in (
+        ("grid.tolerance", grid.tolerance, 1.0),
+        ("grid.cost", grid.cost, MAX_COST),
+        ("members", config.members, MAX_MEMBERS),
+    ):
+        if value > most:
+            raise ScalingError(f"{name}={value:g} is too large; expected {most:g} or less")
     _choose("grid.constraint", grid.constraint, ("nominal", "counted"))
     _choose("method", config.method, ("surface", "grid"))
     _validate_fit(config.fit)
@@ -148,9 +160,17 @@ def validate(config: ScalingConfig) -> None:
         given_coefficients(config)
 
 
+def _at_least(name: str, value: float | None, least: float) -> None:
+    """Refuse a number below `least`, or none at all such as nan; None is a default."""
+    if value is not None and not math.isfinite(value):
+        raise ScalingError(f"{name}={value} is no finite number; expected {least:g} or more")
+    if value is not None and value < least:
+        raise ScalingError(f"{name}={value} is too small; expected {least:g} or more")
+
+
 def _validate_fit(fit: FitConfig) -> None:
     for name, value, least in (
-        ("points", fit.points if fit.points is not None else 1, 1),
+        ("points", fit.points, 1),
         ("minutes", fit.minutes, 0.1),
         ("repeated", fit.repeated, 0),
         ("seeds", fit.seeds, 1),
@@ -158,10 +178,9 @@ def _validate_fit(fit: FitConfig) -> None:
         ("tolerance", fit.tolerance, 0.001),
         ("resamples", fit.resamples, 100),
     ):
-        if not (math.isfinite(value) and value >= least):
-            raise ScalingError(f"fit.{name}={value} is too small; expected {least:g} or more")
-    if fit.cost > 64:
-        raise ScalingError(f"fit.cost={fit.cost:g} is too large; expected 64 or less")
+        _at_least(f"fit.{name}", value, least)
+    if fit.cost > MAX_COST:
+        raise ScalingError(f"fit.cost={fit.cost:g} is too large; expected {MAX_COST:g} or less")
     if fit.form is not None:
         _choose("fit.form", fit.form, ("quadratic", "additive", "gp"))
     _choose("fit.metric", fit.metric, (*METRICS, LATENCY))
@@ -183,6 +202,8 @@ def _validate_fit(fit: FitConfig) -> None:
                 f"fit.train_fraction={fit.train_fraction}: {share} is no share of the training "
                 "images; expected above 0 and at most 1, or such as [0.5,1]"
             )
+    if fit.train_fraction is None:
+        raise ScalingError("fit.train_fraction=null is no share; expected 1, or such as [0.5,1]")
     for name, values in (("epochs", fit.epochs), ("train_fraction", fit.train_fraction)):
         if values == [] or len(listed(values)) != len(set(listed(values))):
             raise ScalingError(f"fit.{name}={values} is empty or says one value twice")
@@ -203,19 +224,13 @@ def _choose(name: str, value: str, known: Iterable[str]) -> None:
         )
 
 
-SPLITS: Final = ("test", "val")
-MAX_RATIO: Final = 256.0
-"""φ = 8 of the paper's doubling; beyond it no proxy is a proxy."""
-
-
 def _validate_compare(compare: CompareConfig) -> None:
     for name, value, least in (
         ("compare.seeds", compare.seeds, 2),
         ("compare.random", compare.random, 0),
-        ("compare.epochs", compare.epochs or 1, 1),
+        ("compare.epochs", compare.epochs, 1),
     ):
-        if value < least:
-            raise ScalingError(f"{name}={value} is too small; expected {least} or more")
+        _at_least(name, value, least)
     if not compare.ratios:
         raise ScalingError("compare.ratios=[] compares nothing; expected numbers such as [2,4]")
     for ratio in compare.ratios:
@@ -239,12 +254,8 @@ def _validate_compare(compare: CompareConfig) -> None:
 
 
 def _validate_resolution(resolution: ResolutionConfig) -> None:
-    for name, value in (
-        ("resolution.seeds", resolution.seeds),
-        ("resolution.epochs", resolution.epochs or 1),
-    ):
-        if value < 1:
-            raise ScalingError(f"{name}={value} is too small; expected 1 or more")
+    _at_least("resolution.seeds", resolution.seeds, 1)
+    _at_least("resolution.epochs", resolution.epochs, 1)
     if resolution.percents is not None:
         if not resolution.percents:
             raise ScalingError("resolution.percents=[] is empty; expected such as [50,100,130]")
@@ -267,13 +278,14 @@ def _validate_emit(config: ScalingConfig) -> None:
         values = getattr(config, name)
         if not values:
             raise ScalingError(f"{name}=[] is empty; expected one member or more")
-        if len(set(map(str, values))) < len(values):
+        # Files are called by them: six digits.
+        if len({f"{v:g}" if isinstance(v, int | float) else str(v) for v in values}) < len(values):
             raise ScalingError(f"{name}={values} names a member twice")
     if config.exact is False and asked and asked != ["phis"]:
         raise ScalingError(f"{asked[0]} are met exactly or not at all; leave exact=false out")
     for phi in config.phis or ():
-        if not (math.isfinite(phi) and abs(phi) <= 40):
-            raise ScalingError(f"phis={phi} is no number from -40 to 40")
+        if not (math.isfinite(phi) and abs(phi) <= MAX_PHI):
+            raise ScalingError(f"phis={phi} is no number from {-MAX_PHI:g} to {MAX_PHI:g}")
     for milliseconds in config.latency_ms or ():
         if not (math.isfinite(milliseconds) and milliseconds > 0):
             raise ScalingError(f"latency_ms={milliseconds} is not a finite number above 0")

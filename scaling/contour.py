@@ -1,19 +1,20 @@
 """What costs the same: networks, and real multipliers, of so many times B0's counted cost.
 
 Rounding makes the cost of real networks a staircase, on which no two directions cost exactly the
-same. So a smooth law, a quadratic in logs through B0, is fitted to the counted costs of all
-networks near the target that `scale` can make, and directions are compared where it says the
-target.
+same. So a smooth law, a quadratic in logs, is fitted to the counted costs of all networks near the
+target that `scale` can make, and directions are compared where it says the target.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
-from blocks.cost import ArchColumns
+from blocks.cost import ArchColumns, count
 from scaling.compound import ScalingError
 from scaling.design import Lattice
 from scaling.surface import quadratic_features
@@ -39,6 +40,8 @@ class Contour:
     `logs` (points, 3) are multipliers of 1 or more that cost so much by the smooth law. `places`
     (networks, 3) in the lattice, their `realised` logs and `ratios` are real networks that do, to
     the tolerance. `stairs` is the deviation of real networks from the law, as a share of cost.
+    `macs` are the coefficients of the like law of macs, of which there are at most `most_macs`
+    times B0's: as the design has, beyond which nothing was trained.
     """
 
     ratio: float
@@ -49,14 +52,21 @@ class Contour:
     realised: Floats
     ratios: Floats
     most: Floats
+    macs: Floats
+    most_macs: float
 
     def cost(self, logs: Floats) -> Floats:
         """(points, 3) → cost over that of B0, by the smooth law."""
         return np.asarray(np.exp(quadratic_features(logs) @ self.coefficients))
 
+    def seen(self, logs: Floats) -> NDArray[np.bool_]:
+        """(points, 3) → whether their macs are within the design."""
+        macs = np.exp(quadratic_features(logs) @ self.macs)
+        return np.asarray(macs <= self.most_macs * (1 + 1e-6))
+
     def along(self, direction: Floats) -> Floats | None:
         """The multiple of a direction (3,) in logs that costs the target; None where none does,
-        within the multipliers that the points have."""
+        within the multipliers and the macs that the points have."""
         if not (direction > 0).any():
             return None
         reach = float(np.min(self.most[direction > 0] / direction[direction > 0]))
@@ -67,13 +77,20 @@ class Contour:
             middle = (low + high) / 2
             below = self.cost(middle * direction[None, :])[0] < self.ratio
             low, high = (middle, high) if below else (low, middle)
-        return np.asarray(high * direction)
+        found = high * direction
+        return np.asarray(found) if self.seen(found[None, :])[0] else None
 
 
 def find_contour(
-    lattice: Lattice, metric: Metric, base: float, ratio: float, tolerance: float, seed: int
+    lattice: Lattice,
+    metric: Metric,
+    base: float,
+    ratio: float,
+    tolerance: float,
+    seed: int,
+    most_macs: float = np.inf,
 ) -> Contour:
-    """The contour of `metric`, of which B0 has `base`.
+    """The contour of `metric`, of which B0 has `base`, as far as macs are `most_macs` of B0's.
 
     Raises:
         ScalingError: no network that the lattice can make costs so much.
@@ -83,7 +100,10 @@ def find_contour(
         chosen = np.random.default_rng(seed).choice(len(places), _MOST, replace=False)
         places = places[np.sort(chosen)]
     realised = lattice.realised(places)
-    ratios = metric(lattice.columns(places)) / base
+    columns = lattice.columns(places)
+    ratios = metric(columns) / base
+    macs = columns.count(lattice.num_classes).macs.astype(np.float64)
+    macs /= count(lattice.baseline, lattice.num_classes).macs
     grown = realised.min(1) >= -1e-9
     law = _law(realised, ratios, ratio, grown)
     if law is None:
@@ -93,6 +113,10 @@ def find_contour(
             "(fit.cost, or a larger baseline)"
         )
     coefficients, stairs = law
+    # A target in macs is within them by itself.
+    limit = None if math.isinf(most_macs) else _law(realised, macs, most_macs, grown)
+    of_macs = np.zeros_like(coefficients) if limit is None else limit[0]
+    grown &= macs <= most_macs
     places, realised, ratios = places[grown], realised[grown], ratios[grown]
     within = np.flatnonzero(np.abs(ratios / ratio - 1) <= tolerance)
     if not len(within):
@@ -100,17 +124,16 @@ def find_contour(
     most = np.array([float(axis.max()) for axis in lattice.logs])
     contour = Contour(
         ratio, coefficients, stairs, np.zeros((0, 3)), places[within], realised[within],
-        ratios[within], most,
+        ratios[within], most, of_macs, most_macs,
     )  # fmt: skip
     found = _solve(contour)
+    found = found[contour.seen(found)]
     if not len(found):
         raise ScalingError(
             f"nothing between 1 and {', '.join(f'{x:.2f}' for x in np.exp(most))} times B0's "
             f"depth, width and resolution costs fit.cost={ratio:g} times as much"
         )
-    return Contour(
-        ratio, coefficients, stairs, found, contour.places, contour.realised, contour.ratios, most
-    )
+    return replace(contour, logs=found)
 
 
 def _law(
@@ -118,23 +141,25 @@ def _law(
 ) -> tuple[Floats, float] | None:
     """Coefficients of the quadratic in logs, and what networks deviate from it.
 
-    It has no constant: B0 costs what B0 costs. That binds the law where hardly a network between
-    B0 and the target is there to tell it (the maps of a tiny B0 double with one pixel), and moves
-    it by next to nothing elsewhere. Told by grown networks near to the target, or by what else
-    there is where those are too few; None where all of them are.
+    Told by grown networks near to the target, or by what else there is where those are too few;
+    None where all of them are. The maps of a tiny B0 double with one pixel, so that hardly a
+    network lies between it and the target, and a quadratic of those beyond may have B0 itself
+    there: then it is powers through B0, which always grow.
     """
     for factor in NEAR:
         for which in (grown, np.ones_like(grown)):
             near = which & (np.abs(np.log(ratios / ratio)) <= np.log(factor))
-            features, logs = quadratic_features(realised[near])[:, 1:], np.log(ratios[near])
+            features, logs = quadratic_features(realised[near]), np.log(ratios[near])
             if np.linalg.matrix_rank(features) < features.shape[1]:
                 continue
             # The nearer to the target, the more it matters.
-            weights = np.exp(-0.5 * (np.log(ratios[near] / ratio) / np.log(1.25)) ** 2)
-            roots = np.sqrt(weights)
+            roots = np.exp(-0.25 * (np.log(ratios[near] / ratio) / np.log(1.25)) ** 2)
             found = np.linalg.lstsq(features * roots[:, None], logs * roots, rcond=None)[0]
-            squares = weights * (logs - features @ found) ** 2
-            return np.append(0.0, found), float(np.sqrt(squares.sum() / weights.sum()))
+            if found[0] > np.log(ratio) / 2:
+                found = np.zeros_like(found)
+                found[1:4] = nnls(features[:, 1:4] * roots[:, None], logs * roots)[0]
+            squares = (roots * (logs - features @ found)) ** 2
+            return found, float(np.sqrt(squares.sum() / (roots**2).sum()))
     return None
 
 

@@ -148,7 +148,7 @@ def resolutions(baseline: ArchSpec, least: float, most: float) -> list[int]:
     """Resolutions from `least` to `most` times B0's, in useful steps from its own; too small ones
     for its strides are left out."""
     own = baseline.resolution
-    step = total_stride(baseline)
+    step = baseline.total_stride
     while step > 1 and step * LEAST_STEPS > own:
         step //= 2
     found = []
@@ -161,14 +161,6 @@ def resolutions(baseline: ArchSpec, least: float, most: float) -> list[int]:
                 continue
             found.append(pixels)
     return found
-
-
-def total_stride(arch: ArchSpec) -> int:
-    """Pixels of the image per element of the last map, along a side."""
-    stride = arch.stem_stride * (2 if arch.stem_pool else 1)
-    for stage in arch.stages:
-        stride *= stage.stride
-    return stride
 
 
 def draw_points(

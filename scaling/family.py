@@ -5,7 +5,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import yaml
@@ -14,21 +14,24 @@ from rich.table import Table
 from blocks.arch import ArchSpec, arch_to_mapping, format_arch
 from blocks.console import console, duration, millions
 from blocks.cost import Cost, count, referee
-from blocks.errors import one_line
+from blocks.errors import ArchError, one_line
 from blocks.latency import Latency
 from blocks.machine import versions
 from blocks.network import Network
 from blocks.zoo import EFFICIENTNET_B0, EFFICIENTNET_SCALING, ZOO, find_arch
 from scaling.compound import ScalingCoefficients, ScalingError, scale, scale_compound
 from scaling.config import ScalingConfig, given_coefficients, literal_table
-from scaling.fit import read_coefficients
+from scaling.fit import read_fit
 from scaling.latency import measure_here, solve_latencies
 from scaling.rules import RULES, Rule, compound, find_rule
 from scaling.solve import MOST, Solution, Target, solve_family
 from search.config import parse_quantity
 from search.errors import StudyError
-from search.record import StudyFolder
+from search.record import StudyFolder, StudyLock
 from search.run import read_baseline
+
+REALISED: Final = ("depth", "width", "resolution", "deviation")
+"""Of a solution, what its member's YAML records."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,18 @@ def emit(config: ScalingConfig) -> StudyFolder:
     """
     started = time.perf_counter()
     origin = _origin(config)
+    # Of a baseline there is no study that another command might be at.
+    with StudyLock(origin.folder) if config.baseline is None else contextlib.nullcontext():
+        table, members = _emit(config, origin)
+    _print(table, origin.folder, members)
+    console.print(
+        f"{len(members)} members built, counted and confirmed by fvcore in "
+        f"{duration(time.perf_counter() - started)}: {origin.folder / 'family'}"
+    )
+    return origin.folder
+
+
+def _emit(config: ScalingConfig, origin: "_Origin") -> tuple[pd.DataFrame, list[Member]]:
     folder, baseline, num_classes = origin.folder, origin.arch, origin.num_classes
     base = count(baseline, num_classes)
     members = _members(config, origin, base)
@@ -128,43 +143,54 @@ def emit(config: ScalingConfig) -> StudyFolder:
     table = pd.DataFrame(rows)
     folder.write("family/family.csv", table.to_csv(index=False))
     _link(folder)
-    _print(table, folder, members)
-    console.print(
-        f"{len(members)} members built, counted and confirmed by fvcore in "
-        f"{duration(time.perf_counter() - started)}: {folder / 'family'}"
-    )
-    return folder
+    return table, members
 
 
 @dataclass(frozen=True)
 class _Origin:
-    """What a family grows from; `dataset` is what b0.yaml says of the images of a study."""
+    """What a family grows from.
+
+    `dataset`: what b0.yaml says of the images of a study; `fitted`: the coefficients of
+    coefficients.yaml, where those are asked for.
+    """
 
     folder: StudyFolder
     arch: ArchSpec
     num_classes: int
     rounding: str
     dataset: dict[str, str] | None
-    fitted: bool  # the coefficients are those of coefficients.yaml
+    fitted: ScalingCoefficients | None
 
 
 def _origin(config: ScalingConfig) -> _Origin:
-    fitted = config.coefficients == "fitted"
+    asked = config.coefficients == "fitted" and config.rule in (None, "compound")
+    folder = family_folder(config)
     if config.baseline is None:
-        folder = StudyFolder(config.results_dir, config.study or "main").require()
-        chosen = read_baseline(folder)
-        rounding = config.rounding or chosen.rounding
+        chosen = read_baseline(folder.require())
+        fitted, rounding = read_fit(folder, chosen.arch) if asked else (None, None)
+        rounding = config.rounding or rounding or chosen.rounding
         dataset = read_dataset(folder)
         return _Origin(folder, chosen.arch, chosen.num_classes, rounding, dataset, fitted)
-    name = config.study or (config.baseline if config.baseline in ZOO else "baseline")
-    folder = StudyFolder(config.results_dir, name)
+    if asked:
+        raise ScalingError(
+            f"baseline={config.baseline} has no fitted coefficients; expected "
+            "coefficients=[alpha,beta,gamma], coefficients=published, or a rule=…"
+        )
     if (folder / "config.yaml").exists():
         raise ScalingError(
             f"{folder.path} is the study of a search; give the family of baseline="
             f"{config.baseline} a folder of its own with study=…"
         )
     arch = find_arch(config.baseline)
-    return _Origin(folder, arch, config.num_classes, config.rounding or "paper", None, fitted)
+    return _Origin(folder, arch, config.num_classes, config.rounding or "paper", None, None)
+
+
+def family_folder(config: ScalingConfig) -> StudyFolder:
+    """Where the family of a study or of a baseline is; a baseline may have a study= of its own."""
+    name = config.baseline
+    if name is not None and name not in ZOO:
+        name = "baseline"
+    return StudyFolder(config.results_dir, config.study or name or "main")
 
 
 def read_dataset(folder: StudyFolder) -> dict[str, str] | None:
@@ -187,11 +213,7 @@ def _members(config: ScalingConfig, origin: _Origin, base: Cost) -> list[Member]
         return published_family(baseline, rounding)[: config.members]
     coefficients: ScalingCoefficients | None = None
     if config.rule in (None, "compound") and config.coefficients != "published":
-        coefficients = (
-            read_coefficients(origin.folder.require(), baseline)
-            if config.coefficients == "fitted"
-            else given_coefficients(config)
-        )
+        coefficients = origin.fitted or given_coefficients(config)
         rule = compound(coefficients)
     else:
         rule = find_rule(config.rule or "published")
@@ -277,14 +299,17 @@ def _formula_member(
         member = compound_member(origin.arch, coefficients, phi, origin.rounding)
         return replace(member, name=name)
     at = rule.at(2.0**phi)
-    arch = scale(
-        origin.arch,
-        at.width,
-        at.depth,
-        round(origin.arch.resolution * at.resolution),
-        origin.rounding,
-        late_depth=at.late_depth,
-    )
+    try:
+        arch = scale(
+            origin.arch,
+            at.width,
+            at.depth,
+            round(origin.arch.resolution * at.resolution),
+            origin.rounding,
+            late_depth=at.late_depth,
+        )
+    except ArchError as error:
+        raise ScalingError(f"rule {rule.name} at phis={phi:g}: {error}") from None
     return Member(name, arch, at.width, at.depth, phi, None, rule.name, late_depth=at.late_depth)
 
 
@@ -410,8 +435,9 @@ def _content(member: Member, cost: Cost, base: Cost, origin: _Origin) -> dict[st
     coefficients = member.coefficients
     if coefficients is not None:
         content["coefficients"] = asdict(coefficients)
-        content["fitted"] = origin.fitted
-        if member.phi is not None:
+        content["fitted"] = origin.fitted is not None
+        if member.phi is not None and member.solution is None and member.latency is None:
+            # What the paper's own rounding was to cost; an exact member is solved for its target.
             content["nominal_macs_ratio"] = round(coefficients.nominal_cost**member.phi, 4)
     elif member.rule == "published":
         content["coefficients"] = "published"
@@ -429,10 +455,7 @@ def _content(member: Member, cost: Cost, base: Cost, origin: _Origin) -> dict[st
             **asdict(member.latency),
         }
     if member.solution is not None:
-        content["realised"] = {
-            name: round(getattr(member.solution, name), 6)
-            for name in ("depth", "width", "resolution", "deviation")
-        }
+        content["realised"] = {name: round(getattr(member.solution, name), 6) for name in REALISED}
     content |= member_costs(cost, base)
     content["baseline"] = format_arch(origin.arch)
     if origin.dataset is not None:
@@ -451,7 +474,11 @@ def _print(table: pd.DataFrame, folder: StudyFolder, members: list[Member]) -> N
         title = f"α={triple.alpha:g}, β={triple.beta:g}, γ={triple.gamma:g}"
     shown = Table(title=f"Family of {folder.study} ({title})", title_justify="left")
     headings = ["name", "resolution", "blocks", "params", "macs"]
-    headings += ["macs / b0", "residual"] if solved else ["flops_fvcore", "macs / b0"]
+    headings += (
+        ["macs / b0", "residual", "d", "w", "r", "off rule"]
+        if solved
+        else ["flops_fvcore", "macs / b0"]
+    )
     headings += ["median ms"] if timed else []
     for heading in headings:
         shown.add_column(heading, justify="left" if heading == "name" else "right")
@@ -466,7 +493,14 @@ def _print(table: pd.DataFrame, folder: StudyFolder, members: list[Member]) -> N
             "macs / b0": f"{row['macs_ratio']:.2f}×",
             "residual": "" if member.solution is None else f"{row['residual']:+.2%}",
             "median ms": "" if member.latency is None else f"{member.latency.median_ms:.3f}",
+            **dict.fromkeys(("d", "w", "r", "off rule"), ""),
         }
+        if member.solution is not None:
+            cells |= {
+                letter: f"{getattr(member.solution, name):.2f}"
+                for letter, name in zip("dwr", ("depth", "width", "resolution"), strict=True)
+            }
+            cells["off rule"] = f"{member.solution.deviation:.3f}"
         shown.add_row(*(cells[heading] for heading in headings))
     console.print(shown)
     if solved:
@@ -476,6 +510,23 @@ def _print(table: pd.DataFrame, folder: StudyFolder, members: list[Member]) -> N
         )
         metric = table["metric"].dropna().iloc[0]
         console.print(
-            f"  residual: {metric} beside the target, {residual:.2%} at most; "
-            f"{deviation:.3f} at most from the rule in ln depth, ln width, ln resolution"
+            f"  residual: {metric} beside the target, {residual:.2%} at most; d, w, r: depth, "
+            f"width, resolution over b0's; {deviation:.3f} at most from the rule in their logs"
         )
+    for member in members:
+        lost = _lost(member)
+        if lost:
+            console.print(
+                f"  {member.name} has less {lost} than b0: nothing nearer to the rule costs its "
+                "target, as channels and repeats are whole (a larger tolerance= may find one)"
+            )
+
+
+def _lost(member: Member) -> str:
+    """What a member that is larger than B0 has less of, in words; rounding may ask for it."""
+    found = member.solution
+    if found is None or (member.phi or 0.0) <= 0:
+        return ""
+    return " and ".join(
+        name for name in ("depth", "width", "resolution") if getattr(found, name) < 0.98
+    )

@@ -19,6 +19,7 @@ from blocks.cost import count, count_many
 from blocks.errors import LatencyError, one_line
 from blocks.latency import device_name
 from blocks.predictor import load_predictor
+from blocks.rounding import ROUNDINGS
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError
 from scaling.config import FitConfig, ScalingConfig, listed
 from scaling.contour import Contour, Metric, find_contour
@@ -32,7 +33,7 @@ from scaling.design import (
     repeat_points,
 )
 from scaling.grid import fit_grid
-from scaling.rules import RULES
+from scaling.rules import RIVALS, direction
 from scaling.setting import RUNS, Setting, run_trainings
 from scaling.surface import (
     Choice,
@@ -58,6 +59,7 @@ from search.record import (
     read_records,
 )
 from search.run import check_data, read_baseline
+from search.statistics import wilson
 from search.training import macs_share
 
 Floats = NDArray[np.float64]
@@ -71,15 +73,6 @@ UNTIMED: Final = 48
 MARGIN: Final = 0.85
 """Share of the minutes that trainings are planned for."""
 NAMES: Final = ("alpha", "beta", "gamma")
-RIVALS: Final = {
-    "paper": "compound",
-    "uniform": "uniform",
-    "dwr": "dwr",
-    "depth": "depth",
-    "width": "width",
-    "resolution": "resolution",
-}
-"""What the fitted triple is compared with → its rule."""
 SAYS: Final = {
     "paper": "the paper's 1.2, 1.1, 1.15",
     "uniform": "uniform scaling",
@@ -137,8 +130,9 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
     return coefficients
 
 
-def read_coefficients(folder: StudyFolder, baseline: ArchSpec) -> ScalingCoefficients:
-    """The fitted coefficients of a study.
+def read_fit(folder: StudyFolder, baseline: ArchSpec) -> tuple[ScalingCoefficients, str | None]:
+    """The fitted coefficients of a study, and the rounding of the networks they were fitted to
+    (None: not recorded).
 
     Raises:
         StudyError: not fitted yet, fitted for another B0, or a damaged file.
@@ -147,7 +141,7 @@ def read_coefficients(folder: StudyFolder, baseline: ArchSpec) -> ScalingCoeffic
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         coefficients = ScalingCoefficients(content["alpha"], content["beta"], content["gamma"])
-        fitted_for = content["baseline"]
+        fitted_for, rounding = content["baseline"], content.get("rounding")
     except FileNotFoundError:
         raise StudyError(
             f"{folder.path} has no coefficients.yaml; fit them first: "
@@ -160,7 +154,9 @@ def read_coefficients(folder: StudyFolder, baseline: ArchSpec) -> ScalingCoeffic
             f"{path} was fitted for another B0; fit again: "
             f"python -m scaling fit study={folder.study}"
         )
-    return coefficients
+    if rounding is not None and rounding not in ROUNDINGS:
+        raise StudyError(f"{path} is damaged: rounding is {rounding}")
+    return coefficients, rounding
 
 
 def fit_surface(setting: Setting) -> tuple[ScalingCoefficients, dict[str, Any]]:
@@ -175,7 +171,10 @@ def fit_surface(setting: Setting) -> tuple[ScalingCoefficients, dict[str, Any]]:
     lattice = Lattice(baseline.arch, baseline.num_classes, setting.rounding, LOW, high)
     metric, base = _metric(settings, baseline.arch, baseline.num_classes)
     seed = derive_seed(setting.run.seed, "scaling")
-    contour = find_contour(lattice, metric, base, settings.cost, settings.tolerance, seed)
+    contour = find_contour(
+        lattice, metric, base, settings.cost, settings.tolerance, seed,
+        most_macs=math.inf if settings.metric == "macs" else 2**high,
+    )  # fmt: skip
     points = _design(setting, lattice, high, epochs, fractions, seed, axes)
     check_levels(points)
     _announce(setting, points)
@@ -192,7 +191,7 @@ def fit_surface(setting: Setting) -> tuple[ScalingCoefficients, dict[str, Any]]:
     rivals = {
         name: place
         for name, rule in RIVALS.items()
-        if (place := contour.along(_direction(rule))) is not None
+        if (place := contour.along(direction(rule))) is not None
     }
     optima = {}
     for level in _levels(epochs, fractions):
@@ -305,11 +304,6 @@ def _job(point: Point, seed: int, replicate: int) -> Job:
     # Another seed, so that in one file it is another training.
     fidelity = {"epochs": point.epochs, "train_fraction": point.train_fraction}
     return Job(point.arch, point.epochs, derive_seed(seed, point.arch, fidelity, replicate))
-
-
-def _direction(rule: str) -> Floats:
-    at = RULES[rule].at(2.0)
-    return np.log([at.depth, at.width, at.resolution])
 
 
 def _metric(settings: FitConfig, baseline: ArchSpec, num_classes: int) -> tuple[Metric, float]:
@@ -463,7 +457,7 @@ def _describe(optimum: Optimum, contour: Contour, resamples: int) -> dict[str, A
                 "difference": each.difference,
                 "interval": list(each.interval),
                 "probability": each.probability,
-                "probability_interval": list(_wilson(each.probability, resamples)),
+                "probability_interval": list(wilson(each.probability, resamples)),
                 "indistinguishable": each.indistinguishable,
             }
             for name, each in optimum.versus.items()
@@ -501,28 +495,22 @@ def _gains(choice: Choice, logs: Floats, level: tuple[float, ...]) -> Floats:
     return np.asarray(choice.fitted.predict(points)[0])
 
 
-def _wilson(share: float, number: int) -> tuple[float, float]:
-    """95% interval of a share of so many resamples: the accuracy of the bootstrap itself."""
-    z = 1.959964
-    middle = (share + z**2 / (2 * number)) / (1 + z**2 / number)
-    half = z * math.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
-    half /= 1 + z**2 / number
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def verdict(content: dict[str, Any]) -> str:
     """What the data say of the fitted triple beside the paper's, in words."""
     paper = content["versus"].get("paper")
     if paper is None:
         return "the paper's direction does not reach this cost within the design"
+    # Points of a grid differ in cost, as the paper's did.
+    where = "among the points of the grid" if "grid" in content else "at equal cost"
     low, high = (100 * value for value in paper["interval"])
     what = (
         f"{100 * paper['difference']:+.2f} points ({low:+.2f} to {high:+.2f}), "
         f"P(better) {paper['probability']:.2f}"
     )
     if paper["indistinguishable"]:
-        return f"indistinguishable from {SAYS['paper']}: at equal cost {what}"
-    return f"better than {SAYS['paper']} at equal cost: {what}"
+        return f"indistinguishable from {SAYS['paper']}: {where} {what}"
+    word = "better" if low > 0 else "worse"
+    return f"{word} than {SAYS['paper']} {where}: {what}"
 
 
 def _report(coefficients: ScalingCoefficients, content: dict[str, Any]) -> None:
@@ -566,10 +554,18 @@ def _report(coefficients: ScalingCoefficients, content: dict[str, Any]) -> None:
             f"{each['probability']:.2f}",
         )
     console.print(table)
-    console.print(
-        f"  {content['region']['share']:.0%} of all ways to spend that cost are not told from the "
-        "best"
-    )
+    lost = [SAYS[name] for name in RIVALS if name not in content["versus"]]
+    if lost:
+        console.print(
+            f"  not compared, as nothing within the design costs so much by it: {', '.join(lost)}"
+        )
+    ways = "points of the grid" if "grid" in content else "ways to spend that cost"
+    console.print(f"  {content['region']['share']:.0%} of all {ways} are not told from the best")
+    if "grid" in content:
+        console.print(
+            "  the best point was chosen by the accuracies that it is compared by: P(better) says "
+            "too much for it, and points differ in cost; method=surface does neither"
+        )
     for each in content.get("schedules", []):
         console.print(
             f"  at {each['epochs']} epochs and {each['train_fraction']:g} of the images: "

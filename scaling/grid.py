@@ -10,15 +10,14 @@ import pandas as pd
 from blocks.arch import ArchSpec, format_arch
 from blocks.console import console, millions
 from blocks.cost import count
-from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale_compound
+from scaling.compound import ScalingCoefficients, ScalingError, scale_compound
 from scaling.config import GridConfig
-from scaling.rules import RULES
+from scaling.rules import RIVALS, direction
 from scaling.setting import Setting, run_trainings
 from search.errors import StudyError
 from search.evaluators.train import make_job
 from search.record import TrialRecord, derive_seed
 
-RIVALS: Final = ("uniform", "dwr", "depth", "width", "resolution")
 RESAMPLES: Final = 2000
 
 
@@ -50,9 +49,13 @@ def grid_candidates(
     found = []
     for alpha in axis:
         for beta in axis:
+            if alpha * beta**2 > most + 1e-9:
+                break
             for gamma in axis:
                 coefficients = ScalingCoefficients(alpha, beta, gamma)
                 nominal = coefficients.nominal_cost
+                if nominal > most + 1e-9:
+                    break
                 # 1e-9: 1.2·1.1²·1.15² is 1.92027 on paper, and a point on the rim belongs.
                 if abs(nominal - grid.cost) <= grid.tolerance + 1e-9 or (
                     counted and nominal <= most
@@ -155,10 +158,8 @@ def judge_grid(table: pd.DataFrame, images: int, seed: int) -> dict[str, Any]:
     logs = np.log(triples) * np.array([1.0, 2.0, 2.0])
     logs /= np.maximum(np.linalg.norm(logs, axis=1, keepdims=True), 1e-12)
     versus = {}
-    paper = np.log([PAPER.alpha, PAPER.beta, PAPER.gamma])
-    directions = {"paper": paper} | {name: _direction(name) for name in RIVALS}
-    for name, direction in directions.items():
-        wanted = direction * np.array([1.0, 2.0, 2.0])
+    for name, rule in RIVALS.items():
+        wanted = direction(rule) * np.array([1.0, 2.0, 2.0])
         row = int((logs @ (wanted / np.linalg.norm(wanted))).argmax())
         differences = drawn[:, 0] - drawn[:, row]
         below, over = np.quantile(differences, [0.025, 0.975])
@@ -179,11 +180,6 @@ def judge_grid(table: pd.DataFrame, images: int, seed: int) -> dict[str, Any]:
         "region": {"share": float(np.mean(above)), "triples": triples[above].tolist()},
         "versus": versus,
     }
-
-
-def _direction(rule: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    at = RULES[rule].at(2.0)
-    return np.log([at.depth, at.width, at.resolution])
 
 
 def _table(

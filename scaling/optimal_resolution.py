@@ -19,7 +19,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from rich.table import Table
-from scipy.stats import norm
 
 from blocks.arch import ArchSpec, format_arch
 from blocks.console import console, millions
@@ -38,12 +37,12 @@ from search.errors import StudyError
 from search.evaluators.train import TrainEvaluator, make_job
 from search.plot import plot_resolution
 from search.progress import TrialProgress
-from search.record import Record, StudyFolder, StudyLock, TrialRecord, environment
+from search.record import StudyFolder, StudyLock, TrialRecord, environment
 from search.run import check_data, read_baseline
+from search.statistics import Z, wilson
 
 PERCENTS: Final = (20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0, 115.0, 130.0, 150.0)
 """Of the training resolution; 115 and 130 are about what FixRes gains from."""
-_Z: Final = float(norm.ppf(0.975))
 RECORDS: Final = "scaling/resolution.jsonl"
 
 
@@ -180,7 +179,8 @@ def sizes_of(
             continue
         cost = count(resized, num_classes)
         stairs = cost.macs / base * (arch.resolution / side) ** 2 - 1
-        last_map, stride = last_side(resized)
+        stride = arch.total_stride
+        last_map = -(-side // stride)
         notes = []
         if last_map == 1:
             notes.append("last map 1×1")
@@ -188,24 +188,6 @@ def sizes_of(
             notes.append(f"off {stride}: pays for {last_map * stride}")
         found[side] = Size(percent, resized, cost, last_map, stairs, tuple(notes))
     return [found[side] for side in sorted(found)]
-
-
-def last_side(arch: ArchSpec) -> tuple[int, int]:
-    """Side of the last map, and what all strides together divide by."""
-    strides = [arch.stem_stride, 2 if arch.stem_pool else 1, *(s.stride for s in arch.stages)]
-    side = arch.resolution
-    for stride in strides:
-        side = -(-side // stride)
-    return side, math.prod(strides)
-
-
-def wilson(correct: int, images: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a proportion."""
-    share, square = correct / images, _Z**2
-    centre = (share + square / (2 * images)) / (1 + square / images)
-    spread = math.sqrt(share * (1 - share) / images + square / (4 * images**2))
-    margin = _Z * spread / (1 + square / images)
-    return max(0.0, centre - margin), min(1.0, centre + margin)
 
 
 def paired_gain(
@@ -220,7 +202,7 @@ def paired_gain(
     won, lost = int((first & ~second).sum()), int((second & ~first).sum())
     more, less, whole = won + 0.5, lost + 0.5, images + 2
     centre = (more - less) / whole
-    margin = _Z * math.sqrt(max(0.0, more + less - (more - less) ** 2 / whole)) / whole
+    margin = Z * math.sqrt(max(0.0, more + less - (more - less) ** 2 / whole)) / whole
     return (won - lost) / images, (centre - margin, centre + margin)
 
 
@@ -232,7 +214,11 @@ def choose(sizes: Sequence[Size], scores: Sequence[Score], budget: int | None) -
 
     everything = range(len(sizes))
     within = [at for at in everything if budget is None or sizes[at].cost.macs <= budget]
-    alike = [at for at in everything if scores[at].gain_high >= 0]
+    own = next(at for at in everything if sizes[at].percent == 100)
+    # What is better is no equal; where it is cheaper too, it is the best, or near it.
+    alike = [
+        at for at in everything if at == own or scores[at].gain_low <= 0 <= scores[at].gain_high
+    ]
     return Choice(
         best(everything),
         best(within) if within else None,
@@ -334,6 +320,11 @@ def _costs_alone(config: ScalingConfig, budget: int | None) -> pd.DataFrame:
         subject = replace(subject, num_classes=config.num_classes)
     name = subject.name if config.baseline not in ZOO else config.baseline
     folder = StudyFolder(config.results_dir, name)
+    if (folder / "config.yaml").exists():
+        raise ScalingError(
+            f"{folder.path} is the study of a search; name it with study=… to judge "
+            f"{config.baseline} by its images, or give the costs a results_dir=… of their own"
+        )
     sizes = sizes_of(subject.arch, subject.num_classes, settings.percents)
     return _report_costs(folder, "resolution", sizes, budget)
 
@@ -371,7 +362,7 @@ def _judge(subject: Subject, data: ImageData, sizes: Sequence[Size]) -> list[Sco
     scores = []
     for val, test in right:
         gain, (low, high) = paired_gain(test, right[own][1])
-        interval = wilson(int(test.sum()), len(test))
+        interval = wilson(float(test.mean()), len(test))
         if test is right[own][1]:
             low = high = 0.0
         scores.append(Score(float(val.mean()), float(test.mean()), *interval, gain, low, high))
@@ -414,14 +405,8 @@ def _train(
         TrainEvaluator(data, run_config.training, run_config.workers) as evaluator,
         TrialProgress("resolution", len(jobs)) as progress,
     ):
-        finished = 0
-
-        def done(record: Record) -> None:
-            nonlocal finished
-            finished += 1
-            progress.trial(record, finished)
-
-        records = run_jobs(evaluator, [(job, folder / RECORDS) for job in jobs], done)
+        work = [(job, folder / RECORDS) for job in jobs]
+        records = run_jobs(evaluator, work, progress.one_more)
     rows = []
     for number in range(len(sizes)):
         seeds = records[number * settings.seeds : (number + 1) * settings.seeds]
@@ -502,7 +487,7 @@ def _print(
         notes = [*size.notes, *(["over the budget"] if over else [])]
         screen.add_row(*cells, "; ".join(notes), style="dim" if over else None)
     console.print(screen)
-    stride = last_side(subject.arch)[1]
+    stride = subject.arch.total_stride
     if any(size.last_map == 1 for size in sizes):
         console.print("last map 1×1: nothing is left to pool, and every place is seen once")
     if any(size.arch.resolution % stride for size in sizes):

@@ -9,6 +9,9 @@ import statistics
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from blocks.zoo import EFFICIENTNET_B0, EFFICIENTNET_SCALING
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError
 from search.errors import did_you_mean
@@ -237,6 +240,17 @@ RULES: Final[dict[str, Rule]] = {
 `uniform` with α = 1/3; `lacs` goes the way of EfficientNet-X-B7 (GPU)."""
 
 
+RIVALS: Final = {
+    "paper": "compound",
+    "uniform": "uniform",
+    "dwr": "dwr",
+    "depth": "depth",
+    "width": "width",
+    "resolution": "resolution",
+}
+"""What fitted coefficients are compared with → its rule."""
+
+
 def find_rule(text: str) -> Rule:
     """A name of `RULES`, `fast:ALPHA`, or `free:DEPTH:WIDTH:RESOLUTION`.
 
@@ -258,6 +272,12 @@ def find_rule(text: str) -> Rule:
         f"rule={text} is unknown; expected {', '.join(RULES)}, fast:ALPHA or "
         f"free:DEPTH:WIDTH:RESOLUTION{did_you_mean(name, [*RULES, 'fast', 'free'])}"
     )
+
+
+def direction(rule: str) -> NDArray[np.float64]:
+    """(3,): logs of the depth, width and resolution of a named rule at twice the cost."""
+    at = find_rule(rule).at(2.0)
+    return np.log([at.depth, at.width, at.resolution])
 
 
 def _log_ratio(cost_ratio: float) -> float:

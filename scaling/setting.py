@@ -45,21 +45,13 @@ def run_trainings(
     path = setting.folder / RUNS
     path.parent.mkdir(parents=True, exist_ok=True)
     outcomes: dict[int, Record] = {}
-    finished = 0
     with TrialProgress(what, len(jobs)) as progress:
-
-        def done(record: Record) -> None:
-            nonlocal finished
-            finished += 1
-            progress.trial(record, finished)
-
         for fraction in sorted({fraction for _, fraction in jobs}):
             chosen = [number for number, (_, share) in enumerate(jobs) if share == fraction]
             data = part_of(setting.data, fraction, setting.run.seed)
             with TrainEvaluator(data, setting.run.training, setting.run.workers) as evaluator:
-                records = run_jobs(
-                    evaluator, [(replace(jobs[n][0], long=True), path) for n in chosen], done
-                )
+                work = [(replace(jobs[n][0], long=True), path) for n in chosen]
+                records = run_jobs(evaluator, work, progress.one_more)
             outcomes |= dict(zip(chosen, records, strict=True))
     setting.seconds[f"train the {what}"] = time.perf_counter() - started
     found = (outcomes[number] for number in range(len(jobs)))

@@ -126,6 +126,8 @@ def solve_family(
         for number, solution in zip(left, tried, strict=True):
             if number not in found or abs(solution.residual) < abs(found[number].residual):
                 found[number] = solution
+    for number, target in enumerate(targets):
+        search.check(target, found[number])
     return [found[number] for number in range(len(targets))]
 
 
@@ -193,10 +195,7 @@ class _Search:
         self.channels = np.array([baseline.stem, baseline.head, baseline.head_hidden, *stages])
         weights = np.array([1, min(baseline.head, 1), 0, *self.repeats], dtype=np.float64)
         self.weights = weights / weights.sum()
-        strides = [baseline.stem_stride, 2 if baseline.stem_pool else 1]
-        halvings = [*strides, *(stage.stride for stage in baseline.stages)].count(2)
-        self.least_size = 2 ** (halvings - 1) + 1 if halvings else 1
-        self.total_stride = 2**halvings
+        self.least_size, self.total_stride = baseline.least_resolution, baseline.total_stride
         self.grid: tuple[Reals, CostColumns] | None = None
 
     def solve(self, targets: Sequence[Target], reach: _Reach) -> list[Solution]:
@@ -272,17 +271,6 @@ class _Search:
         )
         cost = count(arch, self.num_classes)
         residual = getattr(cost, target.metric) / target.value - 1
-        if abs(residual) > _ASTRAY:
-            if arch.resolution <= self.least_size + 1 < self.baseline.resolution:
-                raise ScalingError(
-                    f"rule {self.rule.name} at {target.value:.4g} {target.metric} asks for fewer "
-                    f"than {self.least_size} pixels, which the network's strides need, or the map "
-                    "collapses; expected a larger target or another rule"
-                )
-            raise ScalingError(
-                f"rule {self.rule.name} makes no network of {target.value:.4g} {target.metric} of "
-                f"this baseline; the nearest has {getattr(cost, target.metric):.4g}"
-            )
         return Solution(
             arch=arch,
             cost=cost,
@@ -294,6 +282,25 @@ class _Search:
             depth_multiplier=float(pairs.factor[row]),
             width_multiplier=float(factors[row]),
             late_depth=centre.at.late_depth,
+        )
+
+    def check(self, target: Target, found: Solution) -> None:
+        """Refuse what no rounding explains.
+
+        Raises:
+            ScalingError: the nearest network is far off the target.
+        """
+        if abs(found.residual) <= _ASTRAY:
+            return
+        if found.arch.resolution <= self.least_size + 1 < self.baseline.resolution:
+            raise ScalingError(
+                f"rule {self.rule.name} at {target.value:.4g} {target.metric} asks for fewer "
+                f"than {self.least_size} pixels, which the network's strides need, or the map "
+                "collapses; expected a larger target or another rule"
+            )
+        raise ScalingError(
+            f"rule {self.rule.name} makes no network of {target.value:.4g} {target.metric} of "
+            f"this baseline; the nearest has {getattr(found.cost, target.metric):.4g}"
         )
 
     def centre(self, target: Target) -> _Centre:
@@ -396,7 +403,7 @@ class _Search:
         even = 2 * (np.arange(number) - number // 2) + 2 * round(wanted / 2)
         whole = self.total_stride * (np.arange(5) - 2 + round(wanted / self.total_stride))
         own = self.baseline.resolution
-        near = [int(size) for size in whole if abs(math.log(max(size, 1) / wanted)) < 0.15]
+        near = [int(size) for size in whole if abs(math.log(max(int(size), 1) / wanted)) < 0.15]
         near += [own] if abs(math.log(own / wanted)) < 0.15 else []
         return sorted({size for size in [*even.tolist(), *near] if size >= self.least_size})
 

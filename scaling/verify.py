@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,33 +12,42 @@ import yaml
 
 from blocks.arch import ArchSpec, arch_from_mapping, format_arch, parse_arch
 from blocks.console import console
-from blocks.cost import count, referee
-from blocks.errors import ArchError, CompoundNasError, CostMismatchError, one_line
+from blocks.cost import Cost, count, referee
+from blocks.errors import CompoundNasError, CostMismatchError, one_line
 from blocks.machine import versions
 from blocks.network import Network
-from scaling.compound import scale
+from blocks.zoo import EFFICIENTNET_SCALING
+from scaling.compound import ScalingCoefficients, scale
 from scaling.config import ScalingConfig
-from scaling.family import family_row, member_costs, read_dataset
-from scaling.fit import read_coefficients
+from scaling.family import REALISED, family_folder, family_row, member_costs, read_dataset
+from scaling.fit import read_fit
+from scaling.rules import Multipliers, compound, find_rule
+from scaling.solve import Target, solve
 from search.data import load_data
 from search.errors import StudyError
 from search.record import StudyFolder
 from search.run import read_baseline
 
+_DAMAGE = (
+    CompoundNasError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError,
+)  # fmt: skip
+"""What a record that somebody has changed may raise."""
+
 
 def verify(config: ScalingConfig) -> list[str]:
     """Compare a family with what it was made from; print every difference, and return them.
 
-    Every member is rebuilt from its YAML (spelling, fields, and the recorded multipliers applied
-    to the baseline must make one network), counted by arithmetic and by fvcore, and compared with
-    its line of family.csv. In a study the coefficients must be those of coefficients.yaml, these
-    those of what was fitted, the B0 that of b0.yaml, and the images, read again, those whose hash
-    is recorded. The versions must be those that are installed.
+    Every member is rebuilt from its YAML (spelling, fields, the recorded multipliers applied to the
+    baseline, and its rule solved again for its target must make one network), counted by arithmetic
+    and by fvcore, and compared with its line of family.csv. In a study the coefficients must be
+    those of coefficients.yaml, these those of what was fitted, the B0 that of b0.yaml, and the
+    images, read again, those whose hash is recorded. The versions must be those that are installed,
+    and what is recorded to exist must be there.
 
     Raises:
         StudyError: there is no family to verify, or a file of the study is damaged.
     """
-    folder = StudyFolder(config.results_dir, config.study or config.baseline or "main")
+    folder = family_folder(config)
     family = folder / "family"
     if not folder.path.is_dir():
         folder.require()
@@ -56,12 +66,14 @@ def verify(config: ScalingConfig) -> list[str]:
             if content["name"] != path.stem:
                 differences.append(f"{path}: name is {content['name']}, not {path.stem}")
             members[path.stem] = content
-        except (ArchError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except _DAMAGE as error:
             what = f"no {error}" if isinstance(error, KeyError) else one_line(error)
             differences.append(f"{path}: damaged: {what}")
     differences += [f"{family / 'family.csv'}: {said}" for said in _table(family, members)]
     if (folder / "config.yaml").exists():
         differences += _study(folder, members)
+    elif any(content.get("dataset") or content.get("fitted") for content in members.values()):
+        differences.append(f"{folder / 'config.yaml'}: missing, though the family is of a study")
     for difference in differences:
         console.print(difference, markup=False)
     if differences:
@@ -111,8 +123,58 @@ def _member(content: dict[str, Any]) -> Iterator[str]:
         residual = round(latency["median_ms"] / latency["target_ms"] - 1, 6)
         if residual != latency["residual"]:
             yield f"latency.residual is {latency['residual']}, by its median {residual}"
+    yield from _origin(content, baseline, cost)
     installed = versions()
     yield from _compare({"versions": content["versions"]}, {"versions": installed})
+
+
+def _origin(content: dict[str, Any], baseline: ArchSpec, cost: Cost) -> Iterator[str]:
+    """What of a member is not what its rule makes of the baseline for its φ or target."""
+    num_classes, triple = content["num_classes"], content.get("coefficients")
+    if content.get("fitted") and not isinstance(triple, dict):
+        yield f"coefficients are {triple}, though fitted"
+        return
+    coefficients = ScalingCoefficients(**triple) if isinstance(triple, dict) else None
+    rule = compound(coefficients) if coefficients is not None else find_rule(content["rule"])
+    if rule.name != content["rule"]:
+        yield f"rule is {content['rule']}, its coefficients are of rule {rule.name}"
+    if "target" in content:
+        target = Target(*(content["target"][name] for name in ("metric", "value", "tolerance")))
+        solved = solve(baseline, rule, target, num_classes, content["rounding"])
+        if format_arch(solved.arch) != content["arch"]:
+            yield f"its rule makes {solved.arch} for its target, not arch {content['arch']}"
+        now: dict[str, Any] = {
+            "realised": {name: round(getattr(solved, name), 6) for name in REALISED},
+        }
+        yield from _compare({"realised": content["realised"]}, now)
+        own = asdict(count(baseline, num_classes))[target.metric]
+        yield from _differ("phi", content["phi"], round(math.log2(target.value / own), 6))
+    elif "latency" in content:
+        ratio = cost.macs / count(baseline, num_classes).macs
+        yield from _differ("phi", content["phi"], round(math.log2(ratio), 6))
+    elif "phi" in content:
+        phi = float(content["phi"])
+        if coefficients is not None:
+            at = Multipliers(coefficients.alpha**phi, coefficients.beta**phi, 1.0)
+            nominal = round(coefficients.nominal_cost**phi, 4)
+            yield from _differ("nominal_macs_ratio", content["nominal_macs_ratio"], nominal)
+        else:
+            at = rule.at(2.0**phi)
+        for name, value in (("depth", at.depth), ("width", at.width)):
+            recorded = content[f"{name}_multiplier"]
+            yield from _differ(f"{name}_multiplier", recorded, round(value, 12))
+    else:
+        row = EFFICIENTNET_SCALING[f"efficientnet_{content['name']}"]
+        for name, value in (
+            ("depth_multiplier", row.depth), ("width_multiplier", row.width),
+            ("dropout", row.dropout),
+        ):  # fmt: skip
+            yield from _differ(name, content[name], value)
+
+
+def _differ(what: str, recorded: Any, now: Any) -> Iterator[str]:
+    if recorded != now:
+        yield f"{what} is {recorded}, now {now}"
 
 
 def _rebuild(content: dict[str, Any], baseline: ArchSpec, resolution: int) -> ArchSpec:
@@ -174,9 +236,8 @@ def _same(said: str | None, value: Any) -> bool:
 
 def _study(folder: StudyFolder, members: dict[str, dict[str, Any]]) -> Iterator[str]:
     """What of the members does not agree with the study that they are of."""
-    chosen = read_baseline(folder)
+    chosen, dataset = read_baseline(folder), read_dataset(folder)
     baseline = format_arch(chosen.arch)
-    dataset = read_dataset(folder)
     b0 = folder / "b0.yaml"
     for name, content in members.items():
         if content["baseline"] != baseline:
@@ -192,14 +253,17 @@ def _study(folder: StudyFolder, members: dict[str, dict[str, Any]]) -> Iterator[
 
 
 def _images(folder: StudyFolder, dataset: dict[str, str] | None) -> Iterator[str]:
-    """Whether b0.yaml, environment.json and the images themselves have one hash."""
+    """Whether b0.yaml, environment.json, fit.json and the images themselves have one hash."""
     hashes = {} if dataset is None else {str(folder / "b0.yaml"): dataset["sha256"]}
-    path = folder / "environment.json"
-    if path.exists():
+    for path in (folder / "environment.json", folder / "scaling" / "fit.json"):
+        if not path.exists():
+            continue  # said where it is missed
         try:
             hashes[str(path)] = json.loads(path.read_text(encoding="utf-8"))["dataset_sha256"]
         except (ValueError, KeyError, TypeError) as error:
             yield f"{path} is damaged: {one_line(error)}"
+    if not (folder / "environment.json").exists():
+        yield f"{folder / 'environment.json'}: missing"
     config = folder.read_config()
     try:
         images = load_data(config.dataset, config.proxy.resolution).sha256
@@ -219,7 +283,7 @@ def _coefficients(
     fitted: dict[str, float] | None = None
     if path.exists():
         try:
-            fitted = asdict(read_coefficients(folder, baseline))
+            fitted = asdict(read_fit(folder, baseline)[0])
             yield from _fit(folder, path, fitted)
         except CompoundNasError as error:
             yield one_line(error)
@@ -227,9 +291,10 @@ def _coefficients(
         if content.get("fitted"):
             if fitted is None:
                 yield f"{name}.yaml: its coefficients are of a {path} that cannot be read"
-            elif content["coefficients"] != fitted:
+            elif content.get("coefficients") != fitted:
                 yield (
-                    f"{name}.yaml: coefficients are {content['coefficients']}, {fitted} in {path}"
+                    f"{name}.yaml: coefficients are {content.get('coefficients')}, {fitted} in "
+                    f"{path}"
                 )
 
 
@@ -247,7 +312,9 @@ def _fit(folder: StudyFolder, path: Path, fitted: dict[str, float]) -> Iterator[
         if not all(_same(found[name], value) for name, value in fitted.items()):
             yield f"{path}: coefficients are {fitted}, the first line of {grid} has {found}"
     record = folder / "scaling" / "fit.json"
-    if method != "grid" and record.exists():
+    if method is not None and not record.exists():
+        yield f"{record}: missing, though {path} is of a fit"
+    if record.exists():
         try:
             said = json.loads(record.read_text(encoding="utf-8"))
         except ValueError as error:

@@ -31,7 +31,6 @@ from search.plot import plot_fidelity
 from search.progress import TrialProgress
 from search.record import (
     FailureRecord,
-    Record,
     StudyFolder,
     StudyLock,
     TrialRecord,
@@ -253,18 +252,12 @@ def _train(
         f"{config.long_epochs} epochs, {min(config.fidelity.repeated, len(spellings))} of them "
         f"with {config.fidelity.seeds} seeds: {len(jobs)} trainings"
     )
-    finished = 0
     with (
         TrainEvaluator(data, config.training, config.workers, supernet) as evaluator,
         TrialProgress("training", len(jobs)) as progress,
     ):
-
-        def done(record: Record) -> None:
-            nonlocal finished
-            finished += 1
-            progress.trial(record, finished)
-
-        outcomes = run_jobs(evaluator, [(job, folder / "fidelity.jsonl") for job in jobs], done)
+        work = [(job, folder / "fidelity.jsonl") for job in jobs]
+        outcomes = run_jobs(evaluator, work, progress.one_more)
     pairs = zip(jobs, outcomes, strict=True)
     return {job: record for job, record in pairs if isinstance(record, TrialRecord)}
 

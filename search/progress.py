@@ -21,6 +21,7 @@ class TrialProgress:
         self.total = total
         self.before = before
         self.best: TrialRecord | None = None
+        self._completed = before
         self._started = time.monotonic()
         self._bar = Progress(
             SpinnerColumn(),
@@ -51,10 +52,15 @@ class TrialProgress:
         if self.best is None or record.metrics["val_accuracy"] > self.best.metrics["val_accuracy"]:
             self.best = record
 
+    def one_more(self, record: Record) -> None:
+        """Show a finished training, one more than before."""
+        self.trial(record, self._completed + 1)
+
     def trial(self, record: Record, completed: int) -> None:
         """Show one finished trial."""
         if isinstance(record, TrialRecord):
             self.known(record)
+        self._completed = completed
         elapsed = time.monotonic() - self._started
         done = max(1, completed - self.before)
         left = elapsed / done * max(0, self.total - completed)

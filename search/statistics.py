@@ -1,4 +1,4 @@
-"""Rank correlations with bootstrap intervals.
+"""Rank correlations with bootstrap intervals; the interval of a proportion.
 
 Each resample is a row of weights, how often every pair was drawn. The signs of all differences,
 taken once, then give the ranks and the concordances of all resamples by matrix products, where
@@ -6,6 +6,7 @@ ranking each anew would take seconds. Intervals are 95% percentile intervals, an
 without a correlation (all values equal) are left out of them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES: Final = 2000
+Z: Final = 1.959964
+"""Of a normal distribution 95% are within so many deviations."""
 _Array = NDArray[np.float64]
 _NOTHING_LEFT: Final = 1e-9
 """Share of a variance below which the controls explain all of it."""
@@ -66,6 +69,14 @@ def spearman_difference(a: ArrayLike, b: ArrayLike, y: ArrayLike, seed: int = 0)
     signs = [_signs(values) for values in (a, b, y)]
     weights = _weights(len(signs[0]), seed)
     return _estimate(_spearman(weights, signs[0], signs[2]) - _spearman(weights, *signs[1:]))
+
+
+def wilson(share: float, number: int) -> tuple[float, float]:
+    """95% interval of a proportion, `share` of `number` trials (Wilson 1927)."""
+    middle = (share + Z**2 / (2 * number)) / (1 + Z**2 / number)
+    half = Z * math.sqrt(share * (1 - share) / number + Z**2 / (4 * number**2))
+    half /= 1 + Z**2 / number
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _weights(count: int, seed: int) -> _Array:

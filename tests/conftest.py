@@ -1,5 +1,6 @@
 """Shared fixtures: real small images, and the real command line."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ settings.load_profile("suite")
 ROOT = Path(__file__).resolve().parent.parent
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+Refuse = Callable[..., str]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,6 +88,30 @@ def cli(tmp_path: Path) -> Cli:
         if check is not None:
             assert done.returncode == check, done.stdout + done.stderr
         return done
+
+    return run
+
+
+@pytest.fixture
+def refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Refuse:
+    """The line that `python -m <module> …` is refused with, in an empty folder.
+
+    In this process: a new one takes seconds to import PyTorch, and there are a hundred mistakes.
+    """
+
+    def run(module: str, *arguments: str) -> str:
+        main = importlib.import_module(f"{module}.__main__").main
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        said = capsys.readouterr()
+        code = stop.value.code
+        assert isinstance(code, int)
+        return one_line_error(subprocess.CompletedProcess([module], code, said.out, said.err))
 
     return run
 

@@ -150,6 +150,7 @@ def report(
         f"{ {form: forms.count(form) for form in FORMS} }; {seconds:.2f} s each"
     )
     chances, truths = np.array(said), np.array(right, dtype=float)
+    print(f"  Brier score of P(better): {((chances - truths) ** 2).mean():.4f}")
     for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 0.975), (0.975, 1.01)):
         inside = (chances >= low) & (chances < high)
         if inside.any():

@@ -11,7 +11,7 @@ from blocks.arch import parse_arch
 from blocks.network import Network
 from blocks.weights import read_state
 from blocks.zoo import ZOO
-from tests.conftest import Cli, one_line_error
+from tests.conftest import Cli, Refuse, one_line_error
 
 SMALL = "r16-s8-[ds_r1_k3_s1_e1_c8_se0.25|ir_r2_k5_s2_e3_c16]-h24"
 
@@ -68,8 +68,10 @@ def test_lite_prints_changes_and_the_spelling(cli: Cli) -> None:
         (["load", SMALL, "gone.pt", "--from", "tim"], "unknown source 'tim'"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_and_code_2(cli: Cli, arguments: list[str], message: str) -> None:
-    assert message in one_line_error(cli("blocks", *arguments, check=None))
+def test_bad_input_is_one_line_and_code_2(
+    refuse: Refuse, arguments: list[str], message: str
+) -> None:
+    assert message in refuse("blocks", *arguments)
 
 
 def test_load_refuses_what_is_not_whole_or_not_weights(cli: Cli, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from blocks.latency import (
 )
 from blocks.network import Network
 from blocks.plot import plot_latency
-from tests.conftest import Cli, one_line_error
+from tests.conftest import Cli, Refuse
 
 SPELLING = "r16-s8-[ds_r1_k3_s1_e1_c8_se0.25|ir_r2_k5_s2_e3_c16]-h24"
 SMALL = parse_arch(SPELLING)
@@ -153,5 +153,5 @@ def test_the_command_prints_and_writes(cli: Cli, tmp_path: Path) -> None:
         (["--runtime", "onnx"], "unknown runtime 'onnx'"),
     ],
 )
-def test_bad_input_is_one_line(cli: Cli, options: list[str], message: str) -> None:
-    assert message in one_line_error(cli("blocks", "profile", SPELLING, *options, check=None))
+def test_bad_input_is_one_line(refuse: Refuse, options: list[str], message: str) -> None:
+    assert message in refuse("blocks", "profile", SPELLING, *options)

@@ -21,7 +21,6 @@ from scaling.design import (
     realised_logs,
     repeat_points,
     resolutions,
-    total_stride,
 )
 
 TINY = parse_arch("r28-i1-s16-[ds_r1_k3_s1_e1_c16|ir_r2_k3_s2_e4_c32|ir_r3_k5_s2_e6_c64]-h128")
@@ -64,7 +63,7 @@ def test_columns_are_what_scaling_makes(seed: int) -> None:
 
 def test_resolutions_are_multiples_of_the_stride_or_parts_of_it() -> None:
     assert resolutions(EFFICIENTNET_B0, 0.7, 1.7) == [160, 192, 224, 256, 288, 320, 352]
-    assert total_stride(TINY) == 8
+    assert TINY.total_stride == 8
     assert resolutions(TINY, 0.7, 1.7) == [20, 24, 28, 32, 36, 40, 44]
     deep = parse_arch("r16-i1-s8-[ir_r1_k3_s2_e4_c8|ir_r1_k3_s2_e4_c8|ir_r1_k3_s2_e4_c8]-h32")
     assert min(resolutions(deep, 0.1, 1.0)) == 10  # fewer pixels are too few for its strides
@@ -145,6 +144,19 @@ def test_parameters_do_not_grow_with_resolution() -> None:
     assert sides.max() == pytest.approx(found.most[2])  # any resolution costs the same
 
 
+def test_the_contour_stays_within_the_macs_of_the_design() -> None:
+    """Twice the parameters are up to six times the macs, of which nothing was trained."""
+    base = count(TINY, 10)
+    found = find_contour(
+        LATTICE, lambda columns: columns.count(10).params, base.params, 2.0, 0.03, 0, 2**1.5
+    )
+    everything = contour(metric="params")
+    assert 0 < len(found.logs) < len(everything.logs)
+    archs = [LATTICE.arch([int(value) for value in place]) for place in found.places]
+    assert max(count(arch, 10).macs for arch in archs) <= 2**1.5 * base.macs
+    assert found.seen(found.logs).all()
+
+
 def test_a_target_that_nothing_costs_is_refused() -> None:
     with pytest.raises(ScalingError, match=r"costs fit\.cost=50 times as much"):
         contour(ratio=50.0)
@@ -152,11 +164,12 @@ def test_a_target_that_nothing_costs_is_refused() -> None:
 
 def test_a_tiny_network_has_a_contour_too() -> None:
     """One pixel more doubles its maps: hardly a grown network costs less than twice as much, and a
-    law of those alone, not held to what B0 costs, has B0 itself at 2.05."""
+    quadratic of those alone has B0 itself at 2.05."""
     tiny = parse_arch(
         "r8-i1-s16-[ir_r2_k3_s1_e3_c8_noskip|ir_r1_k3_s2_e6_c48|ds_r2_k5_s2_e1_c64]-h128"
     )
     found = contour(Lattice(tiny, 10, "paper", LOW, 1 + BEYOND))
     assert found.cost(np.zeros((1, 3)))[0] == 1
+    assert (np.diff(found.cost(np.linspace(0, 0.4, 9)[:, None] * np.ones(3))) > 0).all()
     assert found.cost(found.logs) == pytest.approx(2, rel=1e-6)
     assert len(found.logs) > 100

@@ -18,13 +18,13 @@ import yaml
 from blocks.arch import parse_arch
 from blocks.cost import count
 from scaling.design import Point
-from scaling.fit import _job, _wilson, observe, verdict
+from scaling.fit import _job, observe, verdict
 from scaling.setting import part_of
 from search.config import DatasetConfig
 from search.data import load_data
 from search.evaluators.train import make_job
 from search.record import TrialRecord
-from tests.conftest import Cli, environment, one_line_error
+from tests.conftest import Cli, Refuse, environment
 
 B0 = "r8-i1-s8-[ir_r2_k3_s1_e3_c8|ir_r2_k3_s2_e3_c16]-h32"
 
@@ -109,6 +109,7 @@ def test_a_surface_is_fitted_and_gone_on_with(cli: Cli, study: Path) -> None:
     assert (study / "family").exists() or (study / "scaling" / "family").exists()
 
 
+@pytest.mark.slow
 def test_schedules_as_dimensions(cli: Cli, study: Path) -> None:
     shown = cli(
         "scaling", "fit", "fit.points=24", "fit.repeated=0", "fit.epochs=[1,2]",
@@ -152,9 +153,9 @@ def test_the_grid_by_counted_cost(cli: Cli, study: Path) -> None:
     ],
 )
 def test_what_a_study_cannot_be_fitted_by(
-    cli: Cli, study: Path, settings: list[str], message: str
+    refuse: Refuse, study: Path, settings: list[str], message: str
 ) -> None:
-    assert message in one_line_error(cli("scaling", "fit", *settings, check=None))
+    assert message in refuse("scaling", "fit", *settings)
     assert not (study / "coefficients.yaml").exists()
 
 
@@ -176,8 +177,8 @@ def test_what_a_study_cannot_be_fitted_by(
         (["fit.point=20"], "did you mean 'fit.points'"),
     ],
 )
-def test_bad_settings(cli: Cli, settings: list[str], message: str) -> None:
-    assert message in one_line_error(cli("scaling", "fit", *settings, check=None))
+def test_bad_settings(refuse: Refuse, settings: list[str], message: str) -> None:
+    assert message in refuse("scaling", "fit", *settings)
 
 
 def point(arch: str, trainings: int = 1, fraction: float = 1.0, epochs: int = 4) -> Point:
@@ -234,9 +235,3 @@ def test_the_words() -> None:
         "(-0.20 to +1.00), P(better) 0.80"
     )
     assert said(0.001, False).startswith("better than the paper's 1.2, 1.1, 1.15 at equal cost")
-
-
-def test_the_interval_of_a_share() -> None:
-    # Wilson, 1927: of 10 among 100.
-    assert _wilson(0.1, 100) == pytest.approx((0.0552, 0.1744), abs=1e-4)
-    assert _wilson(1.0, 1000)[1] == 1

@@ -266,3 +266,11 @@ def test_latencies_by_a_clock_that_follows_a_law() -> None:
         list(solve_latencies(SMALL, RULES["uniform"], [1.0], clock, 10))
     with pytest.raises(ScalingError, match="only grows"):
         list(solve_latencies(SMALL, RULES["compound"], [1.0], clock, 10))
+
+
+def test_a_target_only_a_wider_reach_finds() -> None:
+    """Near the rule's point everything is below five pixels; farther off there is a network."""
+    small = parse_arch("r8-i1-s16-[ir_r1_k3_s1_e4_c24|ir_r1_k5_s2_e3_c16|ds_r1_k7_s2_e1_c32]-h128")
+    target = Target("macs", 0.3 * count(small, 10).macs)
+    for rule in ("depth", "resolution"):
+        assert abs(solve(small, RULES[rule], target, 10).residual) < 0.05

@@ -14,7 +14,7 @@ from search.benchmark import BenchmarkConfig, make_problem, regrets, search_pool
 from search.errors import ConfigError, StudyError
 from search.table import COSTS, Pool, Table, feasible_rows, read_table
 from search.table_fill import fill_table
-from tests.conftest import Cli, one_line_error
+from tests.conftest import Cli, Refuse, one_line_error
 
 SPELLING = "r32-s16-[ds_r{r}_k{k}_s1_e1_c16|ir_r{r2}_k{k2}_s2_e{e}_c24{se}]-h64"
 EXAMPLE = Path(__file__).parents[2] / "results" / "examples" / "digit_strings.py"
@@ -205,7 +205,7 @@ def test_a_filled_benchmark_goes_on_with_the_same_networks(
     assert (folder / "table_filled.csv.gz").read_bytes() == filled
 
 
-def test_wrong_settings_are_one_line(cli: Cli, table_file: Path) -> None:
+def test_wrong_settings_are_one_line(refuse: Refuse, table_file: Path) -> None:
     path = f"table.path={table_file}"
     for settings, said in (
         ([], "table.path is missing"),
@@ -220,7 +220,7 @@ def test_wrong_settings_are_one_line(cli: Cli, table_file: Path) -> None:
             "table.fill=9 is more than the choices of the table give: 0",
         ),
     ):
-        assert said in one_line_error(cli("search", "benchmark", *settings, check=None))
+        assert said in refuse("search", "benchmark", *settings)
 
 
 def test_a_file_of_ones_own_is_an_adapter(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_file_of_ones_own_is_an_adapter(tmp_path: Path) -> None:
         read_table(str(tmp_path / "table.txt"), str(tmp_path / "empty.py"))
 
 
-def test_the_example_reads_digit_strings(cli: Cli, tmp_path: Path) -> None:
+def test_the_example_reads_digit_strings(cli: Cli, refuse: Refuse, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     strings = {
         "".join(str(generator.integers(size)) for _ in range(4) for size in (3, 3, 2))
@@ -261,7 +261,7 @@ def test_the_example_reads_digit_strings(cli: Cli, tmp_path: Path) -> None:
     )
     for wrong in ("21", "9" * 12, "x" * 12):
         (tmp_path / "table.json").write_text(json.dumps({wrong: {"val_accuracy": 0.5}}))
-        assert "cannot be read as" in one_line_error(cli(*command, check=None))
+        assert "cannot be read as" in refuse(*command)
 
 
 @pytest.mark.skipif(not ANB.exists(), reason="Accel-NASBench is not part of the project")

@@ -22,7 +22,7 @@ from blocks.cost import count
 from search.config import ProxyConfig, RunConfig, SearchConfig
 from search.record import read_records
 from search.run import reference_arch
-from tests.conftest import Cli, environment, one_line_error
+from tests.conftest import Cli, Refuse, environment, one_line_error
 
 SMALL_REFERENCE = "r8-s8-[ds_r1_k3_s1_e1_c8|ir_r1_k3_s2_e3_c16]-h16"
 """What 8×8 pixels are enough for; they are too few for the strides of EfficientNet-B0."""
@@ -63,9 +63,9 @@ def test_unknown_commands_name_the_nearest(cli: Cli) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_code_2(
-    cli: Cli, tmp_path: Path, override: str, message: str
+    refuse: Refuse, tmp_path: Path, override: str, message: str
 ) -> None:
-    assert message in one_line_error(cli("search", "run", override, check=None))
+    assert message in refuse("search", "run", override)
     assert not list(tmp_path.iterdir())
 
 

@@ -105,6 +105,7 @@ def test_halving_makes_a_mean_candidate_cheaper() -> None:
     assert hyperband == pytest.approx((9 * (1 + 2 / 3 + 6 / 9) + 5 * (3 + 6 / 3) + 3 * 9) / 17)
 
 
+@pytest.mark.slow
 def test_fidelity_of_a_real_proxy(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> None:
     settings = [*digits_settings, "fidelity.architectures=5", "fidelity.epochs=2",
                 "fidelity.seeds=2", "fidelity.repeated=2"]  # fmt: skip

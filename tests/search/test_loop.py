@@ -269,6 +269,7 @@ def test_a_training_in_pieces_is_the_training_in_one(
         assert whole.metrics == record.metrics
 
 
+@pytest.mark.slow
 def test_halving_is_the_same_by_workers_and_after_a_crash_anywhere(
     halving: RunConfig,
     digits_data: ImageData,

@@ -1,4 +1,4 @@
-"""Rank correlations against SciPy's, and their intervals against resamples ranked anew."""
+"""Rank correlations and proportions against SciPy's, intervals against resamples ranked anew."""
 
 import math
 
@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.stats import binomtest
 
 from search import statistics
-from search.statistics import partial_spearman, rank_correlation, spearman_difference
+from search.statistics import partial_spearman, rank_correlation, spearman_difference, wilson
 
 Array = NDArray[np.float64]
 # Few values, so that most samples have ties.
@@ -108,3 +109,9 @@ def test_intervals_hold_what_they_promise() -> None:
         low, high = rank_correlation(*related(60, 1.0, seed)).rho_interval
         held += low <= rho <= high
     assert 0.9 <= held / 200 <= 0.99
+
+
+@pytest.mark.parametrize(("correct", "images"), [(0, 10), (3, 10), (10, 10), (331, 397)])
+def test_wilson_is_scipys(correct: int, images: int) -> None:
+    peer = binomtest(correct, images).proportion_ci(method="wilson")
+    assert wilson(correct / images, images) == pytest.approx((peer.low, peer.high), abs=1e-7)

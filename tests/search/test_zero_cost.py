@@ -242,6 +242,7 @@ def test_the_evaluator_scores_in_its_workers(data: ImageData) -> None:
         assert failure.value.kind == "error"
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_and_refuses(
     cli: Cli, tmp_path: Path, digits_settings: list[str]
 ) -> None:

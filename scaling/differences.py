@@ -1,9 +1,10 @@
 """Differences between networks that were trained with the same number of seeds.
 
-Accuracies are a table, networks × seeds. Networks and seeds are taken as the two factors of a
-randomised block design (Fisher): what is left after the means of both is the noise of a training,
-measured by all networks together, where the two or three differences of one pair alone would
-hardly tell it. Intervals are t intervals of that noise, 95%.
+All networks are measured on the same images, whose choice is therefore no part of the noise. What
+is, is a training's luck: its seed follows from the architecture too, so that the n-th trainings of
+two networks have nothing in common and the analysis is a one-way layout. The noise is pooled over
+all networks, where the two or three trainings of one pair alone would hardly tell it. Intervals
+are t intervals of that noise, 95%.
 """
 
 import math
@@ -57,24 +58,23 @@ class Chance:
     high: float
 
 
-def block_noise(accuracies: ArrayLike) -> Noise:
-    """The noise of a table (networks, seeds), two of each or more.
+def pooled_noise(accuracies: ArrayLike) -> Noise:
+    """The noise of a table (networks, seeds), two seeds or more.
 
-    Residuals of the two-way layout without interaction: (networks − 1)·(seeds − 1) degrees of
-    freedom.
+    Residuals from every network's mean: networks·(seeds − 1) degrees of freedom.
     """
     table: NDArray[np.float64] = np.asarray(accuracies, dtype=np.float64)
     networks, seeds = table.shape
-    left = table - table.mean(1, keepdims=True) - table.mean(0, keepdims=True) + table.mean()
-    freedom = (networks - 1) * (seeds - 1)
+    left = table - table.mean(1, keepdims=True)
+    freedom = networks * (seeds - 1)
     return Noise(float((left**2).sum() / freedom), freedom)
 
 
 def difference(first: ArrayLike, second: ArrayLike, noise: Noise) -> Difference:
-    """Mean of `first` less mean of `second`, both of shape (seeds,), paired."""
-    pairs = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    error = math.sqrt(2 * noise.variance / len(pairs))
-    return _difference(float(pairs.mean()), error, noise.freedom)
+    """Mean of `first` less mean of `second`, both of shape (seeds,)."""
+    ours, theirs = (np.asarray(each, dtype=np.float64) for each in (first, second))
+    error = math.sqrt(noise.variance * (1 / len(ours) + 1 / len(theirs)))
+    return _difference(float(ours.mean() - theirs.mean()), error, noise.freedom)
 
 
 def mean_difference(parts: Sequence[Difference]) -> Difference:

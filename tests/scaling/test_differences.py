@@ -2,28 +2,28 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm, ttest_rel
+from scipy.stats import norm, ttest_ind
 
-from scaling.paired import Noise, block_noise, chance_to_win, difference, mean_difference
+from scaling.differences import Noise, chance_to_win, difference, mean_difference, pooled_noise
 
 
 def test_the_noise_of_a_table_by_hand() -> None:
-    # Means of rows 2 and 5, of columns 3 and 4: residuals ±0.5, one degree of freedom.
-    noise = block_noise([[1.0, 3.0], [5.0, 5.0]])
-    assert (noise.variance, noise.freedom) == (1.0, 1)
-    # What adds a constant to a seed or to a network is no noise.
-    assert block_noise([[1, 2, 4], [3, 4, 6], [0, 1, 3]]).variance == pytest.approx(0, abs=1e-20)
+    # Means 2 and 5: residuals ±1 and 0, two degrees of freedom.
+    noise = pooled_noise([[1.0, 3.0], [5.0, 5.0]])
+    assert (noise.variance, noise.freedom) == (1.0, 2)
+    # What adds a constant to a network is no noise.
+    assert pooled_noise([[1, 1, 1], [3, 3, 3]]).variance == 0
 
 
-def test_two_networks_are_the_paired_t_test() -> None:
+def test_two_networks_are_the_t_test() -> None:
     generator = np.random.default_rng(1)
     first, second = generator.standard_normal((2, 5))
-    found = difference(first, second, block_noise([first, second]))
-    peer = ttest_rel(first, second)
+    found = difference(first, second, pooled_noise([first, second]))
+    peer = ttest_ind(first, second)
     interval = peer.confidence_interval(0.95)
     assert found.value / found.error == pytest.approx(peer.statistic)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-    assert found.probability == pytest.approx(ttest_rel(first, second, alternative="less").pvalue)
+    assert found.probability == pytest.approx(ttest_ind(first, second, alternative="less").pvalue)
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
@@ -33,10 +33,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     held = np.zeros(3)
     repeats = 400
     for _ in range(repeats):
-        seeds = generator.standard_normal(3)
-        tables = sigma * generator.standard_normal((2, 6, 3)) + seeds
+        tables = sigma * generator.standard_normal((2, 6, 3))
         tables[:, 0] += truth
-        parts = [difference(table[0], table[1], block_noise(table)) for table in tables]
+        parts = [difference(table[0], table[1], pooled_noise(table)) for table in tables]
         whole = mean_difference(parts)
         chance = chance_to_win(parts[0], 3)
         held += [
