@@ -425,6 +425,10 @@ def shrink(images: Tensor, side: int) -> Tensor:
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
+PREPARED: Final = 4
+"""Resolutions that a process keeps its images at."""
+
+
 @dataclass(frozen=True)
 class Batches:
     """Splits at one resolution, normalised by the training split's own mean and deviation.
@@ -498,7 +502,7 @@ class _ById:
         )
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=PREPARED)
 def _prepare(handle: _ById, resolution: int) -> Batches:
     data = handle.data
     train, val, test = (

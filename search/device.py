@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from blocks.arch import ArchSpec
 from blocks.layers import ConvNormAct
-from blocks.native import accelerate
+from blocks.native import accelerate, available
 from blocks.network import Network
 from search.candidates import SpaceCandidates
 from search.config import ProxyConfig, RunConfig
@@ -43,7 +43,10 @@ def resolve_device(name: str) -> str:
 
 
 def settle_device(
-    config: RunConfig, candidates: SpaceCandidates, folder: StudyFolder | None = None
+    config: RunConfig,
+    candidates: SpaceCandidates,
+    train_images: int,
+    folder: StudyFolder | None = None,
 ) -> RunConfig:
     """`config` with its device resolved, and its precision measured in the middle of the space.
 
@@ -54,6 +57,11 @@ def settle_device(
     """
     if folder is not None and (folder / "config.yaml").exists():
         stored = folder.read_config()
+        if stored.workers.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError(
+                f"{folder.path} trains on cuda, but PyTorch sees no CUDA device here; expected "
+                "one, or another study=…"
+            )
         return _with(
             config,
             stored.workers.device if config.workers.device == "auto" else config.workers.device,
@@ -68,7 +76,8 @@ def settle_device(
                 name: values[len(values) // 2] for name, values in candidates.space.choices.items()
             }
             arch = candidates.network(middle)[0]
-            seconds = step_seconds(arch, candidates.num_classes, config.proxy, device)
+            proxy = replace(config.proxy, batch_size=min(config.proxy.batch_size, train_images))
+            seconds = step_seconds(arch, candidates.num_classes, proxy, device)
         finally:
             torch.set_num_threads(threads)
         precision = "bf16" if seconds["fp32"] > GAIN * seconds["bf16"] else "fp32"
@@ -90,7 +99,7 @@ def step_seconds(
     shape = (proxy.batch_size, arch.in_channels, arch.resolution, arch.resolution)
     images = torch.zeros(shape).to(device, memory_format=torch.channels_last)
     labels = torch.arange(proxy.batch_size, device=device) % num_classes
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # networks are made on the CPU
         networks = {
             precision: place(
                 Network(arch, num_classes), replace(proxy, precision=precision), device
@@ -111,7 +120,17 @@ def step_seconds(
                 torch.cuda.synchronize()
             if turn:  # the first chooses kernels
                 best[precision] = min(best[precision], time.perf_counter() - started)
+    if device == "cuda":
+        # What this process keeps, the trainings do not have.
+        del images, labels, loss, networks, network
+        torch.cuda.empty_cache()
     return best
+
+
+def compiled(proxy: ProxyConfig, device: str) -> bool:
+    """Whether networks train by the compiled operators; builds them where they are missing."""
+    wanted = proxy.kernels == "auto" and device == "cpu" and proxy.precision != "bf16"
+    return wanted and available()
 
 
 def place(network: Network, proxy: ProxyConfig, device: str) -> Network:
@@ -120,7 +139,7 @@ def place(network: Network, proxy: ProxyConfig, device: str) -> Network:
     if proxy.precision == "bf16":
         if device == "cpu":
             _keep_depthwise_in_float32(network)
-    elif proxy.kernels == "auto" and device == "cpu":
+    elif compiled(proxy, device):
         accelerate(network)
     return network
 

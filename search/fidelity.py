@@ -114,8 +114,8 @@ def fidelity(config: RunConfig) -> Trust:
         raise too_few(config, spellings, LEAST)
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
-        config = plan_workers(config, space, data.num_classes, folder)
-        config = settle_device(config, candidates, folder)
+        config = settle_device(config, candidates, len(data.train), folder)
+        config = plan_workers(config, space, data, folder)
         folder.open(config, renew=False)
         check_data(folder, data, table_sha256(budget))
         for line in describe_latency(candidates):

@@ -52,7 +52,10 @@ def cache_folder(setting: str | None) -> Path | None:
     if setting != "auto":
         return Path(setting).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "compound-nas"
+    try:
+        return Path(base).expanduser() / "compound-nas"
+    except RuntimeError:  # a user without a home
+        return None
 
 
 def cache_key(identity: Any) -> str:

@@ -21,6 +21,8 @@ from search.errors import DataError
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff")
 
+LONGEST: Final = 32
+"""Of an image, its longer side over its shorter: what is beyond is cut off before resizing."""
 _SIDE_BY_SIDE: Final = 64
 """Files from which on several threads are worth starting."""
 
@@ -196,6 +198,11 @@ def decode_file(path: Path, image_size: int) -> tuple[NDArray[np.uint8], bytes]:
         raise DataError(
             f"image {path} is refused: {one_line(error) or type(error).__name__}"
         ) from None
+    if max(pixels.size) > LONGEST * min(pixels.size):
+        # A line of pixels would be made an image of gigabytes, to be cut off again.
+        width, height = (min(side, LONGEST * min(pixels.size)) for side in pixels.size)
+        left, top = (pixels.width - width) // 2, (pixels.height - height) // 2
+        pixels = pixels.crop((left, top, left + width, top + height))
     scale = image_size / min(pixels.size)
     size = (
         max(image_size, round(pixels.width * scale)),

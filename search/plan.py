@@ -77,9 +77,9 @@ def plan(config: RunConfig) -> None:
     space = build_space(
         config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
     )
-    config = plan_workers(config, space, data.num_classes)
     candidates = SpaceCandidates(space, budget, data.num_classes)
-    config = settle_device(config, candidates)
+    config = settle_device(config, candidates, len(data.train))
+    config = plan_workers(config, space, data)
     seed = derive_seed(config.seed, "plan")
     timed = draw_members(candidates, MEMBERS, seed)
     if not timed:

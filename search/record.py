@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
@@ -78,6 +78,12 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
     }
+
+
+_BEFORE: Final = {
+    "proxy.start_resolution": 1.0, "proxy.precision": "fp32", "workers.device": "cpu",
+}  # fmt: skip
+"""How studies trained before these were settings; today's defaults are others."""
 
 
 class StudyFolder:
@@ -148,6 +154,9 @@ class StudyFolder:
             stored = OmegaConf.load(path)
             if not stored:
                 raise StudyError(f"{path} is empty; the study cannot be told from another")
+            for key, value in _BEFORE.items():
+                if OmegaConf.select(stored, key, default=None) is None:
+                    OmegaConf.update(stored, key, value)
             merged = OmegaConf.merge(OmegaConf.structured(RunConfig), stored)
             config = OmegaConf.to_object(merged)
         except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:

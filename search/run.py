@@ -13,7 +13,6 @@ import yaml
 from blocks.arch import ArchSpec, arch_to_mapping, format_arch, parse_arch
 from blocks.console import console, millions
 from blocks.errors import ArchError, one_line
-from blocks.native import available
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
 from search.batch import run_jobs
@@ -21,7 +20,7 @@ from search.candidates import SpaceCandidates
 from search.config import RunConfig, validate
 from search.controls import Controls, train_controls
 from search.data import DATASETS, ImageData, load_data, normalisation
-from search.device import settle_device
+from search.device import compiled, settle_device
 from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Evaluator, Job, TrainEvaluator, make_job
@@ -92,8 +91,8 @@ def search(config: RunConfig) -> StudyFolder:
     candidates = SpaceCandidates(space, budget, data.num_classes)
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
-        config = plan_workers(config, space, data.num_classes, folder)
-        config = settle_device(config, candidates, folder)
+        config = settle_device(config, candidates, len(data.train), folder)
+        config = plan_workers(config, space, data, folder)
         # Before the study is bound to settings that name what does not exist.
         enqueued = _starting_points(config, folder, candidates)
         folder.open(config)
@@ -412,6 +411,9 @@ def _train_final(
 def check_data(folder: StudyFolder, data: ImageData, table: str | None = None) -> None:
     """Pin the study to the images it began with, and to its latency table's hash, if it has one."""
     path = folder / "environment.json"
+    config = folder.read_config()
+    # They round differently.
+    operators = "compiled" if compiled(config.proxy, config.workers.device) else "torch"
     if path.exists():
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
@@ -428,8 +430,12 @@ def check_data(folder: StudyFolder, data: ImageData, table: str | None = None) -
                 f"{folder.path} was made with another latency table (sha256 {str(measured)[:12]}… "
                 f"→ {table[:12]}…); give this one another name with study=…"
             )
+        if known.get("operators", operators) != operators:
+            console.print(
+                f"{folder.path} was begun with {known['operators']} operators, and goes on with "
+                f"{operators} ones: the last digits of a training are others"
+            )
         return
-    operators = "compiled" if available() else "torch"  # they round differently
     content = {**environment(), "operators": operators, "dataset_sha256": data.sha256}
     content |= {} if table is None else {"latency_table_sha256": table}
     folder.write("environment.json", json.dumps(content, indent=2) + "\n")
@@ -443,7 +449,8 @@ def _describe(
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
         f"{channels} images, {data.num_classes} classes, at {config.proxy.resolution} px"
     )
-    if config.proxy.kernels == "auto" and not available():
+    wanted = config.proxy.kernels == "auto" and config.proxy.precision != "bf16"
+    if wanted and config.workers.device == "cpu" and not compiled(config.proxy, "cpu"):
         console.print(
             "no compiled operators (is there a C++ compiler?): training by PyTorch's own, which "
             "takes about twice as long"

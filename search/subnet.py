@@ -64,7 +64,13 @@ def tensor_shapes(arch: ArchSpec, num_classes: int) -> dict[str, Shape]:
     return shapes
 
 
-def forward(arch: ArchSpec, tensors: Tensors, images: Tensor, training: bool = True) -> Tensor:
+def forward(
+    arch: ArchSpec,
+    tensors: Tensors,
+    images: Tensor,
+    training: bool = True,
+    kernels: str = "auto",
+) -> Tensor:
     """Logits (N, num_classes) of `Network(arch)` of images (N, C, H, W); nothing is dropped.
 
     In training batches are normalised by their own statistics, which are kept nowhere; otherwise
@@ -104,7 +110,8 @@ def forward(arch: ArchSpec, tensors: Tensors, images: Tensor, training: bool = T
         )  # fmt: skip
 
     def block(name: str, stage: StageSpec, x: Tensor, stride: int) -> Tensor:
-        if training and stage.kernel in COMPILED_KERNELS and available():
+        compiled = training and kernels == "auto" and stage.kernel in COMPILED_KERNELS
+        if compiled and available():
             return compiled_block(name, stage, x, stride)
         out = x
         if stage.expand_ratio != 1:

@@ -97,7 +97,7 @@ def train_supernet(
             wanted, smoothing = labels, proxy.label_smoothing
             for number, arch in enumerate(chosen):
                 optimizer.zero_grad(set_to_none=True)  # what has no part in a step stays as it is
-                logits, loss = backward(supernet, arch, images, wanted, smoothing)
+                logits, loss = backward(supernet, arch, images, wanted, smoothing, proxy.kernels)
                 optimizer.step()
                 if number == 0:
                     losses.append(loss)
@@ -129,7 +129,7 @@ def train_supernet(
 
 def judge(supernet: Supernet, arch: ArchSpec, batches: Batches, images: int) -> tuple[float, float]:
     """Validation accuracy and loss (nats) of a subnet, batch norm's statistics being those of the
-    first `images` of the training split.
+    same `images` training images for every subnet, drawn at random: a folder lies sorted by class.
 
     Raises:
         ConfigError: the network is no subnet.
@@ -140,9 +140,10 @@ def judge(supernet: Supernet, arch: ArchSpec, batches: Batches, images: int) -> 
             module.momentum = None  # the mean over all batches
     network.train()
     with torch.inference_mode():
-        for batch in torch.split(batches.train.images[:images], CALIBRATION_BATCH):
-            if len(batch) > 1:  # one image has no variance
-                network(batches.normalise(batch))
+        order = torch.randperm(len(batches.train), generator=torch.Generator().manual_seed(0))
+        for rows in torch.split(order[:images], CALIBRATION_BATCH):
+            if len(rows) > 1:  # one image has no variance
+                network(batches.normalise(batches.train.images[rows]))
     return evaluate(network, batches, batches.val)
 
 
@@ -160,7 +161,12 @@ def _members(
 
 
 def backward(
-    supernet: Supernet, arch: ArchSpec, images: Tensor, wanted: Tensor, smoothing: float
+    supernet: Supernet,
+    arch: ArchSpec,
+    images: Tensor,
+    wanted: Tensor,
+    smoothing: float,
+    kernels: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Leave a subnet's gradients in the shared tensors; returns its logits and loss.
 
@@ -169,7 +175,7 @@ def backward(
     """
     slices = list(supernet.slices(arch))
     copies = {name: copy_of(supernet.tensors[name][part]).requires_grad_() for name, part in slices}
-    logits = forward(arch, copies, shrink(images, arch.resolution))
+    logits = forward(arch, copies, shrink(images, arch.resolution), kernels=kernels)
     loss = F.cross_entropy(logits, wanted, label_smoothing=smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
     for name, part in slices:

@@ -6,9 +6,10 @@ import math
 import os
 import pickle
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,13 @@ from search.config import ProxyConfig
 from search.data import Batches, Split, shrink
 from search.device import autocast, place
 from search.errors import TrainingError
+
+EVALUATED: Final = 256
+"""Images that are judged at once."""
+_DAMAGE: Final = (
+    RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError,
+)  # fmt: skip
+"""What `torch.load` raises of a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,7 @@ def side_of(resolution: int, start: float, epoch: int, epochs: int) -> int:
     linearly to all of it in the last (progressive resizing, as in EfficientNetV2, §4.2)."""
     if epochs == 1:
         return resolution
-    return round(resolution * (start + (1 - start) * epoch / (epochs - 1)))
+    return max(1, round(resolution * (start + (1 - start) * epoch / (epochs - 1))))
 
 
 def macs_share(proxy: ProxyConfig) -> float:
@@ -222,10 +230,14 @@ def read_checkpoint(path: Path) -> Any:
     """What `train` left, or None: of a damaged file nothing is missed but time, as the training
     from the start is the same one."""
     try:
-        return torch.load(path, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a damaged file seems to be
+            return torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
         return None
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+    except _DAMAGE as error:
+        if "allocate memory" in str(error):
+            raise  # the file may be whole
         path.unlink()
         return None
 
@@ -238,7 +250,7 @@ def evaluate(network: Network, batches: Batches, split: Split) -> tuple[float, f
     correct = 0
     loss = 0.0
     for images, labels in zip(
-        torch.split(split.images, 256), torch.split(split.labels, 256), strict=True
+        torch.split(split.images, EVALUATED), torch.split(split.labels, EVALUATED), strict=True
     ):
         logits: Tensor = network(batches.normalise(images).to(device)).cpu()
         correct += int((logits.argmax(1) == labels).sum())

@@ -35,9 +35,14 @@ def available() -> bool:
     if os.environ.get(SWITCH) == "torch":
         return False
     try:
-        torch.ops.load_library(_built())  # type: ignore[no-untyped-call]
-    except (OSError, subprocess.SubprocessError):
-        return False
+        path = _built()
+        try:
+            torch.ops.load_library(path)  # type: ignore[no-untyped-call]
+        except OSError:
+            path.unlink(missing_ok=True)  # damaged, as by a power cut
+            torch.ops.load_library(_built())  # type: ignore[no-untyped-call]
+    except (OSError, subprocess.SubprocessError, RuntimeError, ValueError):
+        return False  # RuntimeError: no home for a cache; ValueError: CXX with half a quote
     return True
 
 
@@ -77,6 +82,8 @@ def _built() -> Path:
             timeout=BUILD_SECONDS,
         )
         # Whole or not at all, whoever else builds it at the same time.
+        with open(made, "rb") as file:
+            os.fsync(file.fileno())
         os.replace(made, path)
     return path
 

@@ -157,7 +157,7 @@ struct GateForward {
     const Vec<L> value = load<L>(x + c);
     store<L>(x + c, gate == SIGMOID
                         ? sigmoid<L>(value)
-                        : smaller<L>(larger<L>(value + 3.0f, Vec<L>{}), all<L>(6.0f)) *
+                        : smaller<L>(all<L>(6.0f), larger<L>(Vec<L>{}, value + 3.0f)) *
                               (1.0f / 6.0f));
   }
 };

@@ -58,7 +58,7 @@ def main() -> None:
         data = replace(data, test=load_data(whole, resolution).test)
     budget = config.cost_budget
     space = build_space(config.space, resolution, data.in_channels, data.num_classes, budget)
-    config = plan_workers(config, space, data.num_classes)
+    config = plan_workers(config, space, data)
     spellings = draw_members(
         SpaceCandidates(space, budget, data.num_classes), arguments.members, arguments.seed
     )

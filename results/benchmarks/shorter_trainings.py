@@ -56,7 +56,7 @@ def main() -> None:
         data = replace(data, test=load_data(whole, resolution).test)
     budget = base.cost_budget
     space = build_space(base.space, resolution, data.in_channels, data.num_classes, budget)
-    workers = plan_workers(base, space, data.num_classes).workers
+    workers = plan_workers(base, space, data).workers
     candidates = SpaceCandidates(space, budget, data.num_classes)
     spellings = draw_members(candidates, arguments.members, arguments.seed)
     arguments.folder.mkdir(parents=True, exist_ok=True)

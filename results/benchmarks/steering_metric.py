@@ -42,7 +42,7 @@ def main() -> None:
         data = replace(data, test=load_data(whole, resolution).test)
     budget = config.cost_budget
     space = build_space(config.space, resolution, data.in_channels, data.num_classes, budget)
-    config = plan_workers(config, space, data.num_classes)
+    config = plan_workers(config, space, data)
     candidates = SpaceCandidates(space, budget, data.num_classes)
     spellings = draw_members(candidates, arguments.members, arguments.seed)
     with TrainEvaluator(data, config.training, config.workers) as evaluator:

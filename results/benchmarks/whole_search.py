@@ -65,7 +65,7 @@ def main() -> None:
     space = build_space(
         config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
     )
-    config = plan_workers(config, space, data.num_classes)
+    config = plan_workers(config, space, data)
     spellings = draw_members(
         SpaceCandidates(space, budget, data.num_classes),
         arguments.repeats * arguments.trials,

@@ -97,6 +97,7 @@ def _start_worker(work: Callable[[Any], Any], threads: int, parent: int) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
     torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True  # the same seed, the same network
     # What is loaded by now stays: a training step need not look through it for garbage.
     gc.collect()
     gc.freeze()
@@ -111,7 +112,11 @@ def _run(job: Any) -> Any:
         raise
     except MemoryError as error:
         raise TrainingError("oom", str(error) or "out of memory") from None
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, LookupError) as error:
         message = one_line(error)
         kind = "oom" if "allocate memory" in message or "out of memory" in message else "error"
+        if kind == "error" and isinstance(error, torch.AcceleratorError):
+            # Nothing works on a device after a fault of it, in this process: the job is tried once
+            # more in a new one, and the next ones are not blamed.
+            os._exit(1)
         raise TrainingError(kind, message) from None

@@ -11,12 +11,12 @@ from typing import Protocol
 
 from blocks.arch import parse_arch
 from blocks.cost import Cost, count, referee
-from blocks.native import available
 from search.config import ProxyConfig, WorkersConfig
-from search.data import ImageData, prepare
-from search.device import resolve_device
+from search.data import Batches, ImageData, prepare
+from search.device import compiled, resolve_device
 from search.errors import TrainingError
 from search.evaluators.pool import WorkerPool
+from search.process import await_any
 from search.record import derive_seed
 from search.supernet import Supernet
 from search.training import evaluate, save_whole, train
@@ -85,10 +85,13 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
         workers: WorkersConfig,
         supernet: Supernet | None = None,
     ) -> None:
-        if proxy.kernels == "auto":
-            available()  # built here, once, and not by every worker at the same time
         device = resolve_device(workers.device)
-        work = partial(run_job, data=data, proxy=proxy, supernet=supernet, device=device)
+        compiled(proxy, device)  # built here, once, and not by every worker at the same time
+        # Here too, once, are the images brought to the resolution that most networks have.
+        batches = prepare(data, proxy.resolution)
+        work = partial(
+            run_job, data=data, proxy=proxy, supernet=supernet, device=device, shared=batches
+        )
         super().__init__(work, workers)
 
 
@@ -105,7 +108,9 @@ def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Eva
         return future.result()
     except BrokenProcessPool:
         try:
-            return evaluator.evaluate(job).result()
+            again = evaluator.evaluate(job)
+            await_any([again])  # within reach of Ctrl-C
+            return again.result()
         except BrokenProcessPool:
             reason = "the training process died (killed, or out of memory)"
             raise TrainingError("killed", reason) from None
@@ -117,8 +122,10 @@ def run_job(
     proxy: ProxyConfig,
     supernet: Supernet | None = None,
     device: str = "cpu",
+    shared: Batches | None = None,
 ) -> Evaluation:
-    """Train and measure one architecture in this process.
+    """Train and measure one architecture in this process; `shared` are the images at the proxy's
+    resolution, others are made of `data`.
 
     fvcore counts the trained network and must agree with the arithmetic count; once is enough for
     a training in pieces.
@@ -127,7 +134,10 @@ def run_job(
         TrainingError: the loss stopped being a number.
     """
     arch = parse_arch(job.arch)
-    batches = prepare(data, arch.resolution)
+    if shared is not None and arch.resolution == proxy.resolution:
+        batches = shared
+    else:
+        batches = prepare(data, arch.resolution)
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
     if job.long:
         proxy = replace(proxy, start_resolution=1.0)

@@ -174,6 +174,16 @@ def test_what_is_not_a_number_stays_so() -> None:
     assert network(x).isnan().any()
 
 
+@pytest.mark.parametrize("gate", ["", "-se_gh"])
+def test_a_gate_that_is_not_a_number_stays_so(gate: str) -> None:
+    network = Network(parse_arch(f"r8-s8_s1-[ir_r1_k3_s1_e2_c8_se0.25]-h16{gate}"), 3).train()
+    accelerate(network)
+    weights = dict(network.named_parameters())
+    with torch.no_grad():
+        weights["stages.0.0.squeeze_excite.fc2.weight"].fill_(float("nan"))
+    assert network(torch.randn(4, 3, 8, 8)).isnan().all()
+
+
 def test_without_a_compiler_nothing_changes() -> None:
     code = "from blocks.native import available; print(available())"
     for setting in ({"CXX": "no-such-compiler", "XDG_CACHE_HOME": "/nonexistent"},

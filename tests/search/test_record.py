@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from blocks.cost import Cost
 from search.config import RunConfig, StageConfig
@@ -21,6 +22,7 @@ from search.record import (
     derive_seed,
     read_records,
 )
+from tests.search.test_config import config_of
 
 TRIAL = TrialRecord(
     3, "r8-…", Cost(1, 2, 3, 4), {"val_accuracy": 0.5}, 7, {"epochs": 1}, {"train": 0.1}, {}
@@ -72,6 +74,21 @@ def test_an_empty_configuration_is_not_the_default_one(tmp_path: Path) -> None:
     folder.write("config.yaml", "")
     with pytest.raises(StudyError, match="is empty"):
         folder.read_config()
+
+
+def test_a_study_from_before_a_setting_is_as_it_was(tmp_path: Path) -> None:
+    """Today's proxy begins with small images; one that began without that goes on without."""
+    folder = StudyFolder(str(tmp_path), "old")
+    old = config_of("proxy.start_resolution=1", "proxy.precision=fp32", "workers.device=cpu")
+    folder.open(old)
+    content = yaml.safe_load((folder / "config.yaml").read_text())
+    del content["proxy"]["start_resolution"], content["proxy"]["precision"]
+    del content["workers"]["device"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+    assert folder.read_config() == old
+    with pytest.raises(StudyError, match=r"proxy\.start_resolution 1\.0 → 0\.5"):
+        folder.open(config_of("proxy.precision=fp32", "workers.device=cpu"))
+    folder.open(old)
 
 
 def test_the_same_budget_may_be_spelt_otherwise(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from search.config import DatasetConfig, ProxyConfig
 from search.data import Batches, ImageData, load_data, prepare
 from search.errors import TrainingError
 from search.evaluators.train import Job, run_job
-from search.training import macs_share, side_of, train, warmup_cosine
+from search.training import macs_share, read_checkpoint, side_of, train, warmup_cosine
 
 ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
 PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False, start_resolution=1.0)
@@ -53,6 +54,7 @@ def test_images_grow_over_the_epochs(batches: Batches, monkeypatch: pytest.Monke
     assert sides == [14, 19, 23, 28]
     assert side_of(28, 0.5, 0, 1) == 28
     assert {side_of(28, 1.0, epoch, 4) for epoch in range(4)} == {28}
+    assert side_of(28, 0.01, 0, 4) == 1  # an image has a pixel
     share = macs_share(ProxyConfig(epochs=4, resolution=28, start_resolution=0.5))
     assert share == pytest.approx((14**2 + 19**2 + 23**2 + 28**2) / 4 / 28**2)
     assert macs_share(PROXY) == 1
@@ -102,6 +104,36 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(
     path.write_bytes(path.read_bytes()[:-1000] if content is None else content)
     again = train(ARCH, 10, batches, PROXY, 2, seed=0, checkpoint=path)
     assert (again.train_loss, again.val_loss) == (whole.train_loss, whole.val_loss)
+
+
+def test_no_damage_of_a_checkpoint_is_an_error(batches: Batches, tmp_path: Path) -> None:
+    path = tmp_path / "0.pt"
+    train(ARCH, 10, batches, PROXY, 2, seed=0, until=1, checkpoint=path)
+    content, generator = path.read_bytes(), np.random.default_rng(0)
+    kept = 0
+    for _ in range(100):
+        damaged = bytearray(content)
+        for place in generator.integers(len(content), size=20):
+            damaged[place] ^= int(generator.integers(1, 256))
+        path.write_bytes(damaged)
+        kept += read_checkpoint(path) is not None
+        path.unlink(missing_ok=True)
+    assert kept < 100
+
+
+def test_memory_that_is_short_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    path = tmp_path / "0.pt"
+    torch.save({"a": 1}, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", short)
+        with pytest.raises(RuntimeError, match="allocate memory"):
+            read_checkpoint(path)
+    assert read_checkpoint(path) == {"a": 1}
 
 
 def test_a_full_disk_is_no_failure_of_the_network(batches: Batches, tmp_path: Path) -> None:
