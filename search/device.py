@@ -127,10 +127,14 @@ def step_seconds(
     return best
 
 
+def wants_compiled(proxy: ProxyConfig, device: str) -> bool:
+    """Whether networks train by the compiled operators, if those can be had."""
+    return proxy.kernels == "auto" and device == "cpu" and proxy.precision != "bf16"
+
+
 def compiled(proxy: ProxyConfig, device: str) -> bool:
     """Whether networks train by the compiled operators; builds them where they are missing."""
-    wanted = proxy.kernels == "auto" and device == "cpu" and proxy.precision != "bf16"
-    return wanted and available()
+    return wants_compiled(proxy, device) and available()
 
 
 def place(network: Network, proxy: ProxyConfig, device: str) -> Network:

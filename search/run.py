@@ -20,7 +20,7 @@ from search.candidates import SpaceCandidates
 from search.config import RunConfig, validate
 from search.controls import Controls, train_controls
 from search.data import DATASETS, ImageData, load_data, normalisation
-from search.device import compiled, settle_device
+from search.device import compiled, settle_device, wants_compiled
 from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Evaluator, Job, TrainEvaluator, make_job
@@ -449,8 +449,8 @@ def _describe(
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
         f"{channels} images, {data.num_classes} classes, at {config.proxy.resolution} px"
     )
-    wanted = config.proxy.kernels == "auto" and config.proxy.precision != "bf16"
-    if wanted and config.workers.device == "cpu" and not compiled(config.proxy, "cpu"):
+    wanted = wants_compiled(config.proxy, config.workers.device)
+    if wanted and not compiled(config.proxy, config.workers.device):
         console.print(
             "no compiled operators (is there a C++ compiler?): training by PyTorch's own, which "
             "takes about twice as long"
