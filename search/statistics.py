@@ -71,6 +71,13 @@ def spearman_difference(a: ArrayLike, b: ArrayLike, y: ArrayLike, seed: int = 0)
     return _estimate(_spearman(weights, signs[0], signs[2]) - _spearman(weights, *signs[1:]))
 
 
+def kendall_difference(a: ArrayLike, b: ArrayLike, y: ArrayLike, seed: int = 0) -> Estimate:
+    """tau(a, y) − tau(b, y), all of shape (n,); its interval resamples the three together."""
+    signs = [_signs(values) for values in (a, b, y)]
+    weights = _weights(len(signs[0]), seed)
+    return _estimate(_kendall(weights, signs[0], signs[2]) - _kendall(weights, *signs[1:]))
+
+
 def wilson(share: float, number: int) -> tuple[float, float]:
     """95% interval of a proportion, `share` of `number` trials (Wilson 1927)."""
     middle = (share + Z**2 / (2 * number)) / (1 + Z**2 / number)

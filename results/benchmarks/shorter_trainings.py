@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from blocks.machine import machine, versions
@@ -27,11 +26,11 @@ from search.evaluators.train import TrainEvaluator, make_job
 from search.fidelity import draw_members
 from search.record import TrialRecord
 from search.space import build_space
+from search.statistics import kendall_difference
 from search.workers import plan_workers
 
 TURN = 8
 """Members that are trained by one variant before the next has its turn."""
-RESAMPLES = 2000
 
 
 def main() -> None:
@@ -106,29 +105,15 @@ def report(found: dict[str, list[TrialRecord]], long: list[TrialRecord], seeds: 
         first = values[names[0]]
         for name in names:
             tau = kendalltau(values[name], truth).statistic
-            low, high = _difference(values[name], first, truth)
+            less = kendall_difference(values[name], first, truth)
             print(
                 f"{metric} {name}: tau {tau:.2f}, less that of the proxy as it is "
-                f"{tau - kendalltau(first, truth).statistic:+.2f} ({low:+.2f} to {high:+.2f}); "
+                f"{less.value:+.2f} ({less.interval[0]:+.2f} to {less.interval[1]:+.2f}); "
                 f"time {np.median(took[name] / took[names[0]]):.2f} of its"
             )
     for what in ("macs", "params"):
         values = np.array([getattr(one.cost, what) for one in found[names[0]]])
         print(f"{what}: tau {kendalltau(values, truth).statistic:.2f}")
-
-
-def _difference(
-    one: NDArray[np.float64], other: NDArray[np.float64], truth: NDArray[np.float64]
-) -> tuple[float, float]:
-    """95% interval of tau(one, truth) − tau(other, truth), by a paired bootstrap."""
-    generator = np.random.default_rng(0)
-    differences = []
-    for _ in range(RESAMPLES):
-        chosen = generator.integers(len(truth), size=len(truth))
-        taus = [kendalltau(each[chosen], truth[chosen]).statistic for each in (one, other)]
-        differences.append(taus[0] - taus[1])
-    low, high = np.nanpercentile(differences, [2.5, 97.5])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

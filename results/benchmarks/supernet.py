@@ -1,126 +1,173 @@
 """A supernet against stand-alone training: rank agreement on held-out members, and what it costs.
 
-    python results/benchmarks/supernet.py --members 40 budget.max_macs=2M
+    python results/benchmarks/supernet.py --test-root /usr/share/datasets/fashion-mnist
 
-The held-out members are random feasible ones of the default space, drawn from a seed of their own;
-each is trained alone by the proxy (or for `--epochs`), some with several seeds, which says what
-agreement their noise leaves to a perfect judge. All on one thread of one worker, one after the
-other, so that the seconds compare. What was trained is kept: the same command goes on.
+The held-out members are random feasible ones of the default space, drawn from a seed of their own.
+What they are worth is the mean test accuracy of `--seeds` long stand-alone trainings of each, on
+images that neither the proxy nor the supernet sees. How the supernet orders them is set beside how
+one proxy training of each does, and both beside the order that noise leaves to a perfect judge.
+The supernet and the proxy train on one thread, one after the other, so that their seconds compare.
+What was trained is kept: the same command goes on; `seed=1 study=other --truth FILE` asks another
+supernet about the same members.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blocks.machine import machine, versions
 from search.batch import run_jobs
 from search.candidates import SpaceCandidates
 from search.cli import compose_config
-from search.config import RunConfig
+from search.config import DatasetConfig, RunConfig
 from search.data import load_data
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
-from search.evaluators.train import TrainEvaluator, make_job
+from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.fidelity import ceilings, draw_members, reliability
 from search.record import StudyFolder, StudyLock, TrialRecord, derive_seed
 from search.space import build_space
-from search.statistics import Correlation, rank_correlation
+from search.statistics import kendall_difference, rank_correlation
 from search.training import read_checkpoint
+from search.workers import plan_workers
+
+METRICS = {"val_accuracy": 1, "val_loss": -1}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--members", type=int, default=40)
-    parser.add_argument("--repeated", type=int, default=8, help="members with several seeds")
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, help="of stand-alone training; default: the proxy's")
+    parser.add_argument("--long-epochs", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=4, help="of the long trainings, at least 2")
+    parser.add_argument("--proxy-seeds", type=int, default=2, help="at least 2")
+    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
     parser.add_argument("--truth", type=Path, help="file of the stand-alone trainings")
-    parser.add_argument("settings", nargs="*", help="such as budget.target=2M")
+    parser.add_argument("settings", nargs="*", help="such as budget.max_macs=1M")
     arguments = parser.parse_args()
-    config: RunConfig = compose_config(
-        "config", ["study=supernet_benchmark", *arguments.settings, "workers.count=1"], RunConfig
-    )
-    epochs = arguments.epochs or config.proxy.epochs
-    data = load_data(config.dataset, config.proxy.resolution)
+    settings = ["study=supernet_benchmark", *arguments.settings]
+    config: RunConfig = compose_config("config", [*settings, "workers.count=1"], RunConfig)
+    resolution = config.proxy.resolution
+    data = load_data(config.dataset, resolution)
+    if arguments.test_root:
+        whole = DatasetConfig(name="fashion_mnist_full", root=arguments.test_root)
+        data = replace(data, test=load_data(whole, resolution).test)
     budget = config.cost_budget
-    space = build_space(
-        config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
-    )
+    space = build_space(config.space, resolution, data.in_channels, data.num_classes, budget)
     candidates = SpaceCandidates(space, budget, data.num_classes)
     members = draw_members(candidates, arguments.members, derive_seed(0, "held-out"))
+    short = [
+        make_job(member, config.proxy.epochs, 0, replicate)
+        for member in members
+        for replicate in range(arguments.proxy_seeds)
+    ]
+    long = [
+        replace(make_job(member, arguments.long_epochs, 0, replicate), test=True, long=True)
+        for member in members
+        for replicate in range(arguments.seeds)
+    ]
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
         folder.open(config)
         truth = arguments.truth or folder / "held_out.jsonl"
-        jobs = [
-            (make_job(member, epochs, 0, replicate), truth)
-            for number, member in enumerate(members)
-            for replicate in range(arguments.seeds if number < arguments.repeated else 1)
-        ]
         supernet = obtain_supernet(config, data, folder, candidates)
         with SupernetEvaluator(supernet, data, config.supernet, config.workers) as judges:
-            work = [(make_job(member, 0, 0), folder / "judged.jsonl") for member in members]
-            judged = [one for one in run_jobs(judges, work) if isinstance(one, TrialRecord)]
+            judged = finished(
+                judges, [make_job(each, 0, 0) for each in members], folder / "judged.jsonl"
+            )
         with TrainEvaluator(data, config.training, config.workers) as trainer:
-            trained = [one for one in run_jobs(trainer, jobs) if isinstance(one, TrialRecord)]
-    report(config, trained, judged, read_checkpoint(folder / "supernet.pt")["seconds"])
+            proxies = finished(trainer, short, truth)
+        side_by_side = plan_workers(compose_config("config", settings, RunConfig), space, data)
+        with TrainEvaluator(data, config.training, side_by_side.workers) as trainer:
+            trained = finished(trainer, long, truth)
+    print(f"{len(members)} held-out members within {budget}, {config.supernet}")
+    report_costs(judged, proxies, read_checkpoint(folder / "supernet.pt")["seconds"])
+    report_orders(judged, grouped(proxies, members), grouped(trained, members))
+    print(f"{vars(arguments)}, {machine()}, {versions()}")
 
 
-def report(
-    config: RunConfig, trained: list[TrialRecord], judged: list[TrialRecord], seconds: float
-) -> None:
-    """Print the agreement and the costs."""
-    by_arch: dict[str, list[TrialRecord]] = {}
-    for record in trained:
-        by_arch.setdefault(record.arch, []).append(record)
-    first = [by_arch[record.arch][0] for record in judged]
-    each = float(np.mean([sum(record.seconds.values()) for record in trained]))
+def finished(
+    evaluator: SupernetEvaluator | TrainEvaluator, jobs: list[Job], path: Path
+) -> list[TrialRecord]:
+    records = run_jobs(evaluator, [(job, path) for job in jobs])
+    failed = [record for record in records if not isinstance(record, TrialRecord)]
+    if failed:
+        raise SystemExit(f"{failed[0].arch} failed: {failed[0].error}")
+    return [record for record in records if isinstance(record, TrialRecord)]
+
+
+def grouped(records: list[TrialRecord], members: list[str]) -> list[list[TrialRecord]]:
+    """The trainings of each member."""
+    return [[record for record in records if record.arch == member] for member in members]
+
+
+def report_costs(judged: list[TrialRecord], proxies: list[TrialRecord], seconds: float) -> None:
+    each = float(np.mean([sum(record.seconds.values()) for record in proxies]))
     candidate = [sum(record.seconds.values()) for record in judged]
-    print(f"{len(judged)} held-out members within {config.cost_budget}, {config.supernet}")
     print(
-        f"stand-alone training ({trained[0].fidelity['epochs']} epochs): {each:.1f} s each; "
-        f"the supernet: {seconds:.0f} s, as {seconds / each:.1f} of them; a candidate by it: "
-        f"median {np.median(candidate):.2f} s, at most {max(candidate):.2f} s"
+        f"a proxy training: {each:.2f} s; the supernet: {seconds:.0f} s, as {seconds / each:.1f} "
+        f"of them; a candidate by it: median {np.median(candidate):.2f} s, at most "
+        f"{max(candidate):.2f} s"
     )
-    for metric in ("val_accuracy", "val_loss"):
-        alone = np.array([record.metrics[metric] for record in first])
-        shared = np.array([record.metrics[metric] for record in judged])
-        noise = [
-            float(np.var([record.metrics[metric] for record in records], ddof=1))
-            for records in by_arch.values()
-            if len(records) > 1
-        ]
-        kept = reliability(alone, float(np.mean(noise)) if noise else 0.0)
-        tau, _ = ceilings(1.0, kept)
-        sign = 1 if metric == "val_accuracy" else -1
+
+
+def report_orders(
+    judged: list[TrialRecord], proxies: list[list[TrialRecord]], trained: list[list[TrialRecord]]
+) -> None:
+    judges = {
+        f"supernet's {metric}": sign * np.array([one.metrics[metric] for one in judged])
+        for metric, sign in METRICS.items()
+    }
+    baselines = {
+        what: np.array([getattr(record.cost, what) for record in judged])
+        for what in ("params", "macs")
+    }
+    for metric, sign in METRICS.items():
+        values = sign * measured(proxies, metric)
+        name = f"{metric} of the proxy, mean of {values.shape[1]} seeds"
+        report_truth(name, values, judges | baselines)
+    first = {
+        f"one proxy training's {metric}": sign * measured(proxies, metric)[:, 0]
+        for metric, sign in METRICS.items()
+    }
+    test = measured(trained, "test_accuracy")
+    epochs = trained[0][0].fidelity["epochs"]
+    name = f"test accuracy after {epochs} epochs, mean of {test.shape[1]} seeds"
+    report_truth(name, test, judges | first | baselines)
+    for metric in METRICS:
+        pair = judges[f"supernet's {metric}"], first[f"one proxy training's {metric}"]
+        found = kendall_difference(*pair, test.mean(1))
         print(
-            f"{metric} of stand-alone training (mean {alone.mean():.4f}, deviation "
-            f"{alone.std(ddof=1):.4f}, {kept:.0%} of its variance not the noise of seeds, so tau "
-            f"is at best {tau:.2f}):"
+            f"supernet less one proxy training, by {metric}: tau {found.value:+.2f} "
+            f"({found.interval[0]:+.2f} to {found.interval[1]:+.2f}, 95%, paired bootstrap)"
         )
-        rows = {
-            f"supernet's {metric} (mean {shared.mean():.4f})": rank_correlation(alone, shared),
-            "supernet's other metric": rank_correlation(
-                alone,
-                [-record.metrics[_OTHER[metric]] for record in judged],
-            ),
-            "params": rank_correlation(sign * alone, [one.cost.params for one in judged]),
-            "macs": rank_correlation(sign * alone, [one.cost.macs for one in judged]),
-        }
-        for name, found in rows.items():
-            print(f"  {name}: {_said(found)}")
-    print(machine(), versions())
 
 
-_OTHER = {"val_accuracy": "val_loss", "val_loss": "val_accuracy"}
+def measured(records: list[list[TrialRecord]], metric: str) -> NDArray[np.float64]:
+    """(members, seeds)"""
+    return np.array([[record.metrics[metric] for record in each] for each in records])
 
 
-def _said(found: Correlation) -> str:
-    tau, rho = found.tau_interval, found.rho_interval
-    return (
-        f"tau {found.tau:.2f} ({tau[0]:.2f} to {tau[1]:.2f}), "
-        f"rho {found.rho:.2f} ({rho[0]:.2f} to {rho[1]:.2f})"
+def report_truth(
+    name: str, values: NDArray[np.float64], judges: dict[str, NDArray[np.float64]]
+) -> None:
+    """How each of `judges` orders the members, of whom `values` (members, seeds) are true."""
+    truth = values.mean(1)
+    noise = float(values.var(1, ddof=1).mean())
+    kept = reliability(truth, noise / values.shape[1])
+    print(
+        f"\n{name} (mean {abs(truth.mean()):.4f}; deviation between members "
+        f"{truth.std(ddof=1):.4f}, between seeds {noise**0.5:.4f}): {kept:.0%} of the variance of "
+        f"these means is not the noise of seeds, so tau is at best {ceilings(1.0, kept)[0]:.2f}"
     )
+    for judge, given in judges.items():
+        found = rank_correlation(given, truth)
+        print(
+            f"  {judge:36} tau {found.tau:.2f} ({found.tau_interval[0]:.2f} to "
+            f"{found.tau_interval[1]:.2f}), rho {found.rho:.2f} ({found.rho_interval[0]:.2f} to "
+            f"{found.rho_interval[1]:.2f})"
+        )
 
 
 if __name__ == "__main__":

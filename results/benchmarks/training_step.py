@@ -19,7 +19,8 @@ import multiprocessing
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 
 import numpy as np
@@ -44,6 +45,8 @@ from search.space import build_space
 Step = Callable[[], float]
 CLASSES = 10
 OURS = "ours"
+STEPS = 40
+"""Of one turn of a process."""
 
 
 def main() -> None:
@@ -62,7 +65,7 @@ def main() -> None:
         compare_b0(arguments)
         compare_members(spellings, arguments)
     torch.set_num_threads(1)
-    compare_processes(spellings, cores, arguments.repeats)
+    compare_processes(spellings, cores, max(3, arguments.repeats // 3))
     sweep()
     roofline(arguments.repeats)
     print(f"\nseed {arguments.seed}, {machine()}, {versions('timm')}")
@@ -174,42 +177,82 @@ def compare_members(spellings: Sequence[str], arguments: argparse.Namespace) -> 
         )
 
 
-def _train(spelling: str, steps: int, threads: int, start: Barrier) -> None:
-    torch.set_num_threads(threads)
-    step = step_of(our_network(parse_arch(spelling)), torch.randn(64, 1, 28, 28))
-    step()
-    start.wait()
-    for _ in range(steps):
-        step()
-    start.wait()
+@dataclass(frozen=True)
+class Crew:
+    """Processes that train the same network at the same time, each on as many threads."""
+
+    processes: int
+    threads: int
+    is_ours: bool
+
+    def __str__(self) -> str:
+        whose = OURS if self.is_ours else "plain"
+        return f"{whose}, {self.processes} × {self.threads}"
+
+
+def _work(crew: Crew, spellings: "SimpleQueue[str | None]", start: Barrier) -> None:
+    torch.set_num_threads(crew.threads)
+    images = torch.randn(64, 1, 28, 28)
+    while (spelling := spellings.get()) is not None:
+        arch = parse_arch(spelling)
+        step = step_of(our_network(arch) if crew.is_ours else Network(arch, CLASSES), images)
+        for _ in range(3):
+            step()
+        start.wait()
+        for _ in range(STEPS):
+            step()
+        start.wait()
 
 
 def compare_processes(spellings: Sequence[str], cores: int, repeats: int) -> None:
-    """All cores as processes of one thread against one process of all threads."""
+    """All cores as processes of one thread against one process of all threads.
+
+    All processes live at once, the crews take turns, and who waits its turn sleeps.
+    """
     context = multiprocessing.get_context("spawn")
-    ratios = []
-    spelling = spellings[0]
-    for _ in range(max(3, repeats // 3)):
-        rates = []
-        for processes, threads in ((cores, 1), (1, cores)):
-            barrier = context.Barrier(processes + 1)
-            workers = [
-                context.Process(target=_train, args=(spelling, 40, threads, barrier))
-                for _ in range(processes)
-            ]
-            for worker in workers:
-                worker.start()
-            barrier.wait()
-            started = time.perf_counter()
-            barrier.wait()
-            rates.append(processes * 40 / (time.perf_counter() - started))
-            for worker in workers:
-                worker.join()
-        ratios.append(rates[0] / rates[1])
+    crews = [
+        Crew(processes, cores // processes, is_ours)
+        for is_ours in (True, False)
+        for processes in (cores, 1)
+    ]
+    queues = {crew: context.SimpleQueue() for crew in crews}
+    barriers = {crew: context.Barrier(crew.processes + 1) for crew in crews}
+    workers = [
+        context.Process(target=_work, args=(crew, queues[crew], barriers[crew]))
+        for crew in crews
+        for _ in range(crew.processes)
+    ]
+    for worker in workers:
+        worker.start()
+
+    def rate(crew: Crew, spelling: str) -> float:
+        for _ in range(crew.processes):
+            queues[crew].put(spelling)
+        barriers[crew].wait()
+        started = time.perf_counter()
+        barriers[crew].wait()
+        return crew.processes * STEPS / (time.perf_counter() - started)
+
+    turns = [
+        [{crew: rate(crew, spelling) for crew in crews} for _ in range(repeats)]
+        for spelling in spellings
+    ]
+    for crew in crews:
+        for _ in range(crew.processes):
+            queues[crew].put(None)
+    for worker in workers:
+        worker.join()
     print(
-        f"\n{cores} processes of 1 thread train {np.median(ratios):.2f} times as fast as 1 process "
-        f"of {cores} threads ({min(ratios):.2f}–{max(ratios):.2f}, {len(ratios)} repeats)"
+        f"\n{cores} cores, batch 64: {cores} processes of 1 thread train so many times as fast as "
+        f"1 process of {cores} threads (of each member the median of {repeats} turns)"
     )
+    apart, together, plain_apart, plain = crews
+    for one, other in ((apart, together), (plain_apart, plain), (apart, plain)):
+        found = [float(np.median([turn[one] / turn[other] for turn in each])) for each in turns]
+        print(
+            f"  {one} against {other}: median {np.median(found):.2f}, from {min(found):.2f} to "
+            f"{max(found):.2f}"
+        )
 
 
 def sweep() -> None:

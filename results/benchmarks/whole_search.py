@@ -46,9 +46,8 @@ from search.data import ImageData, Split, load_data
 from search.evaluators.train import TrainEvaluator, make_job
 from search.fidelity import draw_members
 from search.space import build_space
+from search.statistics import kendall_difference
 from search.workers import plan_workers
-
-RESAMPLES = 2000
 
 
 def main() -> None:
@@ -242,19 +241,13 @@ def compare_orders(
         ]
         long = np.array([future.result().metrics["val_accuracy"] for future in futures])
     found = {name: np.array(values) for name, values in accuracies.items()}
-    generator = np.random.default_rng(0)
-    differences = []
-    for _ in range(RESAMPLES):
-        chosen = generator.integers(len(long), size=len(long))
-        taus = [kendalltau(each[chosen], long[chosen]).statistic for each in found.values()]
-        differences.append(taus[0] - taus[1])
-    low, high = np.nanpercentile(differences, [2.5, 97.5])
+    less = kendall_difference(found["ours"], found["straightforward"], long)
     taus = {name: kendalltau(each, long).statistic for name, each in found.items()}
     print(
         f"Kendall's tau against {epochs} epochs, {len(long)} networks: "
         + ", ".join(f"{name} {tau:.2f}" for name, tau in taus.items())
-        + f"; ours less the other {taus['ours'] - taus['straightforward']:+.2f} "
-        f"({low:+.2f} to {high:+.2f}, 95%, paired bootstrap)"
+        + f"; ours less the other {less.value:+.2f} "
+        f"({less.interval[0]:+.2f} to {less.interval[1]:+.2f}, 95%, paired bootstrap)"
     )
 
 

@@ -1,6 +1,8 @@
 """Rank correlations and proportions against SciPy's, intervals against resamples ranked anew."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,14 @@ from scipy import stats
 from scipy.stats import binomtest
 
 from search import statistics
-from search.statistics import partial_spearman, rank_correlation, spearman_difference, wilson
+from search.statistics import (
+    Estimate,
+    kendall_difference,
+    partial_spearman,
+    rank_correlation,
+    spearman_difference,
+    wilson,
+)
 
 Array = NDArray[np.float64]
 # Few values, so that most samples have ties.
@@ -90,15 +99,21 @@ def test_what_the_controls_explain_has_no_partial_rho() -> None:
         assert math.isnan(found.interval[0])
 
 
-def test_a_difference_resamples_both_together() -> None:
+@pytest.mark.parametrize(
+    ("difference", "coefficient"),
+    [(spearman_difference, stats.spearmanr), (kendall_difference, stats.kendalltau)],
+)
+def test_a_difference_resamples_both_together(
+    difference: Callable[..., Estimate], coefficient: Callable[..., Any]
+) -> None:
     y, good = related(40, 0.3)
     poor = related(40, 3.0)[1]
-    better = spearman_difference(good, poor, y)
-    rhos = [stats.spearmanr(values, y).statistic for values in (good, poor)]
-    assert better.value == pytest.approx(rhos[0] - rhos[1])
+    better = difference(good, poor, y)
+    found = [coefficient(values, y).statistic for values in (good, poor)]
+    assert better.value == pytest.approx(found[0] - found[1])
     assert better.interval[0] > 0
     # Of one and the same order, resampled together, nothing is left: apart, much would be.
-    assert spearman_difference(good, np.exp(good), y).interval == (0, 0)
+    assert difference(good, np.exp(good), y).interval == (0, 0)
 
 
 def test_intervals_hold_what_they_promise() -> None:
