@@ -13,7 +13,7 @@ from torch import Tensor
 
 from blocks.arch import ArchSpec, StageSpec
 from blocks.layers import ACTIVATION_LAYERS
-from blocks.native import COMPILED_KERNELS, available, mbconv
+from blocks.native import COMPILED_KERNELS, available, conv_norm_act, mbconv
 from blocks.network import strides_to_the_end
 from blocks.rounding import expanded_channels, squeezed_channels
 
@@ -77,6 +77,7 @@ def forward(
     by those among the tensors.
     """
     act = ACTIVATIONS[arch.act]
+    compiled = training and kernels == "auto" and available()
 
     def conv_norm(name: str, x: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
         weight = tensors[f"{name}.conv.weight"]
@@ -88,12 +89,18 @@ def forward(
         )
         return F.batch_norm(x, mean, variance, scale, shift, training, eps=arch.norm_eps)
 
+    def layer(name: str, x: Tensor, stride: int = 1) -> Tensor:
+        if compiled:
+            parameters = [tensors[f"{name}.{each}"] for each in _CONV_NORM]
+            return conv_norm_act(x, parameters, stride, ACTIVATION_LAYERS[arch.act], arch.norm_eps)
+        return act(conv_norm(name, x, stride))
+
     def squeeze_excite(name: str, x: Tensor) -> Tensor:
-        def layer(part: str, y: Tensor) -> Tensor:
+        def dense(part: str, y: Tensor) -> Tensor:
             weight = tensors[f"{name}.{part}.weight"].flatten(1)
             return F.linear(y, weight, tensors[f"{name}.{part}.bias"])
 
-        gate = torch.sigmoid(layer("fc2", act(layer("fc1", x.mean((2, 3))))))
+        gate = torch.sigmoid(dense("fc2", act(dense("fc1", x.mean((2, 3))))))
         return x * gate[:, :, None, None]
 
     def compiled_block(name: str, stage: StageSpec, x: Tensor, stride: int) -> Tensor:
@@ -110,8 +117,7 @@ def forward(
         )  # fmt: skip
 
     def block(name: str, stage: StageSpec, x: Tensor, stride: int) -> Tensor:
-        compiled = training and kernels == "auto" and stage.kernel in COMPILED_KERNELS
-        if compiled and available():
+        if compiled and stage.kernel in COMPILED_KERNELS:
             return compiled_block(name, stage, x, stride)
         out = x
         if stage.expand_ratio != 1:
@@ -122,7 +128,7 @@ def forward(
         out = conv_norm(f"{name}.project", out)
         return x + out if stage.skip and stride == 1 and x.shape[1] == out.shape[1] else out
 
-    x = act(conv_norm("stem", images, arch.stem_stride))
+    x = layer("stem", images, arch.stem_stride)
     ends: list[Tensor] = []
     for number, stage in enumerate(arch.stages):
         for repeat in range(stage.repeats):
@@ -135,5 +141,5 @@ def forward(
         ):
             x = x + conv_norm(f"global_residual.{number}", end, stride)
     if arch.head:
-        x = act(conv_norm("head", x))
+        x = layer("head", x)
     return F.linear(x.mean((2, 3)), tensors["classifier.weight"], tensors["classifier.bias"])

@@ -9,7 +9,7 @@ from blocks.drop_block import DropBlock
 from blocks.layers import Conv2dSame, ConvNormAct, MBConv
 from blocks.native.library import available
 
-__all__ = ["COMPILED_KERNELS", "accelerate", "available", "mbconv"]
+__all__ = ["COMPILED_KERNELS", "accelerate", "available", "conv_norm_act", "mbconv"]
 
 # The numbers of operators.cpp.
 _ACTS: Final[dict[type[nn.Module], int]] = {
@@ -57,6 +57,20 @@ def mbconv(
     out: Tensor = torch.ops.compound_nas.mbconv(
         x, whole, buffers, settings[: 7 if squeezes else 5], [eps, 0.0] * norms
     )
+    return out
+
+
+def conv_norm_act(
+    x: Tensor, parameters: list[Tensor], stride: int, act: type[nn.Module], eps: float
+) -> Tensor:
+    """An ungrouped convolution, symmetrically padded, with its normalisation and activation, in
+    training mode on tensors: weight, gamma and beta. Its batches' statistics are kept nowhere."""
+    weight, gamma, beta = parameters
+    side = weight.shape[-1]
+    out: Tensor = torch.ops.compound_nas.conv_norm_act(
+        x, weight, gamma, beta, torch.zeros_like(beta), torch.zeros_like(beta),
+        (stride, stride), (side // 2, side // 2), 1, _ACTS[act], eps, 0.0,
+    )  # fmt: skip
     return out
 
 

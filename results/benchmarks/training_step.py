@@ -5,7 +5,8 @@
 Networks: EfficientNet-B0 (32×32, batch 128) as timm and torchvision build it and as we do, and 12
 random members of `space=tiny` (28×28, batch 64) as modules of plain PyTorch and by the compiled
 operators. A step is forward, cross-entropy, backward and AdamW (fused, for all). Variants take
-turns, step by step, so that a slow moment slows all; a ratio is the median over turns of ratios
+turns, so that a slow moment slows all; a turn is some steps in a row, as in a training, where a
+network finds its weights and buffers in the caches. A ratio is the median over turns of ratios
 within a turn, with its 5th and 95th percentile. Threads: 1, all, and all cores as processes of one
 thread. `--compile` adds torch.compile (minutes to build). Then every shape of block that the space
 has, alone: is any slower than by plain PyTorch? Ends with what the machine could do:
@@ -45,6 +46,8 @@ from search.space import build_space
 Step = Callable[[], float]
 CLASSES = 10
 OURS = "ours"
+IN_A_ROW = 4
+"""Steps of one turn."""
 STEPS = 40
 """Of one turn of a process."""
 
@@ -111,12 +114,18 @@ def our_network(arch: ArchSpec) -> Network:
 
 
 def take_turns(steps: dict[str, Step], repeats: int) -> dict[str, np.ndarray]:
-    """Seconds of each step in each turn, after two turns to warm up."""
-    for _ in range(2):
-        for step in steps.values():
-            step()
-    turns = [{name: step() for name, step in steps.items()} for _ in range(repeats)]
-    return {name: np.array([turn[name] for turn in turns]) for name in steps}
+    """Seconds of a step of each in each turn, the first of a turn not counted, after one turn to
+    warm up."""
+
+    def turn() -> dict[str, float]:
+        return {
+            name: float(np.mean([step() for _ in range(IN_A_ROW)][1:]))
+            for name, step in steps.items()
+        }
+
+    turn()
+    turns = [turn() for _ in range(repeats)]
+    return {name: np.array([each[name] for each in turns]) for name in steps}
 
 
 def compare_b0(arguments: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from torch.multiprocessing import get_context
 from blocks.errors import one_line
 from search.config import WorkersConfig
 from search.errors import StudyError, TrainingError
-from search.process import die_with
+from search.process import die_with, keep_memory
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -96,6 +96,7 @@ def _start_worker(work: Callable[[Any], Any], threads: int, parent: int) -> None
     # Ctrl-C reaches the whole process group; only the parent decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
+    keep_memory()
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True  # the same seed, the same network
     # What is loaded by now stays: a training step need not look through it for garbage.

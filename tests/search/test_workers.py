@@ -1,12 +1,19 @@
-"""How many trainings run side by side."""
+"""How many trainings run side by side, and what a process of theirs keeps."""
 
 import os
+import platform
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+import torch
 
 from search import workers
+from search.config import WorkersConfig
 from search.data import load_data
+from search.evaluators.pool import WorkerPool
 from search.record import StudyFolder
 from search.space import build_space
 from search.workers import available_bytes, available_cores, plan_workers, workers_for
@@ -76,3 +83,21 @@ def test_a_study_keeps_its_number(tmp_path: Path) -> None:
     again = plan_workers(config, space, DATA, folder)
     assert again.workers.count == 5
     folder.open(again)  # no difference
+
+
+def faults_of_a_step(job: int) -> int:
+    """Pages that the system hands out while maps of 90 MB come and go again."""
+    for turn in range(3):
+        if turn == 1:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        maps = [torch.ones(30 * 2**18) for _ in range(3)]
+        del maps
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_worker_keeps_the_memory_that_it_frees() -> None:
+    with ProcessPoolExecutor(1, get_context("spawn")) as other:
+        assert other.submit(faults_of_a_step, 0).result() > 20_000
+    with WorkerPool(faults_of_a_step, WorkersConfig(1, 1)) as pool:
+        assert pool.evaluate(0).result() < 2_000
