@@ -27,19 +27,21 @@ def die_with(parent: int) -> None:
 
 
 def keep_memory() -> None:
-    """Have the C library keep what this process frees (glibc; nothing happens elsewhere).
+    """Have the C library keep the maps that this process frees (glibc; nothing happens elsewhere).
 
-    A training step asks for the same megabytes as the one before. By default they go back to the
+    A training step asks for the same megabytes as the one before. Much of it may go back to the
     system in between, and each page that comes again is cleared first.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None:
-        for parameter, value in _KEEP.items():
-            mallopt(parameter, value)
+    # Before glibc 2.35 larger thresholds than 32 MiB are refused.
+    if mallopt is not None and (mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_THRESHOLD, 2**25)):
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TOP_PAD, 2**26)
 
 
-_KEEP: Final = {-3: 2**25, -1: 2**31 - 1, -2: 2**26}
-"""mallopt(3), in bytes: M_MMAP_THRESHOLD (its largest), M_TRIM_THRESHOLD, M_TOP_PAD."""
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+"""Parameters of mallopt(3), in bytes: what is freed at the heap's end beyond the first goes back,
+the heap grows by the second, what is larger than the third is no part of it."""
 _POLL_SECONDS: Final = 0.2
 _asked_to_stop = threading.Event()
 

@@ -65,7 +65,7 @@ def conv_norm_act(
 ) -> Tensor:
     """An ungrouped convolution, symmetrically padded, with its normalisation and activation, in
     training mode on tensors: weight, gamma and beta. Its batches' statistics are kept nowhere."""
-    weight, gamma, beta = parameters
+    weight, gamma, beta = (each.contiguous() for each in parameters)  # slices of others are not
     side = weight.shape[-1]
     out: Tensor = torch.ops.compound_nas.conv_norm_act(
         x, weight, gamma, beta, torch.zeros_like(beta), torch.zeros_like(beta),

@@ -5,10 +5,11 @@
 The held-out members are random feasible ones of the default space, drawn from a seed of their own.
 What they are worth is the mean test accuracy of `--seeds` long stand-alone trainings of each, on
 images that neither the proxy nor the supernet sees. How the supernet orders them is set beside how
-one proxy training of each does, and both beside the order that noise leaves to a perfect judge.
-The supernet and the proxy train on one thread, one after the other, so that their seconds compare.
-What was trained is kept: the same command goes on; `seed=1 study=other --truth FILE` asks another
-supernet about the same members.
+one proxy training of each does, and both beside the order that noise leaves to a perfect judge;
+`--variant proxy.init_from=supernet,proxy.epochs=1,proxy.lr=0.005` sets another proxy training, of
+one seed, beside them. All but the long trainings run on one thread, one after the other, so that
+their seconds compare. What was trained is kept: the same command goes on;
+`seed=1 study=other --long FILE` asks another supernet about the same members.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from search.training import read_checkpoint
 from search.workers import plan_workers
 
 METRICS = {"val_accuracy": 1, "val_loss": -1}
+PROXY = "one proxy training"
 
 
 def main() -> None:
@@ -43,7 +45,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4, help="of the long trainings, at least 2")
     parser.add_argument("--proxy-seeds", type=int, default=2, help="at least 2")
     parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
-    parser.add_argument("--truth", type=Path, help="file of the stand-alone trainings")
+    parser.add_argument("--long", type=Path, help="file of the long trainings")
+    parser.add_argument("--variant", action="append", default=[], help="settings, a comma between")
     parser.add_argument("settings", nargs="*", help="such as budget.max_macs=1M")
     arguments = parser.parse_args()
     settings = ["study=supernet_benchmark", *arguments.settings]
@@ -53,6 +56,10 @@ def main() -> None:
     if arguments.test_root:
         whole = DatasetConfig(name="fashion_mnist_full", root=arguments.test_root)
         data = replace(data, test=load_data(whole, resolution).test)
+    variants = {
+        variant: compose_config("config", [*settings, *variant.split(",")], RunConfig)
+        for variant in arguments.variant
+    }
     budget = config.cost_budget
     space = build_space(config.space, resolution, data.in_channels, data.num_classes, budget)
     candidates = SpaceCandidates(space, budget, data.num_classes)
@@ -70,20 +77,44 @@ def main() -> None:
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
         folder.open(config)
-        truth = arguments.truth or folder / "held_out.jsonl"
         supernet = obtain_supernet(config, data, folder, candidates)
-        with SupernetEvaluator(supernet, data, config.supernet, config.workers) as judges:
-            judged = finished(
-                judges, [make_job(each, 0, 0) for each in members], folder / "judged.jsonl"
-            )
+        with SupernetEvaluator(supernet, data, config.supernet, config.workers) as evaluator:
+            jobs = [make_job(each, 0, 0) for each in members]
+            rankers = {"the supernet": finished(evaluator, jobs, folder / "judged.jsonl")}
+        for number, (variant, other) in enumerate(variants.items()):
+            with TrainEvaluator(data, other.training, config.workers, supernet) as evaluator:
+                jobs = [
+                    # Another seed than those of the proxy trainings whose mean is compared with.
+                    replace(
+                        make_job(each, other.proxy.epochs, 0, arguments.proxy_seeds),
+                        inherit=other.inherits,
+                    )
+                    for each in members
+                ]
+                path = folder / f"variant{number}.jsonl"
+                rankers[variant] = finished(evaluator, jobs, path)
         with TrainEvaluator(data, config.training, config.workers) as trainer:
-            proxies = finished(trainer, short, truth)
+            proxies = grouped(finished(trainer, short, folder / "proxy.jsonl"), members)
         side_by_side = plan_workers(compose_config("config", settings, RunConfig), space, data)
         with TrainEvaluator(data, config.training, side_by_side.workers) as trainer:
-            trained = finished(trainer, long, truth)
+            path = arguments.long or folder / "long.jsonl"
+            trained = grouped(finished(trainer, long, path), members)
     print(f"{len(members)} held-out members within {budget}, {config.supernet}")
-    report_costs(judged, proxies, read_checkpoint(folder / "supernet.pt")["seconds"])
-    report_orders(judged, grouped(proxies, members), grouped(trained, members))
+    seconds = read_checkpoint(folder / "supernet.pt")["seconds"]
+    each = float(np.mean([took(record) for records in proxies for record in records]))
+    print(
+        f"a proxy training takes {each:.2f} s, the supernet's {seconds:.0f} s, as many as "
+        f"{seconds / each:.1f} of them; a candidate:"
+    )
+    for name, records in rankers.items():
+        spent = [took(record) for record in records]
+        print(f"  {name}: median {np.median(spent):.2f} s, at most {max(spent):.2f} s")
+    for metric, sign in METRICS.items():
+        name = f"{metric} of the proxy, mean of {arguments.proxy_seeds} seeds"
+        report_truth(name, sign * measured(proxies, metric), rankers)
+    rankers[PROXY] = [records[0] for records in proxies]
+    name = f"test accuracy after {arguments.long_epochs} epochs, mean of {arguments.seeds} seeds"
+    report_truth(name, measured(trained, "test_accuracy"), rankers)
     print(f"{vars(arguments)}, {machine()}, {versions()}")
 
 
@@ -102,46 +133,8 @@ def grouped(records: list[TrialRecord], members: list[str]) -> list[list[TrialRe
     return [[record for record in records if record.arch == member] for member in members]
 
 
-def report_costs(judged: list[TrialRecord], proxies: list[TrialRecord], seconds: float) -> None:
-    each = float(np.mean([sum(record.seconds.values()) for record in proxies]))
-    candidate = [sum(record.seconds.values()) for record in judged]
-    print(
-        f"a proxy training: {each:.2f} s; the supernet: {seconds:.0f} s, as {seconds / each:.1f} "
-        f"of them; a candidate by it: median {np.median(candidate):.2f} s, at most "
-        f"{max(candidate):.2f} s"
-    )
-
-
-def report_orders(
-    judged: list[TrialRecord], proxies: list[list[TrialRecord]], trained: list[list[TrialRecord]]
-) -> None:
-    judges = {
-        f"supernet's {metric}": sign * np.array([one.metrics[metric] for one in judged])
-        for metric, sign in METRICS.items()
-    }
-    baselines = {
-        what: np.array([getattr(record.cost, what) for record in judged])
-        for what in ("params", "macs")
-    }
-    for metric, sign in METRICS.items():
-        values = sign * measured(proxies, metric)
-        name = f"{metric} of the proxy, mean of {values.shape[1]} seeds"
-        report_truth(name, values, judges | baselines)
-    first = {
-        f"one proxy training's {metric}": sign * measured(proxies, metric)[:, 0]
-        for metric, sign in METRICS.items()
-    }
-    test = measured(trained, "test_accuracy")
-    epochs = trained[0][0].fidelity["epochs"]
-    name = f"test accuracy after {epochs} epochs, mean of {test.shape[1]} seeds"
-    report_truth(name, test, judges | first | baselines)
-    for metric in METRICS:
-        pair = judges[f"supernet's {metric}"], first[f"one proxy training's {metric}"]
-        found = kendall_difference(*pair, test.mean(1))
-        print(
-            f"supernet less one proxy training, by {metric}: tau {found.value:+.2f} "
-            f"({found.interval[0]:+.2f} to {found.interval[1]:+.2f}, 95%, paired bootstrap)"
-        )
+def took(record: TrialRecord) -> float:
+    return sum(record.seconds.values())
 
 
 def measured(records: list[list[TrialRecord]], metric: str) -> NDArray[np.float64]:
@@ -150,9 +143,9 @@ def measured(records: list[list[TrialRecord]], metric: str) -> NDArray[np.float6
 
 
 def report_truth(
-    name: str, values: NDArray[np.float64], judges: dict[str, NDArray[np.float64]]
+    name: str, values: NDArray[np.float64], rankers: dict[str, list[TrialRecord]]
 ) -> None:
-    """How each of `judges` orders the members, of whom `values` (members, seeds) are true."""
+    """How each of `rankers` orders the members, of whom `values` (members, seeds) are true."""
     truth = values.mean(1)
     noise = float(values.var(1, ddof=1).mean())
     kept = reliability(truth, noise / values.shape[1])
@@ -161,13 +154,30 @@ def report_truth(
         f"{truth.std(ddof=1):.4f}, between seeds {noise**0.5:.4f}): {kept:.0%} of the variance of "
         f"these means is not the noise of seeds, so tau is at best {ceilings(1.0, kept)[0]:.2f}"
     )
-    for judge, given in judges.items():
-        found = rank_correlation(given, truth)
-        print(
-            f"  {judge:36} tau {found.tau:.2f} ({found.tau_interval[0]:.2f} to "
-            f"{found.tau_interval[1]:.2f}), rho {found.rho:.2f} ({found.rho_interval[0]:.2f} to "
-            f"{found.rho_interval[1]:.2f})"
-        )
+    for metric, sign in METRICS.items():
+        given = {
+            ranker: sign * np.array([record.metrics[metric] for record in records])
+            for ranker, records in rankers.items()
+        }
+        for ranker, order in given.items():
+            line = f"  by {metric}, {ranker}: {said(order, truth)}"
+            if PROXY in given and ranker != PROXY:
+                less = kendall_difference(order, given[PROXY], truth)
+                line += f"; less a proxy training {less.value:+.2f} "
+                line += f"({less.interval[0]:+.2f} to {less.interval[1]:+.2f})"
+            print(line)
+    for what in ("params", "macs"):
+        order = np.array([getattr(record.cost, what) for record in rankers["the supernet"]])
+        print(f"  by {what}: {said(order, truth)}")
+
+
+def said(order: NDArray[np.float64], truth: NDArray[np.float64]) -> str:
+    found = rank_correlation(order, truth)
+    (low, high), (rho_low, rho_high) = found.tau_interval, found.rho_interval
+    return (
+        f"tau {found.tau:.2f} ({low:.2f} to {high:.2f}), "
+        f"rho {found.rho:.2f} ({rho_low:.2f} to {rho_high:.2f})"
+    )
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@
 
 Networks: EfficientNet-B0 (32×32, batch 128) as timm and torchvision build it and as we do, and 12
 random members of `space=tiny` (28×28, batch 64) as modules of plain PyTorch and by the compiled
-operators. A step is forward, cross-entropy, backward and AdamW (fused, for all). Variants take
-turns, so that a slow moment slows all; a turn is some steps in a row, as in a training, where a
-network finds its weights and buffers in the caches. A ratio is the median over turns of ratios
-within a turn, with its 5th and 95th percentile. Threads: 1, all, and all cores as processes of one
-thread. `--compile` adds torch.compile (minutes to build). Then every shape of block that the space
-has, alone: is any slower than by plain PyTorch? Ends with what the machine could do:
-the time that the arithmetic at the peak of matrix products, or the least traffic at the memory's
-bandwidth, would take, as a share of the time taken, by kind of block.
+operators. Every process, plain PyTorch's too, keeps freed memory as a worker of a search does. A
+step is forward, cross-entropy, backward and AdamW (fused, for all). Variants take turns, so that a
+slow moment slows all; a turn is some steps in a row, as in a training, where a network finds its
+weights and buffers in the caches. A ratio is the median over turns of ratios within a turn, with
+its 5th and 95th percentile. Threads: 1, all, and all cores as processes of one thread. `--compile`
+adds torch.compile (minutes to build). Then every shape of block that the space has, alone: is any
+slower than by plain PyTorch? Ends with what the machine could do: the time that the arithmetic at
+the peak of matrix products, or the least traffic at the memory's bandwidth, would take, as a share
+of the time taken, by kind of block.
 """
 
 import argparse
@@ -41,6 +42,7 @@ from search.candidates import SpaceCandidates
 from search.cli import compose_config
 from search.config import RunConfig
 from search.fidelity import draw_members
+from search.process import keep_memory
 from search.space import build_space
 
 Step = Callable[[], float]
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    keep_memory()
     cores = multiprocessing.cpu_count()
     spellings = members(arguments.members, arguments.seed)
     for threads in sorted({1, cores}):
@@ -68,7 +71,8 @@ def main() -> None:
         compare_b0(arguments)
         compare_members(spellings, arguments)
     torch.set_num_threads(1)
-    compare_processes(spellings, cores, max(3, arguments.repeats // 3))
+    if cores > 1:
+        compare_processes(spellings, cores, max(3, arguments.repeats // 3))
     sweep()
     roofline(arguments.repeats)
     print(f"\nseed {arguments.seed}, {machine()}, {versions('timm')}")
@@ -200,6 +204,7 @@ class Crew:
 
 
 def _work(crew: Crew, spellings: "SimpleQueue[str | None]", start: Barrier) -> None:
+    keep_memory()
     torch.set_num_threads(crew.threads)
     images = torch.randn(64, 1, 28, 28)
     while (spelling := spellings.get()) is not None:
@@ -225,9 +230,9 @@ def compare_processes(spellings: Sequence[str], cores: int, repeats: int) -> Non
         for processes in (cores, 1)
     ]
     queues = {crew: context.SimpleQueue() for crew in crews}
-    barriers = {crew: context.Barrier(crew.processes + 1) for crew in crews}
+    barriers = {crew: context.Barrier(crew.processes + 1, timeout=600) for crew in crews}
     workers = [
-        context.Process(target=_work, args=(crew, queues[crew], barriers[crew]))
+        context.Process(target=_work, args=(crew, queues[crew], barriers[crew]), daemon=True)
         for crew in crews
         for _ in range(crew.processes)
     ]
@@ -311,11 +316,10 @@ def roofline(repeats: int) -> None:
     bandwidth of a copy that does not fit the cache.
     """
     a = torch.randn(2048, 2048)
-    product = take_turns({"peak": lambda: timed(lambda: a @ a)}, repeats)["peak"]
-    peak = 2 * 2048**3 / product.min()
+    peak = 2 * 2048**3 / min(timed(lambda: a @ a) for _ in range(4 * repeats))
     source, target = torch.randn(64 << 20), torch.empty(64 << 20)
-    copied = take_turns({"copy": lambda: timed(lambda: target.copy_(source))}, repeats)["copy"]
-    bandwidth = 2 * 4 * source.numel() / copied.min()
+    copied = min(timed(lambda: target.copy_(source)) for _ in range(4 * repeats))
+    bandwidth = 2 * 4 * source.numel() / copied
     print(f"\n1 thread: products {peak / 1e9:.0f} GFLOP/s, copies {bandwidth / 1e9:.1f} GB/s")
     print("  block (batch 64)               operations/s   of peak   least/taken ours   plain")
     for stage, side in (

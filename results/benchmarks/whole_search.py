@@ -8,8 +8,8 @@ worker processes of `python -m search run` by its defaults, and its records on d
 same random members of `space=tiny` on the shipped images for the same epochs with the same batch
 size, optimiser and schedule, and validate on the same split; they take turns, with other networks
 in each repeat. Start-up is left out on both sides: the clock starts when the first training may.
-With `--long-epochs N` all networks are then trained for N epochs, and Kendall's tau of both against
-that is compared by a paired bootstrap.
+With `--long-epochs N` all networks are then trained for N epochs, by ours, and Kendall's tau of
+both against their test accuracy is compared by a paired bootstrap.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from blocks.machine import machine, versions
 from search.batch import run_jobs
 from search.candidates import SpaceCandidates
 from search.cli import compose_config
-from search.config import RunConfig
+from search.config import DatasetConfig, RunConfig
 from search.data import ImageData, Split, load_data
 from search.evaluators.train import TrainEvaluator, make_job
 from search.fidelity import draw_members
@@ -57,9 +57,13 @@ def main() -> None:
     parser.add_argument("--loader-workers", type=int, default=2, help="of the DataLoader")
     parser.add_argument("--long-epochs", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
     arguments = parser.parse_args()
     config = compose_config("config", [f"seed={arguments.seed}"], RunConfig)
     data = load_data(config.dataset, config.proxy.resolution)
+    if arguments.test_root:
+        whole = DatasetConfig(name="fashion_mnist_full", root=arguments.test_root)
+        data = replace(data, test=load_data(whole, config.proxy.resolution).test)
     budget = config.cost_budget
     space = build_space(
         config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
@@ -235,16 +239,16 @@ def compare_orders(
     with TrainEvaluator(data, config.training, config.workers) as evaluator:
         futures = [
             evaluator.evaluate(
-                replace(make_job(spelling, epochs, config.seed, replicate=1), long=True)
+                replace(make_job(spelling, epochs, config.seed, replicate=1), long=True, test=True)
             )
             for spelling in spellings
         ]
-        long = np.array([future.result().metrics["val_accuracy"] for future in futures])
+        long = np.array([future.result().metrics["test_accuracy"] for future in futures])
     found = {name: np.array(values) for name, values in accuracies.items()}
     less = kendall_difference(found["ours"], found["straightforward"], long)
     taus = {name: kendalltau(each, long).statistic for name, each in found.items()}
     print(
-        f"Kendall's tau against {epochs} epochs, {len(long)} networks: "
+        f"Kendall's tau against {epochs} epochs, {len(long)} networks, {len(data.test)} images: "
         + ", ".join(f"{name} {tau:.2f}" for name, tau in taus.items())
         + f"; ours less the other {less.value:+.2f} "
         f"({less.interval[0]:+.2f} to {less.interval[1]:+.2f}, 95%, paired bootstrap)"

@@ -133,7 +133,8 @@ def trained(data: ImageData, path: Path, settings: SupernetConfig, **options: ob
     return supernet
 
 
-def test_gradients_of_the_slices_are_those_of_the_whole(data: ImageData) -> None:
+@pytest.mark.parametrize("kernels", ["torch", "auto"])
+def test_gradients_of_the_slices_are_those_of_the_whole(data: ImageData, kernels: str) -> None:
     candidates = candidates_of(*DIGITS)
     ours, theirs = supernet_of(candidates), supernet_of(candidates)
     batches = prepare(data, 8)
@@ -143,7 +144,7 @@ def test_gradients_of_the_slices_are_those_of_the_whole(data: ImageData) -> None
         parts: dict[str, Tensor] = {
             name: theirs.tensors[name][part] for name, part in theirs.slices(arch)
         }
-        logits = forward(arch, parts, images, kernels="torch")
+        logits = forward(arch, parts, images, kernels=kernels)
         F.cross_entropy(logits, labels, label_smoothing=0.1).backward()  # type: ignore[no-untyped-call]
     for name, tensor in theirs.tensors.items():
         grad = ours.tensors[name].grad
