@@ -184,7 +184,7 @@ class SupernetConfig:
     """How the supernet is trained, beside the proxy's batches, augmentation and weight decay, and
     how candidates are judged by it."""
 
-    epochs: int = 20
+    epochs: int = 18
     samples: int = 4  # random members that train on each batch
     lr: float = 0.02  # of AdamW
     warmup_fraction: float = 0.2
