@@ -7,7 +7,7 @@ without a correlation (all values equal) are left out of them.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,16 +66,12 @@ def partial_spearman(
 
 def spearman_difference(a: ArrayLike, b: ArrayLike, y: ArrayLike, seed: int = 0) -> Estimate:
     """rho(a, y) − rho(b, y), all of shape (n,); its interval resamples the three together."""
-    signs = [_signs(values) for values in (a, b, y)]
-    weights = _weights(len(signs[0]), seed)
-    return _estimate(_spearman(weights, signs[0], signs[2]) - _spearman(weights, *signs[1:]))
+    return _difference(_spearman, a, b, y, seed)
 
 
 def kendall_difference(a: ArrayLike, b: ArrayLike, y: ArrayLike, seed: int = 0) -> Estimate:
     """tau(a, y) − tau(b, y), all of shape (n,); its interval resamples the three together."""
-    signs = [_signs(values) for values in (a, b, y)]
-    weights = _weights(len(signs[0]), seed)
-    return _estimate(_kendall(weights, signs[0], signs[2]) - _kendall(weights, *signs[1:]))
+    return _difference(_kendall, a, b, y, seed)
 
 
 def wilson(share: float, number: int) -> tuple[float, float]:
@@ -91,6 +87,21 @@ def _weights(count: int, seed: int) -> _Array:
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     return np.vstack([np.ones(count), drawn])
+
+
+def _difference(
+    coefficient: Callable[[_Array, _Array, _Array], _Array],
+    a: ArrayLike,
+    b: ArrayLike,
+    y: ArrayLike,
+    seed: int,
+) -> Estimate:
+    """How much more alike to `y` is `a` ordered than `b`, by `_kendall` or `_spearman`."""
+    signs = [_signs(values) for values in (a, b, y)]
+    weights = _weights(len(signs[0]), seed)
+    return _estimate(
+        coefficient(weights, signs[0], signs[2]) - coefficient(weights, signs[1], signs[2])
+    )
 
 
 def _signs(values: ArrayLike) -> _Array:
