@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+from held_out_images import with_test_images
 from numpy.typing import NDArray
 
 from blocks.machine import machine, versions
 from search.candidates import SpaceCandidates
 from search.cli import compose_config
-from search.config import DatasetConfig, RunConfig
+from search.config import RunConfig
 from search.data import load_data
 from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job
 from search.fidelity import draw_members
@@ -53,9 +54,7 @@ def main() -> None:
     config = compose_config("config", common, RunConfig)
     resolution = config.proxy.resolution
     data = load_data(config.dataset, resolution)
-    if arguments.test_root:
-        whole = DatasetConfig(name="fashion_mnist_full", root=arguments.test_root)
-        data = replace(data, test=load_data(whole, resolution).test)
+    data = with_test_images(data, arguments.test_root, resolution)
     budget = config.cost_budget
     space = build_space(config.space, resolution, data.in_channels, data.num_classes, budget)
     config = plan_workers(config, space, data)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from held_out_images import with_test_images
 from scipy.stats import t
 
 from blocks.machine import machine, versions
@@ -89,9 +90,7 @@ def judge(found: dict[tuple[str, int], str], arguments: argparse.Namespace) -> N
     """Train what was found, and compare by seed."""
     proxy = ProxyConfig()
     data = load_data(DatasetConfig(name="fashion_mnist"), proxy.resolution)
-    if arguments.test_root:
-        whole = DatasetConfig(name="fashion_mnist_full", root=arguments.test_root)
-        data = replace(data, test=load_data(whole, proxy.resolution).test)
+    data = with_test_images(data, arguments.test_root, proxy.resolution)
     path = Path(arguments.results, "judges.jsonl")
     jobs = [
         (replace(make_job(arch, arguments.epochs, 10_000, judge), test=True), path)

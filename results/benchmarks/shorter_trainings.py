@@ -14,13 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from held_out_images import with_test_images
 from scipy.stats import kendalltau
 
 from blocks.machine import machine, versions
 from search.batch import run_jobs
 from search.candidates import SpaceCandidates
 from search.cli import compose_config
-from search.config import DatasetConfig, RunConfig
+from search.config import RunConfig
 from search.data import load_data
 from search.evaluators.train import TrainEvaluator, make_job
 from search.fidelity import draw_members
@@ -50,9 +51,7 @@ def main() -> None:
     base = configs["as it is"]
     resolution = base.proxy.resolution
     data = load_data(base.dataset, resolution)
-    if arguments.test_root:
-        whole = DatasetConfig(name="fashion_mnist_full", root=arguments.test_root)
-        data = replace(data, test=load_data(whole, resolution).test)
+    data = with_test_images(data, arguments.test_root, resolution)
     budget = base.cost_budget
     space = build_space(base.space, resolution, data.in_channels, data.num_classes, budget)
     workers = plan_workers(base, space, data).workers

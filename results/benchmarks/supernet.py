@@ -17,13 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from held_out_images import with_test_images
 from numpy.typing import NDArray
 
 from blocks.machine import machine, versions
 from search.batch import run_jobs
 from search.candidates import SpaceCandidates
 from search.cli import compose_config
-from search.config import DatasetConfig, RunConfig
+from search.config import RunConfig
 from search.data import load_data
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Job, TrainEvaluator, make_job
@@ -53,9 +54,7 @@ def main() -> None:
     config: RunConfig = compose_config("config", [*settings, "workers.count=1"], RunConfig)
     resolution = config.proxy.resolution
     data = load_data(config.dataset, resolution)
-    if arguments.test_root:
-        whole = DatasetConfig(name="fashion_mnist_full", root=arguments.test_root)
-        data = replace(data, test=load_data(whole, resolution).test)
+    data = with_test_images(data, arguments.test_root, resolution)
     variants = {
         variant: compose_config("config", [*settings, *variant.split(",")], RunConfig)
         for variant in arguments.variant

@@ -28,6 +28,7 @@ import optuna
 import torch
 import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
+from held_out_images import with_test_images
 from PIL import Image
 from scipy.stats import kendalltau
 from timm.layers import SqueezeExcite
@@ -41,7 +42,7 @@ from blocks.machine import machine, versions
 from search.batch import run_jobs
 from search.candidates import SpaceCandidates
 from search.cli import compose_config
-from search.config import DatasetConfig, RunConfig
+from search.config import RunConfig
 from search.data import ImageData, Split, load_data
 from search.evaluators.train import TrainEvaluator, make_job
 from search.fidelity import draw_members
@@ -61,9 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = compose_config("config", [f"seed={arguments.seed}"], RunConfig)
     data = load_data(config.dataset, config.proxy.resolution)
-    if arguments.test_root:
-        whole = DatasetConfig(name="fashion_mnist_full", root=arguments.test_root)
-        data = replace(data, test=load_data(whole, config.proxy.resolution).test)
+    data = with_test_images(data, arguments.test_root, config.proxy.resolution)
     budget = config.cost_budget
     space = build_space(
         config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
