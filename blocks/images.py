@@ -128,7 +128,7 @@ def read_images(
         raise ExportError(f"crop {crop} is not a fraction of more than 0 and at most 1")
     reader: _Array | _Files
     if path is None:
-        embedded = importlib.resources.files("search.embedded") / _EMBEDDED
+        embedded = importlib.resources.files("blocks.embedded") / _EMBEDDED
         stream = io.BytesIO(embedded.read_bytes())
         where, reader, found = _from_npz(stream, "the embedded Fashion-MNIST", arch, part)
         if num_classes != 10:

@@ -1,16 +1,12 @@
 """The plot of a profile: one image at a time beside a server's batches."""
 
-import io
 from collections.abc import Sequence
 from typing import Final
 
-import matplotlib
 import matplotlib.ticker
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-from blocks.latency import RUNTIMES, Latency
+from blocks.figure import new_figure, png
+from blocks.latency.measure import RUNTIMES, Latency
 
 COLOURS: Final = dict(zip(RUNTIMES, ("#c1440e", "#2a6f4e", "#1f5fa8"), strict=True))
 LINES: Final = ("-", "--", ":", "-.")
@@ -21,7 +17,8 @@ def plot_latency(latencies: Sequence[Latency], title: str) -> bytes:
 
     The bars are the 95% intervals of the medians.
     """
-    figure, (light, server) = plt.subplots(1, 2, figsize=(10, 4.6), dpi=150, layout="constrained")
+    figure = new_figure(10, 4.6)
+    light, server = figure.subplots(1, 2)
     threads = sorted({each.threads for each in latencies})
     series = dict.fromkeys((each.runtime, each.threads) for each in latencies)
     for runtime, count in series:
@@ -74,7 +71,4 @@ def plot_latency(latencies: Sequence[Latency], title: str) -> bytes:
     figure.suptitle(title, fontsize=10)
     handles, labels = light.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    plt.close(figure)
-    return buffer.getvalue()
+    return png(figure)

@@ -4,8 +4,8 @@ import os
 import sys
 
 from blocks.console import run_main
-from search.cli import compose_config, quote, read_command, register_schema
-from search.process import PARENT_VARIABLE, die_with
+from search.config.compose import compose_config, quote, read_command, register_schema
+from search.evaluators.process import PARENT_VARIABLE, die_with
 
 HELP = """\
 usage: python -m scaling COMMAND [SETTING=VALUE ...]
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> None:
         config = compose_config("scaling", rest, ScalingConfig)
         validate(config)
         if command == "fit":
-            from scaling.fit import fit  # torch: seconds that --help need not pay
+            from scaling.fit.run import fit  # torch: seconds that --help need not pay
 
             fit(config)
         elif command == "compare":
@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> None:
 
             compare(config)
         elif command == "resolution":
-            from scaling.optimal_resolution import resolution
+            from scaling.resolution import resolution
 
             resolution(config)
         elif command == "emit":

@@ -28,18 +28,17 @@ from scaling.differences import (
     mean_difference,
     pooled_noise,
 )
-from scaling.fit import read_fit
+from scaling.fit.run import read_fit
 from scaling.paper_tables import print_table
+from scaling.plot import plot_compare
 from scaling.rules import Rule, compound, find_rule, free
 from scaling.solve import Target, solve
-from search.batch import run_jobs
-from search.config import RunConfig
-from search.data import ImageData, load_data
+from search.config.schema import RunConfig
+from search.data.datasets import ImageData, load_data
 from search.errors import StudyError
+from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator, make_job
-from search.plot import plot_compare
-from search.progress import TrialProgress
-from search.record import (
+from search.record.trials import (
     FailureRecord,
     StudyFolder,
     StudyLock,
@@ -48,8 +47,9 @@ from search.record import (
     environment,
     read_records,
 )
-from search.run import Baseline, check_data, read_baseline
-from search.training import macs_share
+from search.study.progress import TrialProgress
+from search.study.run import Baseline, check_data, read_baseline
+from search.training.train import macs_share
 
 FITTED: Final = "fitted"
 FORMER: Final = ("published", "paper")

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from blocks.latency import DEVICES
+from blocks.latency.measure import DEVICES
 from blocks.rounding import ROUNDINGS
 from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.rules import find_rule
 from scaling.solve import METRICS
-from search.budget import LATENCY
-from search.config import parse_quantity, validate_study_name
+from search.config.schema import parse_quantity, validate_study_name
 from search.errors import did_you_mean
+from search.space.budget import LATENCY
 
 SPLITS: Final = ("test", "val")
 MAX_RATIO: Final = 256.0

@@ -15,20 +15,20 @@ from blocks.arch import ArchSpec, arch_to_mapping, format_arch
 from blocks.console import console, duration, millions
 from blocks.cost import Cost, count, referee
 from blocks.errors import ArchError, one_line
-from blocks.latency import Latency
+from blocks.latency.measure import Latency
 from blocks.machine import versions
 from blocks.network import Network
 from blocks.zoo import EFFICIENTNET_B0, EFFICIENTNET_SCALING, ZOO, find_arch
 from scaling.compound import ScalingCoefficients, ScalingError, scale, scale_compound
 from scaling.config import ScalingConfig, given_coefficients, literal_table
-from scaling.fit import read_fit
-from scaling.latency import measure_here, solve_latencies
+from scaling.fit.run import read_fit
+from scaling.latency_targets import measure_here, solve_latencies
 from scaling.rules import RULES, Rule, compound, find_rule
 from scaling.solve import MOST, Solution, Target, solve_family
-from search.config import parse_quantity
+from search.config.schema import parse_quantity
 from search.errors import StudyError
-from search.record import StudyFolder, StudyLock
-from search.run import read_baseline
+from search.record.trials import StudyFolder, StudyLock
+from search.study.run import read_baseline
 
 REALISED: Final = ("depth", "width", "resolution", "deviation")
 """Of a solution, what its member's YAML records."""

@@ -8,13 +8,13 @@ from typing import Final
 import torch
 
 from scaling.config import ScalingConfig
-from search.batch import run_jobs
-from search.config import RunConfig
-from search.data import ImageData, Split
+from search.config.schema import RunConfig
+from search.data.datasets import ImageData, Split
+from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator
-from search.progress import TrialProgress
-from search.record import Record, StudyFolder, TrialRecord, derive_seed
-from search.run import Baseline
+from search.record.trials import Record, StudyFolder, TrialRecord, derive_seed
+from search.study.progress import TrialProgress
+from search.study.run import Baseline
 
 RUNS: Final = "scaling/runs.jsonl"
 """In a study's folder: every training of a fit, of either method."""

@@ -20,13 +20,13 @@ from blocks.zoo import EFFICIENTNET_SCALING
 from scaling.compound import ScalingCoefficients, scale
 from scaling.config import ScalingConfig
 from scaling.family import REALISED, family_folder, family_row, member_costs, read_dataset
-from scaling.fit import read_fit
+from scaling.fit.run import read_fit
 from scaling.rules import Multipliers, compound, find_rule
 from scaling.solve import Target, solve
-from search.data import load_data
+from search.data.datasets import load_data
 from search.errors import StudyError
-from search.record import StudyFolder
-from search.run import read_baseline
+from search.record.trials import StudyFolder
+from search.study.run import read_baseline
 
 _DAMAGE = (
     CompoundNasError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError,

@@ -13,12 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from blocks.console import console, fail, millions, run_main
-from search.cli import compose_config, expand_sweep, read_command, register_schema
-from search.config import RunConfig
+from search.commands.run import RESUME, job_study, run_hydra
+from search.config.compose import compose_config, expand_sweep, read_command, register_schema
+from search.config.schema import RunConfig
 from search.errors import ConfigError
-from search.job import RESUME, job_study, run_hydra
 from search.pareto import hypervolume
-from search.record import FailureRecord, StudyFolder, read_records
+from search.record.trials import FailureRecord, StudyFolder, read_records
 
 HELP = """\
 usage: python -m search COMMAND [SETTING=VALUE ...]
@@ -100,7 +100,9 @@ def _run(arguments: list[str]) -> None:
     parsed = _parse(arguments)
     jobs, fixed = expand_sweep(parsed.overrides) if parsed.multirun else ([parsed.overrides], [])
     configs = [_compose(job) for job in jobs]
-    from search.run import check_settings  # torch and Optuna: seconds that --help need not pay
+    from search.study.run import (
+        check_settings,  # torch and Optuna: seconds that --help need not pay
+    )
 
     for config in configs:
         check_settings(config)
@@ -141,7 +143,7 @@ def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
     headings = ("study", "trials", "best val accuracy", "hypervolume", "B0 val accuracy", "B0 macs")
     for name in headings:
         table.add_column(name, justify="left" if name == "study" else "right", overflow="fold")
-    from search.run import choose_baseline, write_sweep_front
+    from search.study.run import choose_baseline, write_sweep_front
 
     folders = []
     for job in jobs:
@@ -194,7 +196,7 @@ def _status(folder: StudyFolder) -> None:
     for failure in failed[-3:]:
         console.print(f"  trial {failure.number} {failure.kind}: {failure.error}", markup=False)
     if completed:
-        from search.run import choose_baseline
+        from search.study.run import choose_baseline
 
         best = max(completed, key=lambda record: record.metrics["val_accuracy"])
         for label, record in (("best", best), ("B0", choose_baseline(completed, stored))):
@@ -209,7 +211,7 @@ def _status(folder: StudyFolder) -> None:
 
 
 def _front(folder: StudyFolder) -> None:
-    from search.run import write_front
+    from search.study.run import write_front
 
     front = write_front(folder.read_config(), folder)
     table = Table(title=f"Pareto front of {folder.study}", title_justify="left")
@@ -228,15 +230,15 @@ def _front(folder: StudyFolder) -> None:
 
 
 def _plot(folder: StudyFolder) -> None:
-    from search.run import write_front
+    from search.study.run import write_front
 
     write_front(folder.read_config(), folder)
     console.print(f"wrote {folder / 'pareto.png'} and {folder / 'pareto.csv'}")
 
 
 def _scores(folder: StudyFolder, config: RunConfig, given: set[str]) -> None:
-    from search.scores import compare_scores
-    from search.workers import PROCESS_BYTES, workers_for
+    from search.assess.scores import compare_scores
+    from search.evaluators.workers import PROCESS_BYTES, workers_for
 
     stored = folder.read_config()
     for name in given & set(SCORES_SETTINGS):
@@ -249,7 +251,7 @@ def _scores(folder: StudyFolder, config: RunConfig, given: set[str]) -> None:
 
 
 def _benchmark(arguments: list[str]) -> None:
-    from search.benchmark import BenchmarkConfig, benchmark
+    from search.benchmark.compare import BenchmarkConfig, benchmark
 
     register_schema("benchmark_schema", BenchmarkConfig)
     if arguments[:2] == ["--cfg", "job"]:
@@ -261,14 +263,14 @@ def _benchmark(arguments: list[str]) -> None:
 
 def _plan(arguments: list[str]) -> None:
     config = _checked(arguments)
-    from search.plan import plan
+    from search.assess.plan import plan
 
     plan(config)
 
 
 def _fidelity(arguments: list[str]) -> None:
     config = _checked(arguments)
-    from search.fidelity import fidelity
+    from search.assess.fidelity import fidelity
 
     fidelity(config)
 
@@ -276,7 +278,7 @@ def _fidelity(arguments: list[str]) -> None:
 def _checked(arguments: list[str]) -> RunConfig:
     """The settings of a search, every value of them checked."""
     config: RunConfig = compose_config("config", arguments, RunConfig)
-    from search.run import check_settings
+    from search.study.run import check_settings
 
     check_settings(config)
     return config

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search.record import TrialRecord, read_records
+from search.record.trials import TrialRecord, read_records
 from tests.conftest import Cli
 
 

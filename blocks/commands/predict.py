@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from blocks.console import console
-from blocks.latency import device_name
+from blocks.latency.measure import device_name
 from blocks.subject import read_subject
 
 
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from blocks.predictor import load_predictor
+    from blocks.latency.predict import load_predictor
 
     subjects = [read_subject(text, arguments.num_classes) for text in arguments.arch]
     predictor = load_predictor(arguments.table)

@@ -14,12 +14,18 @@ from rich.table import Table
 from blocks.console import console, millions
 from blocks.cost import count
 from blocks.errors import LatencyError
-from blocks.latency import Latency, available_cores, check_settings, device_name, profile_network
+from blocks.latency.measure import (
+    Latency,
+    available_cores,
+    check_settings,
+    device_name,
+    profile_network,
+)
 from blocks.machine import versions
 from blocks.subject import Subject, read_subject
 
 if TYPE_CHECKING:
-    from blocks.predictor import Predictor
+    from blocks.latency.predict import Predictor
 
 _Key = tuple[str, int, int]
 """Runtime, threads, batch."""
@@ -164,7 +170,7 @@ def _profile(
 
 def _predictors(latencies: list[Latency], device: str, folder: Path) -> dict[_Key, "Predictor"]:
     """The predictors whose tables are of this device and of settings that were measured."""
-    from blocks.predictor import load_predictor, table_name
+    from blocks.latency.predict import load_predictor, table_name
 
     found = {}
     for each in latencies:

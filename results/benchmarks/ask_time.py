@@ -24,14 +24,14 @@ from threadpoolctl import threadpool_limits
 
 from blocks.cost import count_many
 from blocks.machine import machine, versions
-from search.benchmark import BenchmarkConfig, make_problem
-from search.budget import Budget
-from search.cli import compose_config, register_schema
-from search.config import RunConfig
+from search.benchmark.compare import BenchmarkConfig, make_problem
+from search.benchmark.table import read_table
+from search.config.compose import compose_config, register_schema
+from search.config.schema import RunConfig
 from search.samplers import SAMPLERS, build_sampler
 from search.samplers.candidates import Candidates
-from search.space import build_space
-from search.table import read_table
+from search.space.budget import Budget
+from search.space.choices import build_space
 
 Tell = Callable[[Mapping[str, Any]], list[float]]
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from blocks.cost import count, count_many
 from blocks.machine import machine, versions
-from search.cli import compose_config, register_schema
-from search.config import RunConfig
-from search.space import build_space
+from search.config.compose import compose_config, register_schema
+from search.config.schema import RunConfig
+from search.space.choices import build_space
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from blocks.machine import machine, versions
-from search.augment import Augmentation
-from search.config import DatasetConfig
-from search.data import Batches, Split, load_data, prepare
+from search.config.schema import DatasetConfig
+from search.data.augment import Augmentation
+from search.data.datasets import Batches, Split, load_data, prepare
 
 BATCH = 128
 PADDING = 4

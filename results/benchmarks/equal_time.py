@@ -24,11 +24,11 @@ from held_out_images import with_test_images
 from scipy.stats import t
 
 from blocks.machine import machine, versions
-from search.batch import run_jobs
-from search.config import DatasetConfig, ProxyConfig, WorkersConfig
-from search.data import load_data
+from search.config.schema import DatasetConfig, ProxyConfig, WorkersConfig
+from search.data.datasets import load_data
+from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
-from search.record import StudyFolder, TrialRecord
+from search.record.trials import StudyFolder, TrialRecord
 
 ARMS = {
     "random": ["sampler=random"],

@@ -22,9 +22,9 @@ from blocks.arch import parse_arch
 from blocks.cost import count
 from blocks.machine import machine, versions
 from blocks.zoo import find_arch
-from scaling.contour import Contour, find_contour
-from scaling.design import BEYOND, LOW, Lattice, draw_points, repeat_points
-from scaling.surface import (
+from scaling.fit.contour import Contour, find_contour
+from scaling.fit.design import BEYOND, LOW, Lattice, draw_points, repeat_points
+from scaling.fit.surface import (
     FORMS,
     Observations,
     choose_form,

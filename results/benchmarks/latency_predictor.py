@@ -16,9 +16,7 @@ import numpy as np
 
 from blocks.arch import parse_arch
 from blocks.cost import count
-from blocks.latency_table import build_table
-from blocks.machine import machine, versions
-from blocks.predictor import (
+from blocks.latency.predict import (
     HeldOut,
     LatencyTable,
     Predictor,
@@ -26,6 +24,8 @@ from blocks.predictor import (
     prediction_error,
     read_table,
 )
+from blocks.latency.table import build_table
+from blocks.machine import machine, versions
 
 
 def macs_of(spelling: str, num_classes: int) -> int:

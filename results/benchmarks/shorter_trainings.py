@@ -18,17 +18,17 @@ from held_out_images import with_test_images
 from scipy.stats import kendalltau
 
 from blocks.machine import machine, versions
-from search.batch import run_jobs
-from search.candidates import SpaceCandidates
-from search.cli import compose_config
-from search.config import RunConfig
-from search.data import load_data
+from search.assess.fidelity import draw_members
+from search.assess.statistics import kendall_difference
+from search.config.compose import compose_config
+from search.config.schema import RunConfig
+from search.data.datasets import load_data
+from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
-from search.fidelity import draw_members
-from search.record import TrialRecord
-from search.space import build_space
-from search.statistics import kendall_difference
-from search.workers import plan_workers
+from search.evaluators.workers import plan_workers
+from search.record.trials import TrialRecord
+from search.space.choices import build_space
+from search.space.members import SpaceCandidates
 
 TURN = 8
 """Members that are trained by one variant before the next has its turn."""

@@ -15,14 +15,14 @@ import numpy as np
 from held_out_images import with_test_images
 
 from blocks.machine import machine, versions
-from search.candidates import SpaceCandidates
-from search.cli import compose_config
-from search.config import RunConfig
-from search.data import load_data
+from search.assess.fidelity import draw_members
+from search.config.compose import compose_config
+from search.config.schema import RunConfig
+from search.data.datasets import load_data
 from search.evaluators.train import TrainEvaluator, make_job
-from search.fidelity import draw_members
-from search.space import build_space
-from search.workers import plan_workers
+from search.evaluators.workers import plan_workers
+from search.space.choices import build_space
+from search.space.members import SpaceCandidates
 
 
 def main() -> None:

@@ -21,19 +21,19 @@ from held_out_images import with_test_images
 from numpy.typing import NDArray
 
 from blocks.machine import machine, versions
-from search.batch import run_jobs
-from search.candidates import SpaceCandidates
-from search.cli import compose_config
-from search.config import RunConfig
-from search.data import load_data
+from search.assess.fidelity import ceilings, draw_members, reliability
+from search.assess.statistics import kendall_difference, rank_correlation
+from search.config.compose import compose_config
+from search.config.schema import RunConfig
+from search.data.datasets import load_data
+from search.evaluators.batch import run_jobs
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Job, TrainEvaluator, make_job
-from search.fidelity import ceilings, draw_members, reliability
-from search.record import StudyFolder, StudyLock, TrialRecord, derive_seed
-from search.space import build_space
-from search.statistics import kendall_difference, rank_correlation
-from search.training import read_checkpoint
-from search.workers import plan_workers
+from search.evaluators.workers import plan_workers
+from search.record.trials import StudyFolder, StudyLock, TrialRecord, derive_seed
+from search.space.choices import build_space
+from search.space.members import SpaceCandidates
+from search.training.train import read_checkpoint
 
 METRICS = {"val_accuracy": 1, "val_loss": -1}
 PROXY = "one proxy training"

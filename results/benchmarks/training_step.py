@@ -38,12 +38,12 @@ from blocks.machine import machine, versions
 from blocks.native import accelerate
 from blocks.network import Network
 from blocks.zoo import find_arch
-from search.candidates import SpaceCandidates
-from search.cli import compose_config
-from search.config import RunConfig
-from search.fidelity import draw_members
-from search.process import keep_memory
-from search.space import build_space
+from search.assess.fidelity import draw_members
+from search.config.compose import compose_config
+from search.config.schema import RunConfig
+from search.evaluators.process import keep_memory
+from search.space.choices import build_space
+from search.space.members import SpaceCandidates
 
 Step = Callable[[], float]
 CLASSES = 10

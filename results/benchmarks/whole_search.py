@@ -39,16 +39,16 @@ from torchvision import transforms
 
 from blocks.arch import parse_arch
 from blocks.machine import machine, versions
-from search.batch import run_jobs
-from search.candidates import SpaceCandidates
-from search.cli import compose_config
-from search.config import RunConfig
-from search.data import ImageData, Split, load_data
+from search.assess.fidelity import draw_members
+from search.assess.statistics import kendall_difference
+from search.config.compose import compose_config
+from search.config.schema import RunConfig
+from search.data.datasets import ImageData, Split, load_data
+from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
-from search.fidelity import draw_members
-from search.space import build_space
-from search.statistics import kendall_difference
-from search.workers import plan_workers
+from search.evaluators.workers import plan_workers
+from search.space.choices import build_space
+from search.space.members import SpaceCandidates
 
 
 def main() -> None:

@@ -17,11 +17,11 @@ import torch
 from blocks.cost import count
 from blocks.machine import machine, versions
 from blocks.network import Network
-from search.cli import compose_config
-from search.config import RunConfig
-from search.data import load_data, prepare
-from search.space import build_space
-from search.zero_cost import SCORES, draw_batch
+from search.config.compose import compose_config
+from search.config.schema import RunConfig
+from search.data.datasets import load_data, prepare
+from search.space.choices import build_space
+from search.training.zero_cost import SCORES, draw_batch
 
 
 def main() -> None:

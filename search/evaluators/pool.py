@@ -18,9 +18,9 @@ import torch
 from torch.multiprocessing import get_context
 
 from blocks.errors import one_line
-from search.config import WorkersConfig
+from search.config.schema import WorkersConfig
 from search.errors import StudyError, TrainingError
-from search.process import die_with, keep_memory
+from search.evaluators.process import die_with, keep_memory
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")

@@ -12,17 +12,17 @@ import torch
 from blocks.arch import parse_arch
 from blocks.console import console, duration
 from blocks.cost import count
-from search.candidates import SpaceCandidates
-from search.config import RunConfig, SupernetConfig, WorkersConfig
-from search.data import ImageData, prepare
+from search.config.schema import RunConfig, SupernetConfig, WorkersConfig
+from search.data.datasets import ImageData, prepare
 from search.errors import StudyError, TrainingError
 from search.evaluators.pool import WorkerPool
+from search.evaluators.process import await_any, deferred_interrupts
 from search.evaluators.train import Evaluation, Job
-from search.process import await_any, deferred_interrupts
-from search.record import StudyFolder
-from search.supernet import Supernet
-from search.supernet_training import judge, train_supernet
-from search.training import read_checkpoint, save_whole
+from search.record.trials import StudyFolder
+from search.space.members import SpaceCandidates
+from search.training.supernet import Supernet
+from search.training.train import read_checkpoint, save_whole
+from search.training.train_supernet import judge, train_supernet
 
 FILE: Final = "supernet.pt"
 """In a study's folder: the trained supernet."""

@@ -6,9 +6,9 @@ from concurrent.futures import Future
 from types import TracebackType
 
 from blocks.cost import Cost
+from search.benchmark.table import COSTS, Table
 from search.errors import TrainingError
 from search.evaluators.train import Evaluation, Job
-from search.table import COSTS, Table
 
 
 class TableEvaluator:

@@ -11,15 +11,15 @@ from typing import Protocol
 
 from blocks.arch import parse_arch
 from blocks.cost import Cost, count, referee
-from search.config import ProxyConfig, WorkersConfig
-from search.data import Batches, ImageData, prepare
-from search.device import compiled, resolve_device
+from search.config.schema import ProxyConfig, WorkersConfig
+from search.data.datasets import Batches, ImageData, prepare
 from search.errors import TrainingError
 from search.evaluators.pool import WorkerPool
-from search.process import await_any
-from search.record import derive_seed
-from search.supernet import Supernet
-from search.training import evaluate, save_whole, train
+from search.evaluators.process import await_any
+from search.record.trials import derive_seed
+from search.training.device import compiled, resolve_device
+from search.training.supernet import Supernet
+from search.training.train import evaluate, save_whole, train
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from functools import partial
 
 from blocks.arch import parse_arch
 from blocks.cost import count
-from search.config import WorkersConfig
-from search.data import ImageData, prepare
+from search.config.schema import WorkersConfig
+from search.data.datasets import ImageData, prepare
 from search.evaluators.pool import WorkerPool
 from search.evaluators.train import Evaluation, Job
-from search.zero_cost import draw_batch, score
+from search.training.zero_cost import draw_batch, score
 
 
 class ZeroCostEvaluator(WorkerPool[Job, Evaluation]):

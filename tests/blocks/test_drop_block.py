@@ -5,7 +5,7 @@ import torch
 
 from blocks.drop_block import SHAPES, DropBlock, DropBlockSpec, disc_mask
 from blocks.errors import CompoundNasError
-from search.config import DROP_BLOCK_SHAPES
+from search.config.schema import DROP_BLOCK_SHAPES
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from scaling.config import ScalingConfig, validate
-from search.cli import compose_config, register_schema
+from search.config.compose import compose_config, register_schema
 from tests.conftest import environment
 
 B0 = "r8-i1-s16-[ir_r1_k3_s1_e4_c24|ir_r1_k5_s2_e3_c16|ds_r1_k7_s2_e1_c32]-h128"

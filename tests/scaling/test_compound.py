@@ -12,8 +12,8 @@ from blocks.zoo import EFFICIENTNET_B0, ZOO
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale, scale_compound
 from scaling.config import GridConfig
 from scaling.family import compound_family, published_family
-from scaling.grid import _table, _tied, grid_candidates, judge_grid
-from search.record import TrialRecord
+from scaling.fit.grid import _table, _tied, grid_candidates, judge_grid
+from search.record.trials import TrialRecord
 from tests.strategies import archs
 
 TINY = parse_arch("r28-i1-s16-[ds_r1_k3_s1_e1_c16|ir_r2_k3_s2_e4_c32|ir_r3_k5_s2_e6_c64]-h128")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import count
 from blocks.errors import ArchError
-from blocks.latency import Latency
+from blocks.latency.measure import Latency
 from blocks.zoo import EFFICIENTNET_B0, ZOO
 from scaling.compound import (
     PAPER,
@@ -21,7 +21,7 @@ from scaling.compound import (
     scale,
     scale_repeats,
 )
-from scaling.latency import solve_latencies
+from scaling.latency_targets import solve_latencies
 from scaling.rules import RULES, compound, free
 from scaling.solve import Target, solve, solve_family
 from tests.strategies import archs

@@ -1,0 +1,44 @@
+"""What all plots share: colours, figures without a screen, an axis of multiply-adds, PNG bytes.
+
+Figures are made without pyplot, so that a notebook keeps its own backend.
+"""
+
+import io
+
+import matplotlib.ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, FRONT, CLOUD, REFERENCE, CHOSEN = "#222222", "#c1440e", "#8fa6b8", "#2a6f4e", "#f0b429"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches."""
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def one_axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A figure of this size in inches, with one pair of axes."""
+    figure = new_figure(*size)
+    return figure, figure.subplots()
+
+
+def macs_axis(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: si(x)))
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    axes.set_xlabel("macs per image (convolution and linear multiply-adds)")
+
+
+def png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def si(value: float) -> str:
+    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:g}{unit}"
+    return f"{value:g}"

@@ -1,0 +1,1 @@
+"""Coefficients from trained networks: design, surface, optimum, and the paper's grid."""

@@ -1,0 +1,135 @@
+"""The plots of a fit, of a comparison and of resolutions."""
+
+from collections.abc import Mapping
+
+import matplotlib.ticker
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from blocks.figure import (
+    CHOSEN,
+    CLOUD,
+    FRONT,
+    INK,
+    REFERENCE,
+    macs_axis,
+    new_figure,
+    one_axes,
+    png,
+    si,
+)
+
+
+def plot_surface(
+    triples: NDArray[np.float64],
+    accuracy: NDArray[np.float64],
+    region: NDArray[np.bool_],
+    best: NDArray[np.float64],
+    others: Mapping[str, NDArray[np.float64]],
+    title: str,
+) -> bytes:
+    """PNG: predicted accuracy of multipliers (points, 3) of equal cost, over depth and resolution.
+
+    The width is what the cost leaves. `region` marks those that are not told from the best (3,);
+    `others` are named triples.
+    """
+    figure, axes = one_axes((7.5, 5.5))
+    shown = axes.scatter(
+        triples[:, 0], triples[:, 2], c=100 * accuracy, s=14, cmap="cividis", linewidth=0
+    )
+    figure.colorbar(shown, label="predicted validation accuracy (%)")
+    inside = triples[region]
+    axes.scatter(
+        inside[:, 0], inside[:, 2], s=2, color=FRONT, linewidth=0,
+        label="not told from the best (95%)",
+    )  # fmt: skip
+    for number, (name, triple) in enumerate(others.items()):
+        axes.scatter(
+            triple[0], triple[2], s=60, marker="oDs^>P"[number % 6], color=CLOUD, edgecolor=INK,
+            linewidth=0.8, zorder=3, label=name,
+        )  # fmt: skip
+    axes.scatter(
+        best[0], best[2], s=190, marker="*", color=CHOSEN, edgecolor=INK, linewidth=0.8, zorder=4,
+        label=f"fitted {best[0]:.2f}, {best[1]:.2f}, {best[2]:.2f}",
+    )  # fmt: skip
+    axes.set_xlabel("α: depth")
+    axes.set_ylabel("γ: resolution (width takes what is left)")
+    axes.set_title(title)
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return png(figure)
+
+
+def plot_compare(table: pd.DataFrame, split: str, title: str) -> bytes:
+    """PNG: accuracy against macs of every rule, from B0 upward; EfficientNet's Figure 8.
+
+    `table` has a row per rule and cost ratio (columns rule, macs, accuracy_mean, accuracy_std, as
+    fractions; nan: not trained), B0's as rule b0. Bars are one standard deviation of seeds.
+    """
+    figure, axes = one_axes((8, 5.5))
+    trained = table[table["accuracy_mean"].notna()]
+    start = trained[trained["rule"] == "b0"]
+    for number, (rule, rows) in enumerate(
+        trained[trained["rule"] != "b0"].groupby("rule", sort=False)
+    ):
+        line = pd.concat([start, rows]).sort_values("macs")
+        fitted = rule == "fitted"
+        axes.errorbar(
+            line["macs"], 100 * line["accuracy_mean"], yerr=100 * line["accuracy_std"],
+            label=str(rule), color=FRONT if fitted else f"C{number % 10}", capsize=2,
+            linewidth=2.4 if fitted else 1.1, zorder=3 if fitted else 2,
+            marker="osD^v<>PX*"[number % 10], markersize=6 if fitted else 4,
+            linestyle=":" if str(rule).startswith("random") else "-",
+        )  # fmt: skip
+    if len(start):
+        axes.scatter(
+            start["macs"], 100 * start["accuracy_mean"], s=150, marker="*", color=CHOSEN,
+            edgecolor=INK, linewidth=0.8, zorder=4, label="B0",
+        )  # fmt: skip
+    macs_axis(axes)
+    axes.set_ylabel(f"{split} accuracy (%)")
+    axes.set_title(title)
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=5, fontsize=8, frameon=False)
+    return png(figure)
+
+
+def plot_resolution(
+    table: pd.DataFrame, resolution: int, max_macs: int | None, title: str
+) -> bytes:
+    """PNG: accuracy against input pixels, and the macs that they cost.
+
+    `table` has the columns pixels, macs, test_accuracy, low, high (95%), val_accuracy, and, where
+    the network was trained at each, trained_test_accuracy (fractions).
+    """
+    figure = new_figure(8, 6.5)
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+    values = {name: table[name].to_numpy(dtype=float) for name in ("pixels", "macs")}
+    pixels = values["pixels"]
+    if "test_accuracy" in table:
+        accuracy = 100 * table["test_accuracy"].to_numpy(dtype=float)
+        bars = [accuracy - 100 * table["low"], 100 * table["high"] - accuracy]
+        axes.errorbar(pixels, accuracy, yerr=bars, color=FRONT, marker="o", markersize=5,
+                      capsize=2, label="test, 95%")  # fmt: skip
+        axes.plot(pixels, 100 * table["val_accuracy"], color=CLOUD, marker="s", markersize=4,
+                  label="validation")  # fmt: skip
+    if "trained_test_accuracy" in table:
+        axes.plot(pixels, 100 * table["trained_test_accuracy"], color=REFERENCE, marker="D",
+                  markersize=4, label="test, trained at that resolution")  # fmt: skip
+    for each in (axes, below):
+        each.axvline(resolution, color=INK, linestyle="--", linewidth=1, label="trained at")
+        each.grid(alpha=0.25)
+    axes.set_ylabel("accuracy (%)")
+    axes.set_title(title)
+    below.plot(pixels, values["macs"], color=INK, marker="o", markersize=4)
+    if max_macs is not None:
+        below.axhline(max_macs, color=FRONT, linestyle="--", linewidth=1, label="budget")
+    below.set_yscale("log")
+    below.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    below.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda y, _: si(y)))
+    below.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    below.set_ylabel("macs per image")
+    below.set_xlabel("input resolution (pixels)")
+    axes.legend(fontsize=8, frameon=False)
+    return png(figure)

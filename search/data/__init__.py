@@ -1,0 +1,1 @@
+"""Images: reading, splits, batches, the cache, augmentation."""

@@ -1,0 +1,80 @@
+"""A fixed list of trainings, resumable: the reference, the final B0, the scaling grid."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from blocks.machine import versions
+from search.errors import TrainingError
+from search.evaluators.process import await_any, deferred_interrupts
+from search.evaluators.train import Evaluation, Evaluator, Job, outcome
+from search.record.trials import (
+    FailureRecord,
+    Record,
+    TrialRecord,
+    append_record,
+    cut_torn_line,
+    read_records,
+)
+
+_Key = tuple[str, int, int]
+
+
+def run_jobs(
+    evaluator: Evaluator,
+    work: Sequence[tuple[Job, Path]],
+    done: Callable[[Record], None] = lambda record: None,
+) -> list[Record]:
+    """Train every job that its file does not hold yet; append each when it is finished.
+
+    Returns a record per job, in the order of `work`; a failed one is not written, so that it
+    is tried again another time. `done` hears of each new one.
+    """
+    known: dict[tuple[Path, _Key], Record] = {}
+    latest: dict[Path, _Key] = {}
+    for path in {path for _, path in work}:
+        cut_torn_line(path)
+        for record in read_records(path):
+            if isinstance(record, TrialRecord):
+                latest[path] = (record.arch, record.seed, record.fidelity["epochs"])
+                known[path, latest[path]] = record
+    pending = {}
+    for number, (job, path) in enumerate(work):
+        # Weights on disk are those of the file's last record.
+        weights = job.save is None or (Path(job.save).exists() and latest.get(path) == _key(job))
+        if (path, _key(job)) not in known or not weights:
+            pending[evaluator.evaluate(job)] = (number, job, path)
+    with deferred_interrupts():
+        while pending:
+            for future in await_any(pending):
+                number, job, path = pending.pop(future)
+                record = record_outcome(evaluator, number, job, future)
+                if isinstance(record, TrialRecord):
+                    append_record(path, record)
+                known[path, _key(job)] = record
+                done(record)
+    return [known[path, _key(job)] for job, path in work]
+
+
+def record_outcome(
+    evaluator: Evaluator, number: int, job: Job, future: "Future[Evaluation]"
+) -> Record:
+    """What a job came to, awaited: a trial's record, or a failure's."""
+    try:
+        evaluation = outcome(evaluator, job, future)
+    except TrainingError as error:
+        return FailureRecord(number, job.arch, error.kind, str(error))
+    return TrialRecord(
+        number,
+        job.arch,
+        evaluation.cost,
+        evaluation.metrics,
+        job.seed,
+        job.fidelity,
+        evaluation.seconds,
+        versions(),
+    )
+
+
+def _key(job: Job) -> _Key:
+    return job.arch, job.seed, job.epochs

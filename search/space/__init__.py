@@ -1,0 +1,1 @@
+"""What may be searched: the choices, the budget, the members."""

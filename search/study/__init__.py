@@ -1,0 +1,1 @@
+"""One search: its images, its objective, its loop and what it writes."""

@@ -1,0 +1,101 @@
+"""Controls: what random members of the space reach by the same proxy, beside every search."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from scipy.stats import norm
+
+from blocks.arch import format_arch
+from blocks.console import console
+from search.config.schema import RunConfig
+from search.evaluators.batch import run_jobs
+from search.evaluators.train import TrainEvaluator, make_job
+from search.record.trials import StudyFolder, TrialRecord, derive_seed
+from search.space.members import SpaceCandidates
+
+LEAST: Final = 3
+"""Controls below which their spread is not known."""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Random members of the space within the budget, trained by the proxy like any candidate.
+
+    `trials` is how many candidates the search trained: a random search of as many would be
+    expected to find `expected_best`, by the order statistics of a normal distribution
+    (Blom 1958) with the controls' mean and deviation, each network trained once.
+    """
+
+    accuracies: tuple[float, ...]
+    trials: int
+
+    @property
+    def mean(self) -> float:
+        """Mean validation accuracy."""
+        return float(np.mean(self.accuracies))
+
+    @property
+    def deviation(self) -> float:
+        """Sample standard deviation; 0 of a single one."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
+
+    @property
+    def expected_best(self) -> float | None:
+        """Accuracy of the best of `trials` random members; None of too few to know a spread."""
+        if len(self.accuracies) < LEAST:
+            return None
+        quantile = (self.trials - 0.375) / (self.trials + 0.25)
+        return float(self.mean + self.deviation * norm.ppf(quantile))
+
+    def describe(self) -> str:
+        """For people."""
+        said = (
+            f"  {len(self.accuracies)} random networks within the budget, same proxy: val accuracy "
+            f"{self.mean:.4f} in the mean, {max(self.accuracies):.4f} the best"
+        )
+        if self.expected_best is None:
+            return said
+        return f"{said}; of {self.trials} the best is expected at {self.expected_best:.4f}"
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The numbers, for b0.yaml."""
+        return {
+            "networks": len(self.accuracies),
+            "val_accuracy_mean": self.mean,
+            "val_accuracy_std": self.deviation,
+            "val_accuracy_best": max(self.accuracies),
+            "expected_best_of": self.trials,
+            "val_accuracy_expected_best": self.expected_best,
+        }
+
+
+def train_controls(
+    config: RunConfig,
+    folder: StudyFolder,
+    evaluator: TrainEvaluator,
+    candidates: SpaceCandidates,
+) -> Controls | None:
+    """Train random members by the proxy; the same ones however the search went."""
+    if not config.search.controls:
+        return None
+    generator = np.random.default_rng(derive_seed(config.seed, "controls"))
+    spellings = [
+        format_arch(candidates.network(candidates.decode(code))[0])
+        for code in candidates.sample(config.search.controls, generator)
+    ]
+    # Twice the same network would count twice in the spread, which its own noise is part of.
+    jobs = [
+        (
+            replace(make_job(spelling, config.proxy.epochs, config.seed), inherit=config.inherits),
+            folder / "controls.jsonl",
+        )
+        for spelling in dict.fromkeys(spellings)
+    ]
+    console.print(f"training {len(jobs)} random networks by the proxy, as controls")
+    records = [one for one in run_jobs(evaluator, jobs) if isinstance(one, TrialRecord)]
+    if not records:
+        console.print("no random network within the budget was found or trained")
+        return None
+    accuracies = tuple(record.metrics["val_accuracy"] for record in records)
+    return Controls(accuracies, len(folder.trained()))

@@ -1,0 +1,1 @@
+"""Proxy training, the device it runs on, the supernet and untrained scores."""

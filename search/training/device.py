@@ -1,0 +1,165 @@
+"""Where networks train, and in which number format.
+
+`workers.device=auto` is a CUDA device where there is one. `proxy.precision=auto` is decided by a
+measurement: automatic mixed precision in bfloat16 is up to five times as fast on a GPU, and slower
+than float32 on most CPUs.
+"""
+
+import time
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blocks.arch import ArchSpec
+from blocks.layers import ConvNormAct
+from blocks.native import accelerate, available
+from blocks.network import Network
+from search.config.schema import ProxyConfig, RunConfig
+from search.errors import ConfigError
+from search.record.trials import StudyFolder
+from search.space.members import SpaceCandidates
+
+GAIN: Final = 1.1
+"""How many times as fast bfloat16 must be to be chosen: it costs digits."""
+_ROUNDS: Final = 10
+_SECONDS: Final = 3.0
+"""Of measuring, after which two rounds are enough."""
+
+
+def resolve_device(name: str) -> str:
+    """auto, cpu or cuda → cpu or cuda.
+
+    Raises:
+        ConfigError: there is no CUDA device here.
+    """
+    here = torch.cuda.is_available()
+    if name == "cuda" and not here:
+        raise ConfigError("workers.device=cuda: PyTorch sees no CUDA device here; expected cpu")
+    return ("cuda" if here else "cpu") if name == "auto" else name
+
+
+def settle_device(
+    config: RunConfig,
+    candidates: SpaceCandidates,
+    train_images: int,
+    folder: StudyFolder | None = None,
+) -> RunConfig:
+    """`config` with its device resolved, and its precision measured in the middle of the space.
+
+    A study that exists keeps what it began with, as its trainings are to compare.
+
+    Raises:
+        ConfigError: see `resolve_device`.
+    """
+    if folder is not None and (folder / "config.yaml").exists():
+        stored = folder.read_config()
+        if stored.workers.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError(
+                f"{folder.path} trains on cuda, but PyTorch sees no CUDA device here; expected "
+                "one, or another study=…"
+            )
+        return _with(
+            config,
+            stored.workers.device if config.workers.device == "auto" else config.workers.device,
+            stored.proxy.precision if config.proxy.precision == "auto" else config.proxy.precision,
+        )
+    device, precision = resolve_device(config.workers.device), config.proxy.precision
+    if precision == "auto":
+        threads = torch.get_num_threads()
+        torch.set_num_threads(config.workers.threads)
+        try:
+            middle = {
+                name: values[len(values) // 2] for name, values in candidates.space.choices.items()
+            }
+            arch = candidates.network(middle)[0]
+            proxy = replace(config.proxy, batch_size=min(config.proxy.batch_size, train_images))
+            seconds = step_seconds(arch, candidates.num_classes, proxy, device)
+        finally:
+            torch.set_num_threads(threads)
+        precision = "bf16" if seconds["fp32"] > GAIN * seconds["bf16"] else "fp32"
+    return _with(config, device, precision)
+
+
+def _with(config: RunConfig, device: str, precision: str) -> RunConfig:
+    return replace(
+        config,
+        workers=replace(config.workers, device=device),
+        proxy=replace(config.proxy, precision=precision),
+    )
+
+
+def step_seconds(
+    arch: ArchSpec, num_classes: int, proxy: ProxyConfig, device: str
+) -> dict[str, float]:
+    """Seconds of a training step in each precision: the least of rounds that take turns."""
+    shape = (proxy.batch_size, arch.in_channels, arch.resolution, arch.resolution)
+    images = torch.zeros(shape).to(device, memory_format=torch.channels_last)
+    labels = torch.arange(proxy.batch_size, device=device) % num_classes
+    with torch.random.fork_rng(devices=[]):  # networks are made on the CPU
+        networks = {
+            precision: place(
+                Network(arch, num_classes), replace(proxy, precision=precision), device
+            )
+            for precision in ("fp32", "bf16")
+        }
+    best = dict.fromkeys(networks, float("inf"))
+    begun = time.perf_counter()
+    for turn in range(_ROUNDS):
+        if turn > 1 and time.perf_counter() - begun > _SECONDS:
+            break
+        for precision, network in networks.items():
+            started = time.perf_counter()
+            with autocast(precision, device):
+                loss = F.cross_entropy(network(images), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if turn:  # the first chooses kernels
+                best[precision] = min(best[precision], time.perf_counter() - started)
+    if device == "cuda":
+        # What this process keeps, the trainings do not have.
+        del images, labels, loss, networks, network
+        torch.cuda.empty_cache()
+    return best
+
+
+def wants_compiled(proxy: ProxyConfig, device: str) -> bool:
+    """Whether networks train by the compiled operators, if those can be had."""
+    return proxy.kernels == "auto" and device == "cpu" and proxy.precision != "bf16"
+
+
+def compiled(proxy: ProxyConfig, device: str) -> bool:
+    """Whether networks train by the compiled operators; builds them where they are missing."""
+    return wants_compiled(proxy, device) and available()
+
+
+def place(network: Network, proxy: ProxyConfig, device: str) -> Network:
+    """`network` on its device, in the memory layout and by the operators that train it fastest."""
+    network = network.to(device).to(memory_format=torch.channels_last)
+    if proxy.precision == "bf16":
+        if device == "cpu":
+            _keep_depthwise_in_float32(network)
+    elif compiled(proxy, device):
+        accelerate(network)
+    return network
+
+
+def autocast(precision: str, device: str) -> AbstractContextManager[object]:
+    """Automatic mixed precision, if it is asked for."""
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def _keep_depthwise_in_float32(network: nn.Module) -> None:
+    # In bfloat16 a CPU's depthwise backward takes ten times as long, at stride 2 more.
+    for module in network.modules():
+        if isinstance(module, ConvNormAct) and module.conv.groups > 1:
+            module.trainer = _in_float32
+
+
+def _in_float32(layer: ConvNormAct, x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return layer.plain(x.float())

@@ -1,0 +1,208 @@
+"""How a supernet is trained, and how a member is judged by it.
+
+Several random feasible members in turn, each with a step of its own, train on one batch: first
+the one of most macs, on the labels; then the others, on what it answered (in-place distillation;
+BigNAS, arXiv 2003.11142) or, by default, on the labels too. The sandwich rule (Yu & Huang,
+1903.05134) has the largest and the smallest of the whole space in every step: in a training as
+short as this one these two became good, and the others did not.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blocks.arch import ArchSpec
+from blocks.cost import count
+from blocks.functional import forward
+from search.config.schema import ProxyConfig, SupernetConfig
+from search.data.datasets import Batches, ImageData, prepare, shrink
+from search.errors import ConfigError, TrainingError
+from search.record.trials import derive_seed
+from search.space.members import SpaceCandidates
+from search.training.supernet import Supernet, build_supernet, copy_of
+from search.training.train import (
+    augmentation_of,
+    evaluate,
+    read_checkpoint,
+    save_whole,
+    warmup_cosine,
+)
+
+CALIBRATION_BATCH: Final = 128
+"""Images at a time that batch norm's statistics are measured on."""
+
+
+def train_supernet(
+    candidates: SpaceCandidates,
+    data: ImageData,
+    proxy: ProxyConfig,
+    settings: SupernetConfig,
+    seed: int,
+    checkpoint: Path,
+    say: Callable[[int, float, float], None] = lambda epoch, loss, seconds: None,
+) -> tuple[Supernet, float]:
+    """The supernet of a space, its weights averaged over the steps, and the seconds it took.
+
+    Of the proxy it takes the batches, augmentation, label smoothing and weight decay; the
+    optimiser is AdamW. Everything random follows `seed`. It goes on from `checkpoint`, if it is
+    there, and writes it after every epoch: in pieces it is the same training as in one. `say`
+    hears of each epoch: its number, the mean loss (nats) of each batch's largest, seconds.
+
+    Raises:
+        ConfigError: no feasible member was found.
+        TrainingError: the loss stopped being a number.
+    """
+    supernet = build_supernet(
+        candidates.space,
+        candidates.budget,
+        candidates.num_classes,
+        derive_seed(seed, "supernet", "weights"),
+    )
+    tensors = list(supernet.tensors.values())
+    average = [tensor.detach().clone() for tensor in tensors]
+    optimizer = _optimizer(tensors, proxy, settings)
+    batches = prepare(data, max(candidates.space.choices["resolution"]))
+    batch_size = min(proxy.batch_size, len(batches.train))
+    steps = len(batches.train) // batch_size
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: warmup_cosine(step, settings.epochs * steps, settings.warmup_fraction),
+    )
+    shuffle = torch.Generator().manual_seed(derive_seed(seed, "supernet", "shuffle"))
+    augmentation = augmentation_of(proxy)
+    done, seconds = 0, 0.0
+    state = read_checkpoint(checkpoint)
+    if state is not None:
+        _restore(tensors, state["tensors"])
+        _restore(average, state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        shuffle.set_state(state["shuffle"])
+        done, seconds = state["epochs"], state["seconds"]
+    for epoch in range(done, settings.epochs):
+        started = time.perf_counter()
+        generator = np.random.default_rng(derive_seed(seed, "supernet", "members", epoch))
+        members = _members(candidates, settings.samples * steps, generator)
+        losses = []
+        for images, labels in batches.shuffled(batch_size, augmentation, data.num_classes, shuffle):
+            chosen = [next(members) for _ in range(settings.samples)]
+            chosen.sort(key=lambda arch: _size(arch, data.num_classes), reverse=True)
+            wanted, smoothing = labels, proxy.label_smoothing
+            for number, arch in enumerate(chosen):
+                optimizer.zero_grad(set_to_none=True)  # what has no part in a step stays as it is
+                logits, loss = backward(supernet, arch, images, wanted, smoothing, proxy.kernels)
+                optimizer.step()
+                if number == 0:
+                    losses.append(loss)
+                    if settings.distil:
+                        wanted, smoothing = logits.softmax(1), 0.0
+            schedule.step()
+            decay = min(settings.ema, (1 + schedule.last_epoch) / (10 + schedule.last_epoch))
+            with torch.no_grad():
+                torch._foreach_lerp_(average, tensors, 1 - decay)
+        mean_loss = torch.stack(losses).mean().item()
+        if not math.isfinite(mean_loss):
+            raise TrainingError("nan", f"its loss became {mean_loss} in epoch {epoch + 1}")
+        spent = time.perf_counter() - started
+        seconds += spent
+        say(epoch + 1, mean_loss, spent)
+        state = {
+            "tensors": [tensor.detach() for tensor in tensors],
+            "average": average,
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "shuffle": shuffle.get_state(),
+            "epochs": epoch + 1,
+            "seconds": seconds,
+        }
+        save_whole(state, checkpoint)
+    averaged = dict(zip(supernet.tensors, average, strict=True))
+    return Supernet(averaged, supernet.num_classes), seconds
+
+
+def judge(supernet: Supernet, arch: ArchSpec, batches: Batches, images: int) -> tuple[float, float]:
+    """Validation accuracy and loss (nats) of a subnet, batch norm's statistics being those of the
+    same `images` training images for every subnet, drawn at random: a folder lies sorted by class.
+
+    Raises:
+        ConfigError: the network is no subnet.
+    """
+    network = supernet.subnet(arch)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean over all batches
+    network.train()
+    with torch.inference_mode():
+        order = torch.randperm(len(batches.train), generator=torch.Generator().manual_seed(0))
+        for rows in torch.split(order[:images], CALIBRATION_BATCH):
+            if len(rows) > 1:  # one image has no variance
+                network(batches.normalise(batches.train.images[rows]))
+    return evaluate(network, batches, batches.val)
+
+
+def _members(
+    candidates: SpaceCandidates, number: int, generator: np.random.Generator
+) -> Iterator[ArchSpec]:
+    """`number` random feasible members; a space of fewer gives some of them again."""
+    codes = candidates.sample(number, generator)
+    if not len(codes):
+        raise ConfigError(
+            f"no member of the space within the budget ({candidates.budget}) is known"
+        )
+    for position in range(number):
+        yield candidates.network(candidates.decode(codes[position % len(codes)]))[0]
+
+
+def backward(
+    supernet: Supernet,
+    arch: ArchSpec,
+    images: Tensor,
+    wanted: Tensor,
+    smoothing: float,
+    kernels: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Leave a subnet's gradients in the shared tensors; returns its logits and loss.
+
+    Its slices are copied first: gradients of its own size then take its own time, where those of
+    a slice are of the size of the whole.
+    """
+    slices = list(supernet.slices(arch))
+    copies = {name: copy_of(supernet.tensors[name][part]).requires_grad_() for name, part in slices}
+    logits = forward(arch, copies, shrink(images, arch.resolution), kernels=kernels)
+    loss = F.cross_entropy(logits, wanted, label_smoothing=smoothing)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for name, part in slices:
+        whole, gradient = supernet.tensors[name], copies[name].grad
+        assert gradient is not None
+        whole.grad = torch.zeros_like(whole) if whole.grad is None else whole.grad
+        whole.grad[part] += gradient
+    return logits.detach(), loss.detach()
+
+
+def _size(arch: ArchSpec, num_classes: int) -> tuple[int, int]:
+    cost = count(arch, num_classes)
+    return cost.macs, cost.params
+
+
+def _optimizer(
+    tensors: list[Tensor], proxy: ProxyConfig, settings: SupernetConfig
+) -> torch.optim.Optimizer:
+    # Batch norm and biases are left out of weight decay, as in a proxy training.
+    groups = [
+        {"params": [one for one in tensors if one.ndim > 1], "weight_decay": proxy.weight_decay},
+        {"params": [one for one in tensors if one.ndim == 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, settings.lr, fused=True)
+
+
+@torch.no_grad()
+def _restore(tensors: list[Tensor], stored: list[Tensor]) -> None:
+    for tensor, kept in zip(tensors, stored, strict=True):
+        tensor.copy_(kept)
