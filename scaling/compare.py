@@ -38,15 +38,8 @@ from search.data.datasets import ImageData, load_data
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator, make_job
-from search.record.trials import (
-    FailureRecord,
-    StudyFolder,
-    StudyLock,
-    TrialRecord,
-    derive_seed,
-    environment,
-    read_records,
-)
+from search.record.folder import StudyFolder, StudyLock, environment
+from search.record.trials import FailureRecord, TrialRecord, derive_seed, read_records
 from search.study.progress import TrialProgress
 from search.study.run import Baseline, check_data, read_baseline
 from search.training.train import macs_share

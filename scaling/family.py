@@ -27,7 +27,7 @@ from scaling.rules import RULES, Rule, compound, find_rule
 from scaling.solve import MOST, Solution, Target, solve_family
 from search.config.schema import parse_quantity
 from search.errors import StudyError
-from search.record.trials import StudyFolder, StudyLock
+from search.record.folder import StudyFolder, StudyLock
 from search.study.run import read_baseline
 
 REALISED: Final = ("depth", "width", "resolution", "deviation")

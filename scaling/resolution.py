@@ -37,7 +37,8 @@ from search.data.datasets import Batches, ImageData, Split, load_data, prepare, 
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
-from search.record.trials import StudyFolder, StudyLock, TrialRecord, environment
+from search.record.folder import StudyFolder, StudyLock, environment
+from search.record.trials import TrialRecord
 from search.study.progress import TrialProgress
 from search.study.run import check_data, read_baseline
 

@@ -12,7 +12,8 @@ from search.config.schema import RunConfig
 from search.data.datasets import ImageData, Split
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator
-from search.record.trials import Record, StudyFolder, TrialRecord, derive_seed
+from search.record.folder import StudyFolder
+from search.record.trials import Record, TrialRecord, derive_seed
 from search.study.progress import TrialProgress
 from search.study.run import Baseline
 

@@ -25,7 +25,7 @@ from scaling.rules import Multipliers, compound, find_rule
 from scaling.solve import Target, solve
 from search.data.datasets import load_data
 from search.errors import StudyError
-from search.record.trials import StudyFolder
+from search.record.folder import StudyFolder
 from search.study.run import read_baseline
 
 _DAMAGE = (

@@ -18,7 +18,8 @@ from search.config.compose import compose_config, expand_sweep, read_command, re
 from search.config.schema import RunConfig
 from search.errors import ConfigError
 from search.pareto import hypervolume
-from search.record.trials import FailureRecord, StudyFolder, read_records
+from search.record.folder import StudyFolder
+from search.record.trials import FailureRecord, read_records
 
 HELP = """\
 usage: python -m search COMMAND [SETTING=VALUE ...]

@@ -28,7 +28,8 @@ from search.config.schema import DatasetConfig, ProxyConfig, WorkersConfig
 from search.data.datasets import load_data
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
-from search.record.trials import StudyFolder, TrialRecord
+from search.record.folder import StudyFolder
+from search.record.trials import TrialRecord
 
 ARMS = {
     "random": ["sampler=random"],

@@ -30,7 +30,8 @@ from search.evaluators.batch import run_jobs
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers
-from search.record.trials import StudyFolder, StudyLock, TrialRecord, derive_seed
+from search.record.folder import StudyFolder, StudyLock
+from search.record.trials import TrialRecord, derive_seed
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates
 from search.training.train import read_checkpoint

@@ -49,14 +49,8 @@ from search.assess.statistics import wilson
 from search.data.datasets import load_data
 from search.errors import StudyError
 from search.evaluators.train import Job, make_job
-from search.record.trials import (
-    StudyFolder,
-    StudyLock,
-    TrialRecord,
-    derive_seed,
-    environment,
-    read_records,
-)
+from search.record.folder import StudyFolder, StudyLock, environment
+from search.record.trials import TrialRecord, derive_seed, read_records
 from search.space.budget import LATENCY
 from search.study.progress import time_table
 from search.study.run import check_data, read_baseline

@@ -27,14 +27,8 @@ from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers
 from search.plot import plot_fidelity
-from search.record.trials import (
-    FailureRecord,
-    StudyFolder,
-    StudyLock,
-    TrialRecord,
-    derive_seed,
-    environment,
-)
+from search.record.folder import StudyFolder, StudyLock, environment
+from search.record.trials import FailureRecord, TrialRecord, derive_seed
 from search.space.choices import build_space
 from search.space.latency_budget import describe_latency, table_sha256
 from search.space.members import SpaceCandidates

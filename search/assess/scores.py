@@ -14,7 +14,8 @@ from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import make_job
 from search.evaluators.zero_cost import ZeroCostEvaluator
-from search.record.trials import Record, StudyFolder, StudyLock, TrialRecord
+from search.record.folder import StudyFolder, StudyLock
+from search.record.trials import Record, TrialRecord
 from search.study.run import check_data
 from search.training.zero_cost import BASELINES, SCORES
 

@@ -31,15 +31,8 @@ from search.config.schema import check_at_least, parse_quantity, validate_study_
 from search.errors import ConfigError, StudyError, choose
 from search.pareto import hypervolume
 from search.plot import plot_benchmark
-from search.record.trials import (
-    StudyFolder,
-    StudyLock,
-    append_record,
-    cut_torn_line,
-    derive_seed,
-    environment,
-    read_lines,
-)
+from search.record.folder import StudyFolder, StudyLock, environment
+from search.record.trials import append_record, cut_torn_line, derive_seed, read_lines
 from search.samplers import SAMPLERS, build_sampler
 
 EVALUATORS: Final = ("table",)

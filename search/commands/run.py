@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from blocks.console import console, run_main
 from search.config.compose import quote, to_object
 from search.evaluators.process import PARENT_VARIABLE
-from search.record.trials import StudyFolder
+from search.record.folder import StudyFolder
 
 RESUME = "the trials so far are on disk, and the same command goes on from them"
 

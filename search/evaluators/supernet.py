@@ -18,7 +18,7 @@ from search.errors import StudyError, TrainingError
 from search.evaluators.pool import WorkerPool
 from search.evaluators.process import await_any, deferred_interrupts
 from search.evaluators.train import Evaluation, Job
-from search.record.trials import StudyFolder
+from search.record.folder import StudyFolder
 from search.space.members import SpaceCandidates
 from search.training.supernet import Supernet
 from search.training.train import read_checkpoint, save_whole

@@ -10,7 +10,7 @@ import torch
 from blocks.cost import count
 from search.config.schema import RunConfig
 from search.data.datasets import PREPARED, ImageData
-from search.record.trials import StudyFolder
+from search.record.folder import StudyFolder
 from search.space.choices import SearchSpace
 from search.training.device import resolve_device
 from search.training.train import EVALUATED

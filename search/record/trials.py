@@ -1,27 +1,16 @@
-"""What a study leaves on disk: its folder, its lock, and the trials as JSON lines."""
+"""Trials as JSON lines: what was trained, what failed, and the seeds of both."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
-import platform
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
-
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from blocks.cost import Cost
-from blocks.errors import one_line
-from blocks.machine import processor, versions
-from search.config.schema import STEERING_FREE, RunConfig
-from search.errors import StudyError, did_you_mean
+from search.errors import StudyError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -64,130 +53,6 @@ def derive_seed(seed: int, *parts: object) -> int:
     """A 63-bit seed from the study's seed and whatever it is for; never from worker order."""
     text = json.dumps([seed, *parts], sort_keys=True, default=str)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def environment() -> dict[str, Any]:
-    """The machine and software behind a study's numbers."""
-    import torch
-
-    return {
-        "command": " ".join(sys.argv),
-        "versions": versions(),
-        "platform": platform.platform(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-    }
-
-
-_BEFORE: Final = {
-    "proxy.start_resolution": 1.0, "proxy.precision": "fp32", "workers.device": "cpu",
-}  # fmt: skip
-"""How studies trained before these were settings; today's defaults are others."""
-
-
-class StudyFolder:
-    """`results_dir/study`: named files, written whole or not at all."""
-
-    def __init__(self, results_dir: str, study: str) -> None:
-        self.study = study
-        self.path = Path(results_dir).expanduser() / study
-
-    def __truediv__(self, name: str) -> Path:
-        return self.path / name
-
-    @property
-    def trials(self) -> Path:
-        """One JSON line per trained candidate."""
-        return self.path / "trials.jsonl"
-
-    def require(self) -> "StudyFolder":
-        """This folder, if a search has been here.
-
-        Raises:
-            StudyError: there is no such study; names the nearest.
-        """
-        if not (self.path / "config.yaml").is_file():
-            siblings = sorted(path.parent.name for path in self.path.parent.glob("*/config.yaml"))
-            known = f"; it holds {', '.join(siblings)}" if siblings else ""
-            raise StudyError(
-                f"no study {self.study!r} in {self.path.parent}{known}"
-                f"{did_you_mean(self.study, siblings)}"
-            )
-        return self
-
-    def open(self, config: RunConfig, renew: bool = True) -> None:
-        """Create the folder, or accept it if it is of the same configuration.
-
-        What may change between two runs is then as in the later one; not so without `renew`.
-
-        Raises:
-            StudyError: the folder belongs to another configuration; names the differences.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        if (self / "config.yaml").exists():
-            stored = self.read_config()
-            differences = [
-                f"{key} {old!r} → {new!r}"
-                for key, old, new in _differences(stored, config)
-                if key not in STEERING_FREE
-            ]
-            if differences:
-                raise StudyError(
-                    f"{self.path} is of another configuration ({'; '.join(differences)}); "
-                    "give this one another name with study=…, or the old settings"
-                )
-            if not renew:
-                return
-        elif self.trials.exists():
-            raise StudyError(f"{self.path} holds trials but no config.yaml; move it away")
-        self.write("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
-
-    def read_config(self) -> RunConfig:
-        """The configuration the study was made with.
-
-        Raises:
-            StudyError: the file is damaged.
-        """
-        path = self / "config.yaml"
-        try:
-            stored = OmegaConf.load(path)
-            if not stored:
-                raise StudyError(f"{path} is empty; the study cannot be told from another")
-            for key, value in _BEFORE.items():
-                if OmegaConf.select(stored, key, default=None) is None:
-                    OmegaConf.update(stored, key, value)
-            merged = OmegaConf.merge(OmegaConf.structured(RunConfig), stored)
-            config = OmegaConf.to_object(merged)
-        except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-            raise StudyError(f"{path} is damaged: {one_line(error)}") from None
-        assert isinstance(config, RunConfig)
-        return config
-
-    def write(self, name: str, content: str | bytes) -> Path:
-        """Write a file so that a crash or a full disk leaves the old one whole."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with open(partial, "wb") as file:
-                file.write(content if isinstance(content, bytes) else content.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        return path
-
-    def trained(self) -> list[TrialRecord]:
-        """The candidates that were trained, for however long, by trial number."""
-        done = [record for record in read_records(self.trials) if isinstance(record, TrialRecord)]
-        return sorted(done, key=lambda record: record.number)
-
-    def completed(self) -> list[TrialRecord]:
-        """Those that were trained to the end: the ones that compare."""
-        return [record for record in self.trained() if not record.stopped]
 
 
 def read_records(path: Path) -> list[Record]:
@@ -246,71 +111,7 @@ def cut_torn_line(path: Path) -> None:
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
-class StudyLock:
-    """One running search or fit per study; the lock dies with its process."""
-
-    def __init__(self, folder: StudyFolder) -> None:
-        self.path = folder / ".lock"
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> "StudyLock":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(self.path, "a+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise StudyError(f"{self.path.parent} is in use by process {holder}") from None
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        self._file = file
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._file is not None
-        self._file.close()
-
-
 def _record(fields: dict[str, Any]) -> Record:
     if "kind" in fields:
         return FailureRecord(**fields)
     return TrialRecord(**{**fields, "cost": Cost(**fields["cost"])})
-
-
-def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any]]:
-    left, right = (
-        {
-            **_flat(asdict(c)),
-            # Written in another way they are the same.
-            "objective": c.aim,
-            "budget.max_macs": c.max_macs,
-            "budget.target": c.cost_budget.target,
-            "reward.target_macs": c.target_macs,
-        }
-        for c in (old, new)
-    )
-    for key in sorted(left.keys() | right.keys()):
-        if left.get(key) != right.get(key):
-            yield key, left.get(key), right.get(key)
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(tree, dict):
-        items = [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in tree.items()]
-    elif isinstance(tree, list) and any(isinstance(item, dict) for item in tree):
-        items = [(f"{prefix}[{number}]", value) for number, value in enumerate(tree, 1)]
-    else:
-        return {prefix: tree}
-    flat: dict[str, Any] = {}
-    for key, value in items:
-        flat.update(_flat(value, key))
-    return flat

@@ -11,7 +11,8 @@ from blocks.console import console
 from search.config.schema import RunConfig
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
-from search.record.trials import StudyFolder, TrialRecord, derive_seed
+from search.record.folder import StudyFolder
+from search.record.trials import TrialRecord, derive_seed
 from search.space.members import SpaceCandidates
 
 LEAST: Final = 3

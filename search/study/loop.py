@@ -29,10 +29,10 @@ from search.evaluators.batch import record_outcome
 from search.evaluators.process import await_any, check_interrupt, deferred_interrupts
 from search.evaluators.train import Evaluation, Evaluator, Job, make_job
 from search.pareto import reward
+from search.record.folder import StudyFolder
 from search.record.trials import (
     FailureRecord,
     Record,
-    StudyFolder,
     TrialRecord,
     append_record,
     cut_torn_line,

@@ -24,7 +24,8 @@ from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import make_job
 from search.evaluators.zero_cost import ZeroCostEvaluator
-from search.record.trials import StudyFolder, TrialRecord, derive_seed
+from search.record.folder import StudyFolder
+from search.record.trials import TrialRecord, derive_seed
 from search.samplers.candidates import Codes, Features
 from search.space.members import SpaceCandidates
 from search.training.zero_cost import BASELINES, SCORES

@@ -24,14 +24,8 @@ from search.evaluators.train import Evaluator, Job, TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers
 from search.pareto import non_dominated, reward
 from search.plot import plot_pareto
-from search.record.trials import (
-    FailureRecord,
-    StudyFolder,
-    StudyLock,
-    TrialRecord,
-    environment,
-    read_records,
-)
+from search.record.folder import StudyFolder, StudyLock, environment
+from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.samplers import SAMPLERS
 from search.space.choices import build_space
 from search.space.latency_budget import (

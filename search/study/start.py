@@ -7,7 +7,7 @@ from blocks.console import console
 from blocks.errors import ArchError
 from search.config.schema import RunConfig
 from search.errors import ConfigError
-from search.record.trials import StudyFolder
+from search.record.folder import StudyFolder
 from search.space.members import SpaceCandidates
 
 

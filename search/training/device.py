@@ -20,7 +20,7 @@ from blocks.native import accelerate, available
 from blocks.network import Network
 from search.config.schema import ProxyConfig, RunConfig
 from search.errors import ConfigError
-from search.record.trials import StudyFolder
+from search.record.folder import StudyFolder
 from search.space.members import SpaceCandidates
 
 GAIN: Final = 1.1

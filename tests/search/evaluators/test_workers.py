@@ -14,7 +14,7 @@ from search.data.datasets import load_data
 from search.evaluators import workers
 from search.evaluators.pool import WorkerPool
 from search.evaluators.workers import available_bytes, available_cores, plan_workers, workers_for
-from search.record.trials import StudyFolder
+from search.record.folder import StudyFolder
 from search.space.choices import build_space
 from tests.search.config.test_checks import config_of
 

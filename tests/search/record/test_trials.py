@@ -12,10 +12,9 @@ import yaml
 from blocks.cost import Cost
 from search.config.schema import RunConfig, StageConfig
 from search.errors import StudyError
+from search.record.folder import StudyFolder, StudyLock
 from search.record.trials import (
     FailureRecord,
-    StudyFolder,
-    StudyLock,
     TrialRecord,
     append_record,
     cut_torn_line,

@@ -24,14 +24,8 @@ from search.data.datasets import ImageData, load_data
 from search.errors import ConfigError, StudyError, TrainingError
 from search.evaluators.table import TableEvaluator
 from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job, outcome, run_job
-from search.record.trials import (
-    FailureRecord,
-    Record,
-    StudyFolder,
-    TrialRecord,
-    append_record,
-    read_records,
-)
+from search.record.folder import StudyFolder
+from search.record.trials import FailureRecord, Record, TrialRecord, append_record, read_records
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates
 from search.study import loop

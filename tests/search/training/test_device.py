@@ -12,7 +12,7 @@ from blocks.network import Network
 from search.config.schema import DatasetConfig, ProxyConfig
 from search.data.datasets import load_data, prepare
 from search.errors import ConfigError
-from search.record.trials import StudyFolder
+from search.record.folder import StudyFolder
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates
 from search.training.device import autocast, place, resolve_device, settle_device, step_seconds

@@ -21,7 +21,8 @@ from search.data.datasets import ImageData, Split, load_data, prepare
 from search.errors import ConfigError, StudyError
 from search.evaluators.supernet import judge_job
 from search.evaluators.train import make_job, run_job
-from search.record.trials import StudyFolder, read_records
+from search.record.folder import StudyFolder
+from search.record.trials import read_records
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates
 from search.study.run import check_settings
