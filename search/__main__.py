@@ -5,6 +5,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser  # what hydra.main itself parses with
@@ -244,9 +245,11 @@ def _scores(folder: StudyFolder, config: RunConfig, given: set[str]) -> None:
     stored = folder.read_config()
     for name in given & set(SCORES_SETTINGS):
         group, _, setting = name.partition(".")
-        setattr(getattr(stored, group), setting, getattr(getattr(config, group), setting))
+        value = getattr(getattr(config, group), setting)
+        stored = replace(stored, **{group: replace(getattr(stored, group), **{setting: value})})
     if stored.workers.count == 0:
-        stored.workers.count = workers_for(stored.workers.threads, PROCESS_BYTES)
+        count = workers_for(stored.workers.threads, PROCESS_BYTES)
+        stored = replace(stored, workers=replace(stored.workers, count=count))
     compare_scores(folder, stored)
     console.print(f"wrote {folder / 'scores.csv'}")
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from types import FrameType
 
 import hydra
@@ -24,7 +25,8 @@ def run_job(settings: DictConfig) -> None:
     """Search, fit, emit. Hydra has parsed the settings; from here on they are a dataclass."""
     config = to_object(settings)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        config.study = job_study(config.study, HydraConfig.get().job.override_dirname)
+        study = job_study(config.study, HydraConfig.get().job.override_dirname)
+        config = replace(config, study=study)
         console.rule(config.study)
 
     def job() -> None:

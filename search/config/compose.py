@@ -18,13 +18,14 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from blocks.console import fail
 from blocks.errors import one_line
+from search.config.editable import editable
 from search.config.schema import RunConfig
 from search.errors import ConfigError, did_you_mean
 
 
 def register_schema(name: str, schema: type[Any]) -> None:
     """Make a dataclass the type that a YAML file's `defaults` names."""
-    ConfigStore.instance().store(name=name, node=schema)
+    ConfigStore.instance().store(name=name, node=editable(schema))
 
 
 register_schema("run_schema", RunConfig)

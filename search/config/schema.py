@@ -35,7 +35,7 @@ INITIAL: Final = ("supernet",)
 ON_CORRUPT: Final = ("refuse", "skip")
 
 
-@dataclass
+@dataclass(frozen=True)
 class DatasetConfig:
     """Where the images come from. Splits that the data set lacks are carved from train."""
 
@@ -49,7 +49,7 @@ class DatasetConfig:
     cache: str | None = "auto"  # folder of decoded images; folders only
 
 
-@dataclass
+@dataclass(frozen=True)
 class StageConfig:
     """One stage of the space; a list left null is the space's own list."""
 
@@ -63,7 +63,7 @@ class StageConfig:
     skip: list[bool] | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class SpaceConfig:
     """Choices per stage, and what all members share."""
 
@@ -82,7 +82,7 @@ class SpaceConfig:
     global_residual: bool = False  # an experiment: all stages' outputs, projected, into the head
 
 
-@dataclass
+@dataclass(frozen=True)
 class ProxyConfig:
     """The short training that stands for a long one."""
 
@@ -113,7 +113,7 @@ class ProxyConfig:
     init_from: str | None = None  # supernet: members begin with the weights they have there
 
 
-@dataclass
+@dataclass(frozen=True)
 class BudgetConfig:
     """What a candidate may cost, counted before it is built. Numbers or 600k, 25M, 0.4G.
 
@@ -130,7 +130,7 @@ class BudgetConfig:
     solve: str = "width"  # width | width_depth: the repeats too, where widths would change much
 
 
-@dataclass
+@dataclass(frozen=True)
 class RewardConfig:
     """ACC·(macs/target)^exponent, EfficientNet §3.2; steers and picks B0 in objective=reward."""
 
@@ -138,7 +138,7 @@ class RewardConfig:
     exponent: float = -0.07
 
 
-@dataclass
+@dataclass(frozen=True)
 class SearchConfig:
     """How long to search, and what to do around it."""
 
@@ -159,7 +159,7 @@ class SearchConfig:
     scale: bool = True
 
 
-@dataclass
+@dataclass(frozen=True)
 class WorkersConfig:
     """Training processes and the threads of each. `count` trials are in flight at once."""
 
@@ -168,7 +168,7 @@ class WorkersConfig:
     device: str = "auto"  # cpu | cuda | auto: cuda where there is one
 
 
-@dataclass
+@dataclass(frozen=True)
 class FidelityConfig:
     """What `python -m search fidelity` trains."""
 
@@ -179,7 +179,7 @@ class FidelityConfig:
     supernet: bool = False  # judge them by the supernet too, as evaluator=supernet does
 
 
-@dataclass
+@dataclass(frozen=True)
 class SupernetConfig:
     """How the supernet is trained, beside the proxy's batches, augmentation and weight decay, and
     how candidates are judged by it."""
@@ -193,7 +193,7 @@ class SupernetConfig:
     calibration_images: int = 1024  # training images that batch norm is measured on
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunConfig:
     """All settings of `python -m search run`."""
 

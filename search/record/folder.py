@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from blocks.errors import one_line
 from blocks.machine import processor, versions
+from search.config.editable import editable
 from search.config.schema import STEERING_FREE, RunConfig
 from search.errors import StudyError, did_you_mean
 from search.record.trials import TrialRecord, read_records
@@ -112,7 +113,7 @@ class StudyFolder:
             for key, value in _BEFORE.items():
                 if OmegaConf.select(stored, key, default=None) is None:
                     OmegaConf.update(stored, key, value)
-            merged = OmegaConf.merge(OmegaConf.structured(RunConfig), stored)
+            merged = OmegaConf.merge(editable(RunConfig), stored)
             config = OmegaConf.to_object(merged)
         except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
             raise StudyError(f"{path} is damaged: {one_line(error)}") from None

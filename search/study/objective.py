@@ -1,0 +1,104 @@
+"""What is better: the one place that says it.
+
+What a trial is worth to the sampler, what a rung compares, which of two records is better, which
+one is B0, and what a progress line calls the best so far.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from search.config.schema import RunConfig
+from search.pareto import reward
+from search.record.trials import TrialRecord
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search steers by.
+
+    `aim` is one of:
+
+    - `pareto`: validation accuracy and few macs, a front of both. The best of it is the most
+      accurate, as all are within the budget.
+    - `accuracy`: validation accuracy.
+    - `loss`: little validation loss.
+    - `reward`: accuracy · (macs / `target_macs`)^`exponent`, as in EfficientNet (arXiv
+      1905.11946, §3.2).
+
+    Of equals the one with fewer macs is better. `rung_metric` is what a pruner compares where
+    the aim is accuracy: `val_loss` or `val_accuracy`.
+    """
+
+    aim: str
+    target_macs: int
+    exponent: float = -0.07
+    rung_metric: str = "val_loss"
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Objective":
+        """The objective of a configuration."""
+        return cls(
+            config.aim, config.target_macs, config.reward.exponent, config.search.rung_metric
+        )
+
+    @property
+    def directions(self) -> list[str]:
+        """Optuna's directions of what `told` returns."""
+        return ["maximize", "minimize"] if self.aim == "pareto" else ["maximize"]
+
+    def told(self, record: TrialRecord) -> list[float]:
+        """What the sampler is told of a trial, in the order of `directions`."""
+        if self.aim == "pareto":
+            return [record.metrics["val_accuracy"], record.cost.macs]
+        return [self.score(record)]
+
+    def score(self, record: TrialRecord) -> float:
+        """One number, more of it being better."""
+        if self.aim == "loss":
+            return -record.metrics["val_loss"]
+        return self.reward(record) if self.aim == "reward" else record.metrics["val_accuracy"]
+
+    def rung(self, record: TrialRecord) -> float:
+        """What a pruner compares at a rung, more of it being better."""
+        if self.aim == "accuracy" and self.rung_metric == "val_loss":
+            return -record.metrics["val_loss"]
+        return self.score(record)
+
+    def reward(self, record: TrialRecord) -> float:
+        """The reward of §3.2, whatever the aim is."""
+        return reward(
+            record.metrics["val_accuracy"], record.cost.macs, self.target_macs, self.exponent
+        )
+
+    def rank(self, record: TrialRecord) -> tuple[float, int]:
+        """A key to sort by: the better record has the greater one."""
+        return self.score(record), -record.cost.macs
+
+    def better(self, record: TrialRecord, other: TrialRecord) -> bool:
+        """Whether `record` is better than `other`."""
+        return self.rank(record) > self.rank(other)
+
+    def best(self, records: Iterable[TrialRecord]) -> TrialRecord:
+        """The B0 of these candidates.
+
+        Raises:
+            ValueError: there are none.
+        """
+        return max(records, key=self.rank)
+
+    def describe(self, record: TrialRecord) -> str:
+        """What a record is judged by, for people: `accuracy 0.8123`, `loss 0.5410`."""
+        if self.aim == "loss":
+            return f"loss {record.metrics['val_loss']:.4f}"
+        if self.aim == "reward":
+            return f"reward {self.reward(record):.4f}"
+        return f"accuracy {record.metrics['val_accuracy']:.4f}"
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Its fields, for a file."""
+        return {"aim": self.aim, "target_macs": self.target_macs, "exponent": self.exponent}
+
+
+ACCURACY = Objective("accuracy", 1, 0.0, "val_accuracy")
+"""Of trainings outside a search, which are compared by validation accuracy."""
