@@ -33,15 +33,17 @@ from scaling.paper_tables import print_table
 from scaling.plot import plot_compare
 from scaling.rules import Rule, compound, find_rule, free
 from scaling.solve import Target, solve
-from search.config.schema import RunConfig
+from search.commands.progress import TrialProgress
+from search.config.settled import SettledConfig
 from search.data.datasets import ImageData, load_data
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.record.folder import StudyFolder, StudyLock, environment
 from search.record.trials import FailureRecord, TrialRecord, derive_seed, read_records
-from search.study.progress import TrialProgress
-from search.study.run import Baseline, check_data, read_baseline
+from search.study.baseline import Baseline, read_baseline
+from search.study.images import check_data
+from search.study.settle import settled_as_stored
 from search.training.train import macs_share
 
 FITTED: Final = "fitted"
@@ -121,7 +123,7 @@ def compare(config: ScalingConfig) -> Outcome | None:
         )
     settings = config.compare
     folder = StudyFolder(config.results_dir, config.study or "main").require()
-    run_config = folder.read_config()
+    run_config = settled_as_stored(folder.read_config())
     baseline = read_baseline(folder)
     coefficients, rounding = read_fit(folder, baseline.arch)
     rules = rules_of(settings, coefficients, run_config.seed)
@@ -374,7 +376,7 @@ def outcome_table(outcome: Outcome, baseline: Baseline, seeds: int) -> pd.DataFr
 
 def _announce(
     folder: StudyFolder,
-    run_config: RunConfig,
+    run_config: SettledConfig,
     baseline: Baseline,
     contenders: Sequence[Contender],
     missing: Sequence[Missing],
@@ -420,7 +422,7 @@ def _announce(
 
 
 def _train(
-    folder: StudyFolder, run_config: RunConfig, data: ImageData, jobs: Sequence[Job]
+    folder: StudyFolder, run_config: SettledConfig, data: ImageData, jobs: Sequence[Job]
 ) -> dict[Job, TrialRecord]:
     with (
         TrainEvaluator(data, run_config.training, run_config.workers) as evaluator,

@@ -28,7 +28,7 @@ from scaling.solve import MOST, Solution, Target, solve_family
 from search.config.schema import parse_quantity
 from search.errors import StudyError
 from search.record.folder import StudyFolder, StudyLock
-from search.study.run import read_baseline
+from search.study.baseline import read_baseline
 
 REALISED: Final = ("depth", "width", "resolution", "deviation")
 """Of a solution, what its member's YAML records."""

@@ -32,15 +32,18 @@ from scaling.compound import ScalingError
 from scaling.config import ResolutionConfig, ScalingConfig
 from scaling.plot import plot_resolution
 from search.assess.statistics import Z, wilson
-from search.config.schema import RunConfig, parse_quantity
+from search.commands.progress import TrialProgress
+from search.config.schema import parse_quantity
+from search.config.settled import SettledConfig
 from search.data.datasets import Batches, ImageData, Split, load_data, prepare, resize
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
 from search.record.folder import StudyFolder, StudyLock, environment
 from search.record.trials import TrialRecord
-from search.study.progress import TrialProgress
-from search.study.run import check_data, read_baseline
+from search.study.baseline import read_baseline
+from search.study.images import check_data
+from search.study.settle import settled_as_stored
 
 PERCENTS: Final = (20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0, 115.0, 130.0, 150.0)
 """Of the training resolution; 115 and 130 are about what FixRes gains from."""
@@ -108,7 +111,7 @@ def resolution(config: ScalingConfig) -> pd.DataFrame:
     if config.baseline is not None and config.study is None:
         return _costs_alone(config, budget)
     folder = StudyFolder(config.results_dir, config.study or "main").require()
-    run_config = folder.read_config()
+    run_config = settled_as_stored(folder.read_config())
     subject, name = _subject(config, folder)
     sizes = sizes_of(subject.arch, subject.num_classes, settings.percents)
     if subject.weights is None and not settings.train:
@@ -381,7 +384,7 @@ def _correct(network: Network, batches: Batches, split: Split, side: int) -> NDA
 
 def _train(
     folder: StudyFolder,
-    run_config: RunConfig,
+    run_config: SettledConfig,
     data: ImageData,
     sizes: Sequence[Size],
     settings: ResolutionConfig,

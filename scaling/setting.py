@@ -8,14 +8,14 @@ from typing import Final
 import torch
 
 from scaling.config import ScalingConfig
-from search.config.schema import RunConfig
+from search.commands.progress import TrialProgress
+from search.config.settled import SettledConfig
 from search.data.datasets import ImageData, Split
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator
 from search.record.folder import StudyFolder
 from search.record.trials import Record, TrialRecord, derive_seed
-from search.study.progress import TrialProgress
-from search.study.run import Baseline
+from search.study.baseline import Baseline
 
 RUNS: Final = "scaling/runs.jsonl"
 """In a study's folder: every training of a fit, of either method."""
@@ -27,7 +27,7 @@ class Setting:
 
     config: ScalingConfig
     folder: StudyFolder
-    run: RunConfig
+    run: SettledConfig
     baseline: Baseline
     rounding: str
     data: ImageData

@@ -26,7 +26,7 @@ from scaling.solve import Target, solve
 from search.data.datasets import load_data
 from search.errors import StudyError
 from search.record.folder import StudyFolder
-from search.study.run import read_baseline
+from search.study.baseline import read_baseline
 
 _DAMAGE = (
     CompoundNasError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError,

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from rich.markup import escape
 from rich.table import Table
 
+from blocks import messages
 from blocks.console import console, fail, millions, run_main
 from search.commands.run import RESUME, job_study, run_hydra
 from search.config.compose import compose_config, expand_sweep, read_command, register_schema
@@ -102,9 +103,7 @@ def _run(arguments: list[str]) -> None:
     parsed = _parse(arguments)
     jobs, fixed = expand_sweep(parsed.overrides) if parsed.multirun else ([parsed.overrides], [])
     configs = [_compose(job) for job in jobs]
-    from search.study.run import (
-        check_settings,  # torch and Optuna: seconds that --help need not pay
-    )
+    from search.study.settle import check_settings
 
     for config in configs:
         check_settings(config)
@@ -145,7 +144,8 @@ def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
     headings = ("study", "trials", "best val accuracy", "hypervolume", "B0 val accuracy", "B0 macs")
     for name in headings:
         table.add_column(name, justify="left" if name == "study" else "right", overflow="fold")
-    from search.study.run import choose_baseline, write_sweep_front
+    from search.study.front import write_sweep_front
+    from search.study.objective import Objective
 
     folders = []
     for job in jobs:
@@ -157,7 +157,7 @@ def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
         if not records:
             table.add_row(study, "0", "", "", "", "")
             continue
-        chosen = choose_baseline(records, config)
+        chosen = Objective.of(config).best(records)
         accuracy = [record.metrics["val_accuracy"] for record in records]
         macs = [record.cost.macs for record in records]
         # The share of the box from accuracy 0 to 1 and from no macs to the budget.
@@ -198,10 +198,10 @@ def _status(folder: StudyFolder) -> None:
     for failure in failed[-3:]:
         console.print(f"  trial {failure.number} {failure.kind}: {failure.error}", markup=False)
     if completed:
-        from search.study.run import choose_baseline
+        from search.study.objective import Objective
 
-        best = max(completed, key=lambda record: record.metrics["val_accuracy"])
-        for label, record in (("best", best), ("B0", choose_baseline(completed, stored))):
+        best = Objective.of(stored).best(completed)
+        for label, record in (("best", best),):
             console.print(
                 f"  {label}: val accuracy {record.metrics['val_accuracy']:.4f}, macs "
                 f"{millions(record.cost.macs)}, trial {record.number}: {record.arch}",
@@ -213,7 +213,7 @@ def _status(folder: StudyFolder) -> None:
 
 
 def _front(folder: StudyFolder) -> None:
-    from search.study.run import write_front
+    from search.study.front import write_front
 
     front = write_front(folder.read_config(), folder)
     table = Table(title=f"Pareto front of {folder.study}", title_justify="left")
@@ -232,14 +232,15 @@ def _front(folder: StudyFolder) -> None:
 
 
 def _plot(folder: StudyFolder) -> None:
-    from search.study.run import write_front
+    from search.study.front import write_front
 
     write_front(folder.read_config(), folder)
     console.print(f"wrote {folder / 'pareto.png'} and {folder / 'pareto.csv'}")
 
 
 def _scores(folder: StudyFolder, config: RunConfig, given: set[str]) -> None:
-    from search.assess.scores import compare_scores
+    from search.assess.scores import scores
+    from search.commands.screens.scores import show_scores
     from search.evaluators.workers import PROCESS_BYTES, workers_for
 
     stored = folder.read_config()
@@ -250,8 +251,7 @@ def _scores(folder: StudyFolder, config: RunConfig, given: set[str]) -> None:
     if stored.workers.count == 0:
         count = workers_for(stored.workers.threads, PROCESS_BYTES)
         stored = replace(stored, workers=replace(stored.workers, count=count))
-    compare_scores(folder, stored)
-    console.print(f"wrote {folder / 'scores.csv'}")
+    show_scores(scores(stored.results_dir, folder.study, stored))
 
 
 def _benchmark(arguments: list[str]) -> None:
@@ -268,21 +268,24 @@ def _benchmark(arguments: list[str]) -> None:
 def _plan(arguments: list[str]) -> None:
     config = _checked(arguments)
     from search.assess.plan import plan
+    from search.commands.screens.plan import show_plan
 
-    plan(config)
+    show_plan(plan(config))
 
 
 def _fidelity(arguments: list[str]) -> None:
     config = _checked(arguments)
     from search.assess.fidelity import fidelity
+    from search.commands.progress import TrialProgress
+    from search.commands.screens.fidelity import show_fidelity
 
-    fidelity(config)
+    show_fidelity(fidelity(config, TrialProgress))
 
 
 def _checked(arguments: list[str]) -> RunConfig:
     """The settings of a search, every value of them checked."""
     config: RunConfig = compose_config("config", arguments, RunConfig)
-    from search.study.run import check_settings
+    from search.study.settle import check_settings
 
     check_settings(config)
     return config
@@ -290,6 +293,7 @@ def _checked(arguments: list[str]) -> RunConfig:
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
+    messages.show()
     command, rest = read_command(arguments, COMMANDS, HELP)
     if command == "benchmark":
         run_main(lambda: _benchmark(rest), "the runs so far are on disk")

@@ -21,8 +21,8 @@ from held_out_images import with_test_images
 from numpy.typing import NDArray
 
 from blocks.machine import machine, versions
-from search.assess.fidelity import ceilings, draw_members, reliability
 from search.assess.statistics import kendall_difference, rank_correlation
+from search.assess.trust import ceilings, reliability
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
 from search.data.datasets import load_data
@@ -33,7 +33,7 @@ from search.evaluators.workers import plan_workers
 from search.record.folder import StudyFolder, StudyLock
 from search.record.trials import TrialRecord, derive_seed
 from search.space.choices import build_space
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members
 from search.training.train import read_checkpoint
 
 METRICS = {"val_accuracy": 1, "val_loss": -1}

@@ -46,14 +46,16 @@ from scaling.plot import plot_surface
 from scaling.rules import RIVALS, direction
 from scaling.setting import RUNS, Setting, run_trainings
 from search.assess.statistics import wilson
+from search.commands.screens.search import time_table
 from search.data.datasets import load_data
 from search.errors import StudyError
 from search.evaluators.train import Job, make_job
 from search.record.folder import StudyFolder, StudyLock, environment
 from search.record.trials import TrialRecord, derive_seed, read_records
 from search.space.budget import LATENCY
-from search.study.progress import time_table
-from search.study.run import check_data, read_baseline
+from search.study.baseline import read_baseline
+from search.study.images import check_data
+from search.study.settle import settled_as_stored
 from search.training.train import macs_share
 
 Floats = NDArray[np.float64]
@@ -92,7 +94,7 @@ def fit(config: ScalingConfig) -> ScalingCoefficients:
         )
     started = time.perf_counter()
     folder = StudyFolder(config.results_dir, config.study or "main").require()
-    run = folder.read_config()
+    run = settled_as_stored(folder.read_config())
     baseline = read_baseline(folder)
     data = load_data(run.dataset, run.proxy.resolution)
     if data.num_classes != baseline.num_classes:

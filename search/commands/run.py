@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from blocks import messages
 from blocks.console import console, run_main
 from search.config.compose import quote, to_object
 from search.evaluators.process import PARENT_VARIABLE
@@ -30,13 +31,18 @@ def run_job(settings: DictConfig) -> None:
         console.rule(config.study)
 
     def job() -> None:
+        from search.commands.progress import TrialProgress
+        from search.commands.screens.search import show_search
         from search.study.run import search
+
+        messages.show()  # in a launcher's own process too
 
         # A polite kill is a Ctrl-C: the front so far is written, the lock released.
         signal.signal(signal.SIGTERM, _interrupt)
-        folder = search(config)
+        found = search(config, TrialProgress)
+        show_search(found)
         if config.search.scale:
-            _scale(folder)
+            _scale(found.study.folder)
 
     run_main(job, RESUME)
 

@@ -17,8 +17,9 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch.multiprocessing import get_context
 
+from blocks import messages
 from blocks.errors import one_line
-from search.config.schema import WorkersConfig
+from search.config.settled import SettledWorkers
 from search.errors import StudyError, TrainingError
 from search.evaluators.process import die_with, keep_memory
 
@@ -33,9 +34,9 @@ class WorkerPool(Generic[_Job, _Result]):
     once, its tensors through shared memory. `workers.count` is 1 or more (`plan_workers`).
     """
 
-    def __init__(self, work: Callable[[_Job], _Result], workers: WorkersConfig) -> None:
+    def __init__(self, work: Callable[[_Job], _Result], workers: SettledWorkers) -> None:
         self.workers = workers
-        self._arguments = (work, workers.threads, os.getpid())
+        self._arguments = (work, workers.threads, os.getpid(), messages.shown())
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
@@ -91,8 +92,12 @@ class WorkerPool(Generic[_Job, _Result]):
 _work: Callable[[Any], Any] | None = None
 
 
-def _start_worker(work: Callable[[Any], Any], threads: int, parent: int) -> None:
+def _start_worker(
+    work: Callable[[Any], Any], threads: int, parent: int, shows_messages: bool
+) -> None:
     global _work
+    if shows_messages:
+        messages.show()
     # Ctrl-C reaches the whole process group; only the parent decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)

@@ -10,9 +10,11 @@ from typing import Final
 import torch
 
 from blocks.arch import parse_arch
-from blocks.console import console, duration
+from blocks.console import duration
 from blocks.cost import count
-from search.config.schema import RunConfig, SupernetConfig, WorkersConfig
+from blocks.messages import say
+from search.config.schema import SupernetConfig
+from search.config.settled import SettledConfig, SettledWorkers
 from search.data.datasets import ImageData, prepare
 from search.errors import StudyError, TrainingError
 from search.evaluators.pool import WorkerPool
@@ -40,7 +42,7 @@ class SupernetEvaluator(WorkerPool[Job, Evaluation]):
         supernet: Supernet,
         data: ImageData,
         settings: SupernetConfig,
-        workers: WorkersConfig,
+        workers: SettledWorkers,
     ) -> None:
         work = partial(judge_job, supernet=supernet, data=data, images=settings.calibration_images)
         super().__init__(work, workers)
@@ -64,7 +66,7 @@ def judge_job(job: Job, supernet: Supernet, data: ImageData, images: int) -> Eva
 
 
 def obtain_supernet(
-    config: RunConfig, data: ImageData, folder: StudyFolder, candidates: SpaceCandidates
+    config: SettledConfig, data: ImageData, folder: StudyFolder, candidates: SpaceCandidates
 ) -> Supernet:
     """The study's supernet: read from supernet.pt, or trained, to the end of what was begun.
 
@@ -80,21 +82,23 @@ def obtain_supernet(
         stored = read_checkpoint(path)
     if stored is None:
         raise StudyError(f"{path} cannot be read back")
-    console.print(f"supernet: {path}, trained in {duration(stored['seconds'])}", markup=False)
+    say(f"supernet: {path}, trained in {duration(stored['seconds'])}")
     return Supernet(stored["tensors"], stored["num_classes"])
 
 
 def _train(
-    config: RunConfig, data: ImageData, path: Path, checkpoint: Path, candidates: SpaceCandidates
+    config: SettledConfig,
+    data: ImageData,
+    path: Path,
+    checkpoint: Path,
+    candidates: SpaceCandidates,
 ) -> None:
     """Train in one process with the threads of all workers, which have nothing to do yet."""
     settings = config.supernet
-    console.print(
-        f"training the supernet: {settings.epochs} epochs, {settings.samples} members a batch"
-    )
+    say(f"training the supernet: {settings.epochs} epochs, {settings.samples} members a batch")
     work = partial(_run, config=config, data=data, path=path, candidates=candidates)
     threads = config.workers.count * config.workers.threads
-    with WorkerPool(work, WorkersConfig(1, threads)) as pool, deferred_interrupts():
+    with WorkerPool(work, SettledWorkers(1, threads)) as pool, deferred_interrupts():
         future = pool.evaluate(checkpoint)
         await_any([future])
         try:
@@ -111,21 +115,20 @@ def _train(
 
 def _run(
     checkpoint: Path,
-    config: RunConfig,
+    config: SettledConfig,
     data: ImageData,
     path: Path,
     candidates: SpaceCandidates,
 ) -> None:
-    def say(epoch: int, loss: float, seconds: float) -> None:
+    def tell(epoch: int, loss: float, seconds: float) -> None:
         left = seconds * (config.supernet.epochs - epoch)
-        console.print(
+        say(
             f"supernet epoch {epoch}/{config.supernet.epochs}  loss {loss:.4f}  "
             f"{seconds:.1f} s  [{duration(left)} left]",
-            markup=False,
         )
 
     supernet, seconds = train_supernet(
-        candidates, data, config.training, config.supernet, config.seed, checkpoint, say
+        candidates, data, config.training, config.supernet, config.seed, checkpoint, tell
     )
     content = {
         "tensors": supernet.tensors,

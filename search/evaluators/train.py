@@ -11,7 +11,8 @@ from typing import Protocol
 
 from blocks.arch import parse_arch
 from blocks.cost import Cost, count, referee
-from search.config.schema import ProxyConfig, WorkersConfig
+from search.config.schema import ProxyConfig
+from search.config.settled import SettledWorkers
 from search.data.datasets import Batches, ImageData, prepare
 from search.errors import TrainingError
 from search.evaluators.pool import WorkerPool
@@ -82,7 +83,7 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
         self,
         data: ImageData,
         proxy: ProxyConfig,
-        workers: WorkersConfig,
+        workers: SettledWorkers,
         supernet: Supernet | None = None,
     ) -> None:
         device = resolve_device(workers.device)

@@ -1,7 +1,6 @@
 """How many trainings run side by side: planned from the machine, once per study."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,30 +23,32 @@ CONTROL_GROUPS: Final = Path("/sys/fs/cgroup")
 
 def plan_workers(
     config: RunConfig, space: SearchSpace, data: ImageData, folder: StudyFolder | None = None
-) -> RunConfig:
-    """`config`; where `workers.count` is 0, as many as the cores and the memory allow.
+) -> int:
+    """How many trainings run side by side: `workers.count`, or where that is 0, as many as the
+    cores and the memory allow.
 
     A study that exists keeps the number that it began with: how much a sampler knows when it is
     asked, and with it what it proposes, depends on how many trainings are in flight.
     """
     if config.workers.count:
-        return config
+        return config.workers.count
     if folder is not None and (folder / "config.yaml").exists():
-        found = folder.read_config().workers.count
-    else:
-        largest = count(space.largest(), data.num_classes).activations
-        batch = min(config.proxy.batch_size, len(data.train))
-        each = PROCESS_BYTES + 4 * max(MAPS * batch, EVALUATED) * largest
-        # Images at other resolutions than the proxy's, which are shared, are each process's own.
-        own = set(space.choices["resolution"]) - {config.proxy.resolution}
-        pixels = sum(sorted((int(side) ** 2 for side in own), reverse=True)[:PREPARED])
-        images = len(data.train) + len(data.val) + len(data.test)
-        each += images * data.in_channels * pixels
-        found = workers_for(config.workers.threads, each)
-        if resolve_device(config.workers.device) == "cuda":
-            # Each process also has a context and libraries there, of the same order.
-            found = max(1, min(found, torch.cuda.mem_get_info()[0] // each))
-    return replace(config, workers=replace(config.workers, count=found))
+        stored = folder.read_config().workers.count
+        if stored:
+            return stored
+    largest = count(space.largest(), data.num_classes).activations
+    batch = min(config.proxy.batch_size, len(data.train))
+    each = PROCESS_BYTES + 4 * max(MAPS * batch, EVALUATED) * largest
+    # Images at other resolutions than the proxy's, which are shared, are each process's own.
+    own = set(space.choices["resolution"]) - {config.proxy.resolution}
+    pixels = sum(sorted((int(side) ** 2 for side in own), reverse=True)[:PREPARED])
+    images = len(data.train) + len(data.val) + len(data.test)
+    each += images * data.in_channels * pixels
+    found = workers_for(config.workers.threads, each)
+    if resolve_device(config.workers.device) == "cuda":
+        # Each process also has a context and libraries there, of the same order.
+        found = max(1, min(found, torch.cuda.mem_get_info()[0] // each))
+    return found
 
 
 def workers_for(threads: int, each_bytes: int) -> int:

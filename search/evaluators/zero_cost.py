@@ -5,7 +5,7 @@ from functools import partial
 
 from blocks.arch import parse_arch
 from blocks.cost import count
-from search.config.schema import WorkersConfig
+from search.config.settled import SettledWorkers
 from search.data.datasets import ImageData, prepare
 from search.evaluators.pool import WorkerPool
 from search.evaluators.train import Evaluation, Job
@@ -20,7 +20,7 @@ class ZeroCostEvaluator(WorkerPool[Job, Evaluation]):
     `job.seed` draws the weights. Failures are those of `TrainEvaluator`.
     """
 
-    def __init__(self, data: ImageData, workers: WorkersConfig, seed: int = 0) -> None:
+    def __init__(self, data: ImageData, workers: SettledWorkers, seed: int = 0) -> None:
         super().__init__(partial(score_job, data=data, batch_seed=seed), workers)
 
 

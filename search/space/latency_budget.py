@@ -13,6 +13,8 @@ from search.errors import ConfigError
 from search.space.budget import Budget
 from search.space.members import SpaceCandidates
 
+PREDICTED_MS: Final = "predicted_ms"
+"""Metric of a trial at a latency target: what its latency table predicts."""
 MEMBERS: Final = 100
 """Random members of which it is said how many lie outside of what was measured."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from blocks.arch import ArchSpec
+from blocks.arch import ArchSpec, format_arch
 from blocks.cost import ArchColumns, Cost, CostColumns
 from search.errors import ConfigError
 from search.samplers.candidates import Box, Code, Codes, Features
@@ -237,3 +237,22 @@ def _shape(arch: ArchSpec) -> ArchSpec:
     """All of an architecture but its widths, and the shortcuts that only some widths have."""
     stages = tuple(replace(stage, channels=8, skip=True) for stage in arch.stages)
     return replace(arch, stem=8, head=min(arch.head, 8), stages=stages)
+
+
+def draw_members(candidates: SpaceCandidates, number: int, seed: int) -> list[str]:
+    """At most `number` distinct random feasible members of a space, as spellings."""
+    generator = np.random.default_rng(seed)
+    found: dict[str, None] = {}
+    for code in candidates.sample(4 * number, generator):
+        found[format_arch(candidates.network(candidates.decode(code))[0])] = None
+        if len(found) == number:
+            break
+    return list(found)
+
+
+def too_few(budget: Budget, spellings: list[str], least: int) -> ConfigError:
+    """That the budget leaves not enough of the space."""
+    return ConfigError(
+        f"{len(spellings)} members of the space within the budget ({budget}) were "
+        f"found; expected {least} or more"
+    )

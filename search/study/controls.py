@@ -7,8 +7,8 @@ import numpy as np
 from scipy.stats import norm
 
 from blocks.arch import format_arch
-from blocks.console import console
-from search.config.schema import RunConfig
+from blocks.messages import say
+from search.config.settled import SettledConfig
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
 from search.record.folder import StudyFolder
@@ -72,7 +72,7 @@ class Controls:
 
 
 def train_controls(
-    config: RunConfig,
+    config: SettledConfig,
     folder: StudyFolder,
     evaluator: TrainEvaluator,
     candidates: SpaceCandidates,
@@ -93,10 +93,10 @@ def train_controls(
         )
         for spelling in dict.fromkeys(spellings)
     ]
-    console.print(f"training {len(jobs)} random networks by the proxy, as controls")
+    say(f"training {len(jobs)} random networks by the proxy, as controls")
     records = [one for one in run_jobs(evaluator, jobs) if isinstance(one, TrialRecord)]
     if not records:
-        console.print("no random network within the budget was found or trained")
+        say("no random network within the budget was found or trained")
         return None
     accuracies = tuple(record.metrics["val_accuracy"] for record in records)
     return Controls(accuracies, len(folder.trained()))

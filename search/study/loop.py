@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
@@ -28,7 +28,6 @@ from search.errors import StudyError
 from search.evaluators.batch import record_outcome
 from search.evaluators.process import await_any, check_interrupt, deferred_interrupts
 from search.evaluators.train import Evaluation, Evaluator, Job, make_job
-from search.pareto import reward
 from search.record.folder import StudyFolder
 from search.record.trials import (
     FailureRecord,
@@ -40,11 +39,11 @@ from search.record.trials import (
     read_records,
 )
 from search.samplers import build_sampler
-from search.space.latency_budget import predicted_ms
+from search.space.latency_budget import PREDICTED_MS, predicted_ms
 from search.space.members import SpaceCandidates
+from search.study.objective import Objective
+from search.study.progress import Progress
 
-PREDICTED_MS: Final = "predicted_ms"
-"""Metric of a trial at a latency target: what its latency table predicts."""
 MAX_BARREN_ASKS = 1000
 """Proposals in a row without a new feasible architecture, after which a search ends."""
 MAX_FAILURES = 10
@@ -58,13 +57,6 @@ _GOES_ON: Final = "goes_on"
 of its bracket the trial had then been compared at."""
 _RUNG: Final = "completed_rung_"
 """System attributes of Optuna's halving: a trial's value at each rung of its bracket."""
-
-
-class Progress(Protocol):
-    """Who hears of each trial."""
-
-    def trial(self, record: Record, completed: int) -> None:
-        """A trial has been recorded."""
 
 
 @dataclass
@@ -112,6 +104,7 @@ class TrialLoop:
         enqueued: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.config = config
+        self.objective = Objective.of(config)
         self.candidates = candidates
         self.folder = folder
         self.evaluator = evaluator
@@ -341,7 +334,7 @@ class TrialLoop:
     def _report(self, trial: Trial, record: TrialRecord, epochs: int) -> None:
         reported = self._stored(trial).intermediate_values
         if epochs not in reported:  # a crash may have come between this and the decision
-            trial.report(self._rung_value(record), epochs)
+            trial.report(self.objective.rung(record), epochs)
 
     def _next_piece(self, item: _InFlight) -> None:
         assert item.job.until is not None
@@ -356,25 +349,8 @@ class TrialLoop:
         elif record.stopped:
             self._report(trial, record, record.fidelity["epochs"])
             self.study.tell(trial, state=TrialState.PRUNED)
-        elif self.config.aim == "pareto":
-            self.study.tell(trial, [record.metrics["val_accuracy"], record.cost.macs])
         else:
-            self.study.tell(trial, self._value(record))
-
-    def _rung_value(self, record: TrialRecord) -> float:
-        """What a pruner compares, to be maximised."""
-        if self.config.aim == "accuracy" and self.config.search.rung_metric == "val_loss":
-            return -record.metrics["val_loss"]
-        return self._value(record)
-
-    def _value(self, record: TrialRecord) -> float:
-        accuracy = record.metrics["val_accuracy"]
-        if self.config.aim == "loss":
-            return -record.metrics["val_loss"]
-        if self.config.aim == "reward":
-            exponent = self.config.reward.exponent
-            return reward(accuracy, record.cost.macs, self.config.target_macs, exponent)
-        return accuracy
+            self.study.tell(trial, self.objective.told(record))
 
 
 def rungs(config: RunConfig) -> tuple[int, ...]:
@@ -416,7 +392,7 @@ def open_study(config: RunConfig, folder: StudyFolder) -> optuna.Study:
         return optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
             study_name=config.study,
-            directions=["maximize", "minimize"] if config.aim == "pareto" else ["maximize"],
+            directions=Objective.of(config).directions,
             pruner=build_pruner(config),
             load_if_exists=True,
         )

@@ -6,11 +6,13 @@ one is B0, and what a progress line calls the best so far.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from search.config.schema import RunConfig
 from search.pareto import reward
 from search.record.trials import TrialRecord
+
+Direction = Literal["maximize", "minimize"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Objective:
         )
 
     @property
-    def directions(self) -> list[str]:
+    def directions(self) -> list[Direction]:
         """Optuna's directions of what `told` returns."""
         return ["maximize", "minimize"] if self.aim == "pareto" else ["maximize"]
 

@@ -16,9 +16,9 @@ from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
 from blocks.arch import format_arch
-from blocks.console import console
 from blocks.errors import one_line
-from search.config.schema import RunConfig
+from blocks.messages import say
+from search.config.settled import SettledConfig
 from search.data.datasets import ImageData
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
@@ -28,6 +28,7 @@ from search.record.folder import StudyFolder
 from search.record.trials import TrialRecord, derive_seed
 from search.samplers.candidates import Codes, Features
 from search.space.members import SpaceCandidates
+from search.study.study import OpenStudy
 from search.training.zero_cost import BASELINES, SCORES
 
 FILE: Final = "zero_cost.csv"
@@ -94,18 +95,17 @@ class RidgeScores:
         return np.concatenate([inputs, products / max(1, inputs.shape[1])], 1)
 
 
-def zero_cost_prior(
-    config: RunConfig, data: ImageData, folder: StudyFolder, candidates: SpaceCandidates
-) -> Prior:
+def zero_cost_prior(study: OpenStudy) -> Prior:
     """Score `search.zero_cost` random members, or read what the study began with; the candidates
     have the predicted scores among their features from here on.
 
     Raises:
         StudyError: too few members can be scored, or the file is damaged.
     """
+    config, folder, candidates = study.config, study.folder, study.members
     members = _members(candidates, config.search.zero_cost, derive_seed(config.seed, "zero_cost"))
     if not (folder / FILE).exists():
-        table = _score(config, data, folder, list(members))
+        table = _score(config, study.data, folder, list(members))
         folder.write(FILE, table.to_csv(index=False))
     # Read back even when just written: a resumed study sees the same digits.
     table = _read(folder)
@@ -119,7 +119,7 @@ def zero_cost_prior(
         f"{name} {share:.2f}" for name, share in zip(SCORES, model.explained, strict=True)
     )
     prior = Prior(codes, scores)
-    console.print(f"{len(codes)} members have zero-cost scores; leave-one-out R² of them: {known}")
+    say(f"{len(codes)} members have zero-cost scores; leave-one-out R² of them: {known}")
     candidates.read_scores(model)
     return prior
 
@@ -135,10 +135,10 @@ def _members(candidates: SpaceCandidates, number: int, seed: int) -> dict[str, C
 
 
 def _score(
-    config: RunConfig, data: ImageData, folder: StudyFolder, archs: list[str]
+    config: SettledConfig, data: ImageData, folder: StudyFolder, archs: list[str]
 ) -> pd.DataFrame:
     """A row per member whose scores are finite numbers."""
-    console.print(f"zero-cost scores of {len(archs)} random members, before the first trial")
+    say(f"zero-cost scores of {len(archs)} random members, before the first trial")
     work = [(make_job(arch, 0, config.seed), folder / "scores.jsonl") for arch in archs]
     with ZeroCostEvaluator(data, config.workers, config.seed) as evaluator:
         outcomes = run_jobs(evaluator, work)

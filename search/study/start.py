@@ -1,18 +1,43 @@
-"""Where a search starts: enqueued architectures, and the best of an earlier study."""
+"""What a search evaluates first: enqueued architectures, and the best of an earlier study."""
 
-from typing import Any
+import json
+from typing import Any, Final
 
 from blocks.arch import parse_arch
-from blocks.console import console
-from blocks.errors import ArchError
+from blocks.errors import ArchError, one_line
+from blocks.messages import say
 from search.config.schema import RunConfig
-from search.errors import ConfigError
+from search.errors import ConfigError, StudyError
 from search.record.folder import StudyFolder
 from search.space.members import SpaceCandidates
+from search.study.objective import Objective
+
+START: Final = "start.json"
+"""In a study's folder: the combinations that it began with."""
+
+
+def read_start(
+    config: RunConfig, folder: StudyFolder, candidates: SpaceCandidates
+) -> list[dict[str, Any]]:
+    """What the study begins with: as it was when it began, whatever became of an earlier study.
+
+    Raises:
+        ConfigError, StudyError: see `starting_points`; or start.json is damaged.
+    """
+    if not (folder / START).exists():
+        return starting_points(config, candidates)
+    try:
+        found = json.loads((folder / START).read_text(encoding="utf-8"))
+        if all(candidates.encode(values) is not None for values in found):
+            return list(found)
+        reason = "a combination that the space has not"
+    except (ValueError, TypeError, AttributeError) as error:
+        reason = one_line(error)
+    raise StudyError(f"{folder / START} is damaged: {reason}")
 
 
 def starting_points(config: RunConfig, candidates: SpaceCandidates) -> list[dict[str, Any]]:
-    """What is evaluated first: the enqueued spellings, then the best of an earlier study.
+    """The enqueued spellings, then the best of an earlier study, by this search's objective.
 
     Raises:
         ConfigError: a spelling cannot be read, or is no feasible member of the space.
@@ -27,11 +52,11 @@ def starting_points(config: RunConfig, candidates: SpaceCandidates) -> list[dict
             raise ConfigError(f"search.enqueue: {error}") from None
         network, _, _ = candidates.network(found[-1])
         if network != arch:
-            console.print(f"{arch} is evaluated at the budget's widths: {network}", markup=False)
+            say(f"{arch} is evaluated at the budget's widths: {network}")
     if config.search.warm_start is None:
         return found
     earlier = StudyFolder(config.results_dir, config.search.warm_start).require().completed()
-    earlier.sort(key=lambda record: (-record.metrics["val_accuracy"], record.cost.macs))
+    earlier.sort(key=Objective.of(config).rank, reverse=True)
     members = []
     for record in earlier:
         try:
@@ -40,7 +65,7 @@ def starting_points(config: RunConfig, candidates: SpaceCandidates) -> list[dict
             continue  # of another space or budget
         if len(members) == config.search.warm_start_top:
             break
-    console.print(
+    say(
         f"warm start: the best {len(members)} of {len(earlier)} networks of "
         f"{config.search.warm_start} that this space and budget have"
     )

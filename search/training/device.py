@@ -47,8 +47,8 @@ def settle_device(
     candidates: SpaceCandidates,
     train_images: int,
     folder: StudyFolder | None = None,
-) -> RunConfig:
-    """`config` with its device resolved, and its precision measured in the middle of the space.
+) -> tuple[str, str]:
+    """The device, and the precision as measured there in the middle of the space.
 
     A study that exists keeps what it began with, as its trainings are to compare.
 
@@ -62,8 +62,7 @@ def settle_device(
                 f"{folder.path} trains on cuda, but PyTorch sees no CUDA device here; expected "
                 "one, or another study=…"
             )
-        return _with(
-            config,
+        return (
             stored.workers.device if config.workers.device == "auto" else config.workers.device,
             stored.proxy.precision if config.proxy.precision == "auto" else config.proxy.precision,
         )
@@ -81,15 +80,7 @@ def settle_device(
         finally:
             torch.set_num_threads(threads)
         precision = "bf16" if seconds["fp32"] > GAIN * seconds["bf16"] else "fp32"
-    return _with(config, device, precision)
-
-
-def _with(config: RunConfig, device: str, precision: str) -> RunConfig:
-    return replace(
-        config,
-        workers=replace(config.workers, device=device),
-        proxy=replace(config.proxy, precision=precision),
-    )
+    return device, precision
 
 
 def step_seconds(

@@ -18,7 +18,7 @@ from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.config import CompareConfig
 from scaling.paper_tables import count_table
 from search.errors import StudyError
-from search.study.run import Baseline
+from search.study.baseline import Baseline
 from tests.conftest import Cli, one_line_error
 from tests.scaling.conftest import scaling_config
 

@@ -21,7 +21,7 @@ from blocks.arch import parse_arch
 from blocks.cost import count
 from search.config.schema import ProxyConfig, RunConfig, SearchConfig
 from search.record.trials import read_records
-from search.study.run import reference_arch
+from search.study.reference import reference_arch
 from tests.conftest import Cli, Refuse, environment, one_line_error
 
 SMALL_REFERENCE = "r8-s8-[ds_r1_k3_s1_e1_c8|ir_r1_k3_s2_e3_c16]-h16"

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from search.assess.fidelity import Trust, judge
-from search.assess.plan import architectures_for, expected_epochs, least_tau, null_band
+from search.assess.pace import expected_epochs
+from search.assess.power import architectures_for, least_tau, null_band
+from search.assess.trust import Trust, judge
 from search.config.schema import RunConfig
 from search.study.loop import rungs
 from tests.conftest import Cli, one_line_error

@@ -124,7 +124,7 @@ def test_a_search_at_a_latency(
     ],
 )
 def test_wrong_settings_of_a_latency_are_one_line(given: list[str], message: str) -> None:
-    from search.study.run import check_settings
+    from search.study.settle import check_settings
 
     with pytest.raises(ConfigError, match=message):
         check_settings(config_of(f"budget.metric={LATENCY}", *given))

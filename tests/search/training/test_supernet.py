@@ -14,7 +14,6 @@ from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import count
 from blocks.functional import forward, tensor_shapes
 from blocks.network import Network
-from search.assess.fidelity import draw_members
 from search.assess.scores import compare_scores
 from search.config.schema import DatasetConfig, ProxyConfig, RunConfig, SupernetConfig
 from search.data.datasets import ImageData, Split, load_data, prepare
@@ -24,8 +23,8 @@ from search.evaluators.train import make_job, run_job
 from search.record.folder import StudyFolder
 from search.record.trials import read_records
 from search.space.choices import build_space
-from search.space.members import SpaceCandidates
-from search.study.run import check_settings
+from search.space.members import SpaceCandidates, draw_members
+from search.study.settle import check_settings
 from search.training.supernet import Supernet, build_supernet
 from search.training.train_supernet import backward, judge, train_supernet
 from tests.conftest import Cli

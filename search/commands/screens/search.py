@@ -1,0 +1,77 @@
+"""What `run` shows at its end."""
+
+from rich.table import Table
+
+from blocks.console import console, duration, millions
+from search.config.schema import RunConfig
+from search.record.trials import TrialRecord
+from search.space.latency_budget import PREDICTED_MS
+from search.study.front import judged_by
+from search.study.run import SearchResult
+
+
+def show_search(found: SearchResult) -> None:
+    """Print what was trained, the chosen B0, what stands beside it, and where the time went."""
+    config, tally = found.study.config, found.tally
+    if tally.ended_early:
+        console.print(f"ended early: {tally.ended_early}")
+    judged = "judged" if config.evaluator == "supernet" else "trained"
+    console.print(
+        f"{len(found.study.folder.trained())} {judged}; this run: {tally.stopped} of them stopped "
+        f"early, {tally.over_budget} outside the budget (counted, not {judged}), "
+        f"{tally.duplicates} duplicates (not {judged} again), {tally.failures} failed"
+    )
+    _show_baseline(found, config)
+    if found.controls is not None:
+        console.print(found.controls.describe())
+    if config.evaluator == "supernet":
+        console.print(_describe_trained(found.last.by_proxy))
+    console.print(time_table("Where the time went (search)", found.seconds))
+
+
+def time_table(title: str, seconds: dict[str, float]) -> Table:
+    """Where the time went, as shares of the whole."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("step")
+    table.add_column("time", justify="right")
+    table.add_column("share", justify="right")
+    whole = sum(seconds.values())
+    for name, spent in seconds.items():
+        table.add_row(name, duration(spent), f"{spent / whole:.0%}" if whole else "")
+    table.add_row("in all", duration(whole), "", style="bold")
+    return table
+
+
+def _show_baseline(found: SearchResult, config: RunConfig) -> None:
+    chosen, final, reference = found.chosen, found.last.final, found.last.reference
+    console.print(f"B0: {chosen.arch}", markup=False)
+    console.print(
+        f"  macs {millions(chosen.cost.macs)}, flops_fvcore {millions(chosen.cost.flops_fvcore)}, "
+        f"params {chosen.cost.params:,}"
+    )
+    if PREDICTED_MS in chosen.metrics:
+        console.print(
+            f"  predicted latency {chosen.metrics[PREDICTED_MS]:.4g} ms; `python -m blocks profile "
+            f"{found.study.folder / 'b0.yaml'}` measures it"
+        )
+    console.print(
+        f"  val accuracy {chosen.metrics['val_accuracy']:.4f} {judged_by(config, 'at ')}; "
+        f"after {final.fidelity['epochs']}: val {final.metrics['val_accuracy']:.4f}, "
+        f"test {final.metrics['test_accuracy']:.4f}"
+    )
+    if reference is not None:
+        console.print(
+            f"  {config.search.reference} by the same proxy: val accuracy "
+            f"{reference.metrics['val_accuracy']:.4f} at macs {millions(reference.cost.macs)}"
+        )
+
+
+def _describe_trained(by_proxy: TrialRecord | None) -> str:
+    """What the controls, which are trained, compare with where candidates are not."""
+    if by_proxy is None:
+        return "  B0 by the proxy failed: nothing compares with the controls"
+    return (
+        f"  B0 by the same proxy as the controls: val accuracy "
+        f"{by_proxy.metrics['val_accuracy']:.4f}, which compares with theirs; the supernet's "
+        "accuracies do not"
+    )

@@ -1,0 +1,157 @@
+"""The chosen B0 of a study: written to b0.yaml, and read back."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from blocks.arch import ArchSpec, arch_to_mapping, parse_arch
+from blocks.cost import Cost, count
+from blocks.errors import one_line
+from blocks.rounding import ROUNDINGS
+from search.config.schema import RunConfig
+from search.data.datasets import ImageData, normalisation
+from search.errors import StudyError
+from search.record.folder import StudyFolder
+from search.record.trials import TrialRecord
+from search.space.latency_budget import latency_mapping
+from search.study.controls import Controls
+from search.study.objective import Objective
+
+if TYPE_CHECKING:
+    from blocks.network import Network
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The chosen B0 as `b0.yaml` holds it.
+
+    `metrics` are those of its final, long training, on the validation and the test images;
+    `proxy` those that it was chosen by. `weights` is the file of the long training's weights.
+    """
+
+    arch: ArchSpec
+    num_classes: int
+    trial: int
+    rounding: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    proxy: dict[str, float] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    weights: Path | None = None
+
+    @property
+    def cost(self) -> Cost:
+        """What it costs, counted."""
+        return count(self.arch, self.num_classes)
+
+    def network(self) -> "Network":
+        """The network with its trained weights, in eval mode, on the CPU.
+
+        Raises:
+            StudyError: there are no weights.
+            WeightsError: the file cannot be read, or belongs to another network.
+        """
+        from blocks.network import Network
+        from blocks.weights import load_weights
+
+        if self.weights is None or not self.weights.is_file():
+            raise StudyError(f"B0 has no weights at {self.weights}; run the search to its end")
+        network = Network(self.arch, self.num_classes)
+        load_weights(network, self.weights)
+        return network.eval()
+
+
+def write_baseline(
+    config: RunConfig,
+    data: ImageData,
+    folder: StudyFolder,
+    chosen: TrialRecord,
+    final: TrialRecord,
+    controls: Controls | None,
+    by_proxy: TrialRecord | None = None,
+) -> None:
+    """Write b0.yaml: the architecture, what it costs, what it and random ones reached, and on
+    which images.
+
+    Where the supernet chose, `by_proxy` is its training by the proxy.
+    """
+    arch = parse_arch(chosen.arch)
+    mean, std = normalisation(data, arch.resolution)
+    latency = latency_mapping(config.cost_budget, chosen.arch, data.num_classes)
+    content: dict[str, Any] = {
+        "name": "b0",
+        "arch": chosen.arch,
+        "num_classes": data.num_classes,
+        "trial": chosen.number,
+        "cost": asdict(chosen.cost),
+        **({"latency": latency} if latency else {}),
+        **_reached(config, chosen, by_proxy),
+        "reward": Objective.of(config).reward(chosen),
+        "final": {"epochs": final.fidelity["epochs"], "seed": final.seed, **final.metrics},
+        **({} if controls is None else {"controls": controls.to_mapping()}),
+        "weights": "b0.pt",
+        "normalisation": {"mean": mean, "std": std},
+        "rounding": config.space.rounding,
+        "dataset": {
+            "name": data.name,
+            "sha256": data.sha256,
+            "train": len(data.train),
+            "val": len(data.val),
+            "test": len(data.test),
+            "classes": list(data.classes),
+        },
+        "fields": arch_to_mapping(arch),
+    }
+    folder.write("b0.yaml", yaml.safe_dump(content, sort_keys=False, width=10_000))
+
+
+def read_baseline(folder: StudyFolder) -> Baseline:
+    """The B0 of a study.
+
+    Raises:
+        StudyError: the study has none yet, or the file is damaged.
+    """
+    path = folder / "b0.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if content.get("rounding", "paper") not in ROUNDINGS:
+            raise StudyError(
+                f"{path}: rounding {content['rounding']!r} is unknown; expected "
+                f"{', '.join(ROUNDINGS)}"
+            )
+        return Baseline(
+            parse_arch(content["arch"]),
+            content["num_classes"],
+            content["trial"],
+            content.get("rounding", "paper"),
+            metrics=_numbers(content.get("final")),
+            proxy=_numbers(content.get("proxy") or content.get("supernet")),
+            classes=tuple(map(str, (content.get("dataset") or {}).get("classes", ()))),
+            weights=folder / content["weights"] if content.get("weights") else None,
+        )
+    except FileNotFoundError:
+        raise StudyError(
+            f"{folder.path} has no b0.yaml; finish its search first: "
+            f"python -m search run study={folder.study}"
+        ) from None
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is damaged: {one_line(error)}") from None
+
+
+def _numbers(content: dict[str, Any] | None) -> dict[str, float]:
+    return {} if content is None else {k: v for k, v in content.items() if k != "seed"}
+
+
+def _reached(
+    config: RunConfig, chosen: TrialRecord, by_proxy: TrialRecord | None
+) -> dict[str, Any]:
+    """What the chosen one reached, by the supernet if that chose it, and by the proxy."""
+    judged: dict[str, Any] = {}
+    trained: TrialRecord | None = chosen
+    if config.evaluator == "supernet":
+        judged, trained = {"supernet": chosen.metrics}, by_proxy
+    if trained is None:
+        return judged
+    proxy = {"epochs": config.proxy.epochs, "seed": trained.seed, **trained.metrics}
+    return {**judged, "proxy": proxy}

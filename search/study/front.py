@@ -1,0 +1,109 @@
+"""The Pareto front of a study, and of several: tables and pictures."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from blocks.arch import format_arch, parse_arch
+from search.config.schema import RunConfig
+from search.errors import StudyError
+from search.pareto import non_dominated
+from search.plot import plot_pareto
+from search.record.folder import StudyFolder
+from search.record.trials import TrialRecord, read_records
+from search.space.latency_budget import PREDICTED_MS
+from search.study.objective import Objective
+from search.study.reference import reference_arch
+
+
+def front_table(records: Sequence[TrialRecord], objective: Objective) -> pd.DataFrame:
+    """A row per candidate, by macs; `on_front` marks those that no other one dominates."""
+    table = pd.DataFrame(
+        {
+            "trial": [record.number for record in records],
+            "val_accuracy": [record.metrics["val_accuracy"] for record in records],
+            "macs": [record.cost.macs for record in records],
+            "params": [record.cost.params for record in records],
+            "flops_fvcore": [record.cost.flops_fvcore for record in records],
+            "activations": [record.cost.activations for record in records],
+            **_predicted(records),
+            "reward": [objective.reward(record) for record in records],
+            "arch": [record.arch for record in records],
+        }
+    )
+    return _marked(table)
+
+
+def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
+    """Write pareto.csv (every candidate, the front marked) and pareto.png; returns the table.
+
+    Raises:
+        StudyError: nothing was trained to the end.
+    """
+    records = folder.completed()
+    if not records:
+        raise StudyError(f"{folder.path} has no completed trial to plot")
+    objective = Objective.of(config)
+    table = front_table(records, objective)
+    folder.write("pareto.csv", table.to_csv(index=False))
+    wanted = reference_arch(config, parse_arch(records[0].arch).in_channels)
+    reference = None
+    for record in read_records(folder / "reference.jsonl"):
+        if isinstance(record, TrialRecord) and wanted and record.arch == format_arch(wanted):
+            reference = record
+    title = f"{config.study}: {config.dataset.name} at {config.proxy.resolution} px, "
+    title += judged_by(config)
+    png = plot_pareto(
+        records,
+        config.budget_macs,
+        reference,
+        config.search.reference or "",
+        objective.best(records),
+        title,
+    )
+    folder.write("pareto.png", png)
+    return table
+
+
+def write_sweep_front(folders: Sequence[StudyFolder], sweep: StudyFolder) -> pd.DataFrame:
+    """Write front.csv and front.png of several studies together; returns the table.
+
+    A list of budgets gives a study each; what is best over all of them is the front.
+    """
+    records = [(folder.study, record) for folder in folders for record in folder.completed()]
+    table = _marked(
+        pd.DataFrame(
+            {
+                "study": [study for study, _ in records],
+                "trial": [record.number for _, record in records],
+                "val_accuracy": [record.metrics["val_accuracy"] for _, record in records],
+                "macs": [record.cost.macs for _, record in records],
+                "params": [record.cost.params for _, record in records],
+                "arch": [record.arch for _, record in records],
+            }
+        )
+    )
+    sweep.write("front.csv", table.to_csv(index=False))
+    title = f"{sweep.study}: {len(folders)} studies"
+    png = plot_pareto([record for _, record in records], None, None, "", None, title)
+    sweep.write("front.png", png)
+    return table
+
+
+def judged_by(config: RunConfig, before: str = "") -> str:
+    """How candidates were judged, for people."""
+    if config.evaluator == "supernet":
+        return "by the supernet"
+    return f"{before}{config.proxy.epochs} epochs"
+
+
+def _marked(table: pd.DataFrame) -> pd.DataFrame:
+    table["on_front"] = non_dominated(table["val_accuracy"], table["macs"])
+    return table.sort_values(["macs", "val_accuracy"], ascending=[True, False], ignore_index=True)
+
+
+def _predicted(records: Sequence[TrialRecord]) -> dict[str, list[float]]:
+    """The column of predicted milliseconds, of a study that has them."""
+    if not all(PREDICTED_MS in record.metrics for record in records):
+        return {}
+    return {PREDICTED_MS: [record.metrics[PREDICTED_MS] for record in records]}

@@ -1,0 +1,106 @@
+"""From a user's settings to what a study runs with: images, members, and settings in force."""
+
+import functools
+from dataclasses import dataclass, replace
+
+from search.config.schema import RunConfig, validate
+from search.config.settled import SettledConfig
+from search.data.datasets import DATASETS, ImageData, load_data
+from search.evaluators.workers import PROCESS_BYTES, plan_workers, workers_for
+from search.record.folder import StudyFolder
+from search.samplers import SAMPLERS
+from search.space.budget import Budget
+from search.space.choices import build_space
+from search.space.latency_budget import check_latency
+from search.space.members import SpaceCandidates
+from search.study.objective import Objective
+from search.training.device import resolve_device, settle_device
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a search is about: settings in force, images, members of the space, the objective."""
+
+    config: SettledConfig
+    data: ImageData
+    members: SpaceCandidates
+
+    @functools.cached_property
+    def objective(self) -> Objective:
+        """What is better."""
+        return Objective.of(self.config)
+
+    @property
+    def budget(self) -> Budget:
+        """What a candidate may cost."""
+        return self.members.budget
+
+
+def check_settings(config: RunConfig) -> None:
+    """Refuse what no search could run with, before any image is read.
+
+    Raises:
+        ConfigError: names the setting, its value, and what was expected.
+    """
+    validate(config, list(SAMPLERS), list(DATASETS))
+    check_latency(config)
+
+
+def open_members(config: RunConfig) -> tuple[ImageData, SpaceCandidates]:
+    """The images, and the members of the space within the budget.
+
+    Raises:
+        ConfigError, DataError: a space that does not fit the images, images that cannot be read.
+    """
+    data = load_data(config.dataset, config.proxy.resolution)
+    return data, members_of(config, data)
+
+
+def members_of(config: RunConfig, data: ImageData) -> SpaceCandidates:
+    """The members of the space within the budget, for these images.
+
+    Raises:
+        ConfigError: the space does not fit the images, or the budget cannot be met.
+    """
+    budget = config.cost_budget
+    space = build_space(
+        config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
+    )
+    return SpaceCandidates(space, budget, data.num_classes)
+
+
+def settle(config: RunConfig, folder: StudyFolder | None = None) -> Settled:
+    """Load the images, build the space, and decide what the settings leave open.
+
+    A study that exists in `folder` keeps the device, precision and number of workers that it
+    began with.
+
+    Raises:
+        ConfigError, DataError, StudyError: see the messages.
+    """
+    data, members = open_members(config)
+    return Settled(decide(config, data, members, folder), data, members)
+
+
+def decide(
+    config: RunConfig,
+    data: ImageData,
+    members: SpaceCandidates,
+    folder: StudyFolder | None = None,
+) -> SettledConfig:
+    """`config` with its device, precision and number of workers decided."""
+    device, precision = settle_device(config, members, len(data.train), folder)
+    known = replace(
+        config,
+        workers=replace(config.workers, device=device),
+        proxy=replace(config.proxy, precision=precision),
+    )
+    count = plan_workers(known, members.space, data, folder)
+    return SettledConfig.of(config, count, device, precision)
+
+
+def settled_as_stored(config: RunConfig) -> SettledConfig:
+    """A stored configuration, in force again; studies of old versions left some of it open."""
+    count = config.workers.count or workers_for(config.workers.threads, PROCESS_BYTES)
+    precision = "fp32" if config.proxy.precision == "auto" else config.proxy.precision
+    return SettledConfig.of(config, count, resolve_device(config.workers.device), precision)
