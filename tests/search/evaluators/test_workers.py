@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from search.config.change import changed
 from search.config.schema import WorkersConfig
 from search.data.datasets import load_data
 from search.evaluators import workers
@@ -67,7 +68,7 @@ def test_images_at_other_resolutions_take_memory(monkeypatch: pytest.MonkeyPatch
     few = build_space(config.space, 28, 1, 10, config.cost_budget)
     config = config_of("workers.device=cpu", "space.resolution=[28,256,512]")
     many = build_space(config.space, 28, 1, 10, config.cost_budget)
-    counts = [plan_workers(config, space, DATA).workers.count for space in (few, many)]
+    counts = [plan_workers(config, space, DATA) for space in (few, many)]
     assert 1 <= counts[1] < counts[0] <= 64
 
 
@@ -76,12 +77,12 @@ def test_a_study_keeps_its_number(tmp_path: Path) -> None:
     space = build_space(config.space, 28, 1, 10, config.cost_budget)
     folder = StudyFolder(config.results_dir, config.study)
     planned = plan_workers(config, space, DATA, folder)
-    assert planned.workers.count >= 1
-    assert plan_workers(config_of("workers.count=3"), space, DATA, folder).workers.count == 3
+    assert planned >= 1
+    assert plan_workers(config_of("workers.count=3"), space, DATA, folder) == 3
     folder.open(config_of(f"results_dir={tmp_path}", "workers.count=5"))
     again = plan_workers(config, space, DATA, folder)
-    assert again.workers.count == 5
-    folder.open(again)  # no difference
+    assert again == 5
+    folder.open(changed(config, {"workers.count": again}))  # no difference
 
 
 def lies_in_the_heap(job: int) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from blocks.cost import Cost
+from search.config.change import changed
 from search.config.schema import RunConfig, StageConfig
 from search.errors import StudyError
 from search.record.folder import StudyFolder, StudyLock
@@ -94,7 +95,7 @@ def test_the_same_budget_may_be_spelt_otherwise(tmp_path: Path) -> None:
     folder = StudyFolder(str(tmp_path), "s")
     config = RunConfig()
     folder.open(config)
-    config.budget.max_macs, config.dataset.root = 2_000_000, "/elsewhere"
+    config = changed(config, {"budget.max_macs": 2_000_000, "dataset.root": "/elsewhere"})
     folder.open(config)
 
 
@@ -122,13 +123,13 @@ def test_seeds_follow_from_what_they_are_for() -> None:
 def test_a_study_refuses_another_configuration_and_names_the_difference(tmp_path: Path) -> None:
     folder = StudyFolder(str(tmp_path), "s")
     config = RunConfig()
-    config.space.stages = [StageConfig()]
+    config = changed(config, {"space.stages": [StageConfig()]})
     folder.open(config)
     assert folder.read_config() == config
-    config.search.trials = 99  # how long to search steers no trial
+    config = changed(config, {"search.trials": 99})  # how long to search steers no trial
     folder.open(config)
-    config.proxy.epochs = 9
-    config.space.stages = [StageConfig(channels=24)]
+    config = changed(config, {"proxy.epochs": 9})
+    config = changed(config, {"space.stages": [StageConfig(channels=24)]})
     message = r"proxy.epochs 4 → 9; space.stages\[1\].channels 16 → 24"
     with pytest.raises(StudyError, match=message):
         folder.open(config)

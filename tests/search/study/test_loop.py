@@ -19,6 +19,7 @@ from optuna.trial import Trial, TrialState
 from blocks.arch import format_arch, parse_arch
 from blocks.cost import count
 from search.benchmark.table import read_table
+from search.config.change import changed
 from search.config.schema import RunConfig
 from search.data.datasets import ImageData, load_data
 from search.errors import ConfigError, StudyError, TrainingError
@@ -30,7 +31,7 @@ from search.space.choices import build_space
 from search.space.members import SpaceCandidates
 from search.study import loop
 from search.study.loop import MAX_FAILURES, Tally, TrialLoop, open_study
-from search.study.run import choose_baseline
+from search.study.objective import Objective
 from search.study.start import starting_points
 from tests.search.config.test_checks import config_of
 
@@ -94,9 +95,9 @@ def config(digits_settings: list[str]) -> RunConfig:
 def test_a_study_completes_within_its_budget(
     config: RunConfig, digits_data: ImageData, tmp_path: Path, sampler: str, objective: str
 ) -> None:
-    config.sampler, config.objective = sampler, objective
-    config.budget.max_macs = "40k"
-    config.search.trials = 4
+    config = changed(config, {"sampler": sampler, "objective": objective})
+    config = changed(config, {"budget.max_macs": "40k"})
+    config = changed(config, {"search.trials": 4})
     tally, folder, evaluator = run_loop(config, digits_data, tmp_path)
     records = folder.completed()
     assert len(records) == 4
@@ -116,13 +117,13 @@ def test_a_small_space_is_trained_once_and_ends(
     config: RunConfig, digits_data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.study.loop.MAX_BARREN_ASKS", 30)
-    config.budget.max_macs = "1G"
-    config.space.stages = config.space.stages[:1]
+    config = changed(config, {"budget.max_macs": "1G"})
+    config = changed(config, {"space.stages": config.space.stages[:1]})
     config.space.stages[0].repeats = [1]
-    config.space.kernel, config.space.expand_ratio = [3, 5], [1]
-    config.space.se_ratio, config.space.skip = [0.0], [True]
-    config.space.width = [0.9, 1.0, 1.1]  # 16 channels by rounding, all three
-    config.sampler = "random"
+    config = changed(config, {"space.kernel": [3, 5], "space.expand_ratio": [1]})
+    config = changed(config, {"space.se_ratio": [0.0], "space.skip": [True]})
+    config = changed(config, {"space.width": [0.9, 1.0, 1.1]})  # 16 channels by rounding, all three
+    config = changed(config, {"sampler": "random"})
     tally, folder, evaluator = run_loop(config, digits_data, tmp_path)
     assert len(folder.completed()) == 2
     assert len({job.arch for job in evaluator.jobs}) == len(evaluator.jobs) == 2
@@ -133,12 +134,12 @@ def test_a_small_space_is_trained_once_and_ends(
 def test_the_least_loss_steers_and_is_chosen(
     config: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
-    config.objective, config.search.trials = "loss", 4
+    config = changed(config, {"objective": "loss", "search.trials": 4})
     _, folder, _ = run_loop(config, digits_data, tmp_path)
     records = folder.completed()
     least = min(record.metrics["val_loss"] for record in records)
     assert open_study(config, folder).best_value == -least
-    assert choose_baseline(records, config).metrics["val_loss"] == least
+    assert Objective.of(config).best(records).metrics["val_loss"] == least
 
 
 def test_same_seed_same_trials_and_another_seed_others(
@@ -146,7 +147,7 @@ def test_same_seed_same_trials_and_another_seed_others(
 ) -> None:
     found = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        config.study, config.seed = name, seed
+        config = changed(config, {"study": name, "seed": seed})
         _, folder, _ = run_loop(config, digits_data, tmp_path)
         found.append(what(folder.completed()))
     assert found[0] == found[1]
@@ -157,10 +158,10 @@ def test_worker_order_changes_nothing(
     config: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
     """Real worker processes, whose timing nobody controls, against trainings done at once."""
-    config.search.trials = 14  # past TPE's random start-up
-    config.study = "at-once"
+    config = changed(config, {"search.trials": 14})  # past TPE's random start-up
+    config = changed(config, {"study": "at-once"})
     _, here, _ = run_loop(config, digits_data, tmp_path)
-    config.study = "workers"
+    config = changed(config, {"study": "workers"})
     with TrainEvaluator(digits_data, config.proxy, config.workers) as evaluator:
         _, there, _ = run_loop(config, digits_data, tmp_path, evaluator)
     assert what(here.completed()) == what(there.completed())
@@ -174,10 +175,10 @@ def test_a_crash_anywhere_leads_to_the_same_trials(
     monkeypatch: pytest.MonkeyPatch,
     stop_at: str,
 ) -> None:
-    config.budget.max_macs = "60k"
-    config.study = "whole"
+    config = changed(config, {"budget.max_macs": "60k"})
+    config = changed(config, {"study": "whole"})
     _, whole, _ = run_loop(config, digits_data, tmp_path)
-    config.study = "cut"
+    config = changed(config, {"study": "cut"})
 
     class Crash(BaseException):
         pass
@@ -317,7 +318,7 @@ def test_enqueued_architectures_come_first(
     candidates = SpaceCandidates(build_space(config.space, 8, 1, CLASSES, budget), budget, CLASSES)
     codes = candidates.sample(2, np.random.default_rng(5))
     spellings = [format_arch(candidates.network(candidates.decode(code))[0]) for code in codes]
-    config.search.enqueue = spellings
+    config = changed(config, {"search.enqueue": spellings})
     enqueued = starting_points(config, candidates)
     folder = StudyFolder(str(tmp_path), config.study)
     folder.open(config)
@@ -327,16 +328,16 @@ def test_enqueued_architectures_come_first(
 
     # A study that starts with the best of this one.
     best = sorted(folder.completed(), key=lambda r: -r.metrics["val_accuracy"])[:3]
-    config.search.enqueue, config.search.warm_start = [], folder.study
-    config.search.warm_start_top, config.study = 3, "later"
-    config.results_dir = str(tmp_path)
+    config = changed(config, {"search.enqueue": [], "search.warm_start": folder.study})
+    config = changed(config, {"search.warm_start_top": 3, "study": "later"})
+    config = changed(config, {"results_dir": str(tmp_path)})
     later = starting_points(config, candidates)
     found = [format_arch(candidates.network(values)[0]) for values in later]
     assert found == [record.arch for record in best]
-    config.search.warm_start = "mian"
+    config = changed(config, {"search.warm_start": "mian"})
     with pytest.raises(StudyError, match=r"no study 'mian'.*did you mean 'main'"):
         starting_points(config, candidates)
-    config.search.warm_start, config.search.enqueue = None, ["r8-s8"]
+    config = changed(config, {"search.warm_start": None, "search.enqueue": ["r8-s8"]})
     with pytest.raises(ConfigError, match=r"search.enqueue: "):
         starting_points(config, candidates)
 
@@ -344,10 +345,10 @@ def test_enqueued_architectures_come_first(
 def test_minutes_end_a_search_that_has_trials_left(
     config: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
-    config.search.trials, config.search.minutes = 1000, 1e-9
+    config = changed(config, {"search.trials": 1000, "search.minutes": 1e-9})
     _, folder, evaluator = run_loop(config, digits_data, tmp_path)
     assert not evaluator.jobs
-    config.search.trials, config.search.minutes = 3, 10.0
+    config = changed(config, {"search.trials": 3, "search.minutes": 10.0})
     run_loop(config, digits_data, tmp_path)
     assert len(folder.completed()) == 3
 
@@ -367,7 +368,7 @@ def test_trainings_that_all_fail_end_the_search(
     config: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
     evaluator = InProcess(digits_data, config, fail=[-1])
-    config.search.trials = 50
+    config = changed(config, {"search.trials": 50})
     with pytest.raises(StudyError, match=f"{MAX_FAILURES} trainings in a row failed.*made to fail"):
         run_loop(config, digits_data, tmp_path, evaluator)
 
@@ -375,7 +376,7 @@ def test_trainings_that_all_fail_end_the_search(
 def test_a_killed_worker_is_replaced_and_its_job_done(
     config: RunConfig, digits_data: ImageData
 ) -> None:
-    config.workers.count = 1
+    config = changed(config, {"workers.count": 1})
     job = Job("r8-i1-s8-[ds_r1_k3_s1_e1_c8]-h16", 1, seed=0)
     with TrainEvaluator(digits_data, config.proxy, config.workers) as evaluator:
         first = outcome(evaluator, job, evaluator.evaluate(job))
@@ -402,16 +403,16 @@ def test_the_journal_holds_each_architecture(
 def test_a_table_of_a_study_answers_for_its_trainings(
     config: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
-    config.study = "trained"
+    config = changed(config, {"study": "trained"})
     _, trained, _ = run_loop(config, digits_data, tmp_path)
     table = read_table(str(trained.trials), num_classes=CLASSES)
-    config.study = "looked-up"
+    config = changed(config, {"study": "looked-up"})
     with TableEvaluator(table) as evaluator:
         _, looked_up, _ = run_loop(config, digits_data, tmp_path, evaluator)
     assert what(looked_up.completed()) == what(trained.completed())
     assert [r.cost for r in looked_up.completed()] == [r.cost for r in trained.completed()]
     # Another seed asks for other networks, which nobody trained.
-    config.study, config.seed, config.sampler = "elsewhere", 1, "random"
+    config = changed(config, {"study": "elsewhere", "seed": 1, "sampler": "random"})
     with pytest.raises(StudyError, match="is none of the table's 6 networks"):
         run_loop(config, digits_data, tmp_path, TableEvaluator(table))
     failures = read_records(StudyFolder(str(tmp_path), "elsewhere").trials)

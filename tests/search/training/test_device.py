@@ -9,6 +9,7 @@ import torch
 from blocks.arch import parse_arch
 from blocks.layers import ConvNormAct
 from blocks.network import Network
+from search.config.change import changed
 from search.config.schema import DatasetConfig, ProxyConfig
 from search.data.datasets import load_data, prepare
 from search.errors import ConfigError
@@ -63,16 +64,16 @@ def test_precision_is_measured_once_a_study(tmp_path: Path) -> None:
     folder = StudyFolder(config.results_dir, config.study)
     threads = torch.get_num_threads()
     state = torch.get_rng_state()
-    settled = settle_device(config, candidates, 5000, folder)
-    assert settled.proxy.precision in ("fp32", "bf16")
-    assert settled.workers.device == resolve_device("auto")
+    device, precision = settle_device(config, candidates, 5000, folder)
+    assert precision in ("fp32", "bf16")
+    assert device == resolve_device("auto")
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
     stored = config_of(f"results_dir={tmp_path}", "proxy.precision=bf16", "workers.device=cpu")
     folder.open(stored)
-    again = settle_device(config, candidates, 5000, folder)
-    assert (again.proxy.precision, again.workers.device) == ("bf16", "cpu")
-    folder.open(again)  # no difference
+    assert settle_device(config, candidates, 5000, folder) == ("cpu", "bf16")
+    same = changed(config, {"proxy.precision": "bf16", "workers.device": "cpu"})
+    folder.open(same)  # no difference
     if not torch.cuda.is_available():
         other = StudyFolder(config.results_dir, "elsewhere")
         other.open(replace(stored, workers=replace(stored.workers, device="cuda")))
@@ -84,7 +85,7 @@ def test_a_batch_is_no_larger_than_the_images(tmp_path: Path) -> None:
     config = config_of(f"results_dir={tmp_path}", "proxy.batch_size=1000000000")
     budget = config.cost_budget
     candidates = SpaceCandidates(build_space(config.space, 28, 1, 10, budget), budget, 10)
-    assert settle_device(config, candidates, 16).proxy.precision in ("fp32", "bf16")
+    assert settle_device(config, candidates, 16)[1] in ("fp32", "bf16")
 
 
 def test_a_step_is_timed_in_both() -> None:

@@ -14,13 +14,12 @@ from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import count
 from blocks.functional import forward, tensor_shapes
 from blocks.network import Network
-from search.assess.scores import compare_scores
+from search.assess.scores import scores
 from search.config.schema import DatasetConfig, ProxyConfig, RunConfig, SupernetConfig
 from search.data.datasets import ImageData, Split, load_data, prepare
 from search.errors import ConfigError, StudyError
 from search.evaluators.supernet import judge_job
 from search.evaluators.train import make_job, run_job
-from search.record.folder import StudyFolder
 from search.record.trials import read_records
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates, draw_members
@@ -221,9 +220,8 @@ def test_a_search_by_the_supernet(cli: Cli, tmp_path: Path, digits_settings: lis
     cli("search", "run", *settings, "search.trials=7")
     assert len(read_records(study / "trials.jsonl")) == 7
     assert (study / "supernet.pt").read_bytes() == weights
-    folder = StudyFolder(str(tmp_path / "results"), "main")
     with pytest.raises(StudyError, match="judged by evaluator=supernet"):
-        compare_scores(folder, folder.read_config())
+        scores(str(tmp_path / "results"), "main")
 
 
 @pytest.mark.slow
