@@ -34,7 +34,8 @@ from scaling.plot import plot_compare
 from scaling.rules import Rule, compound, find_rule, free
 from scaling.solve import Target, solve
 from search.config.schema import RunConfig
-from search.data.datasets import ImageData, load_data
+from search.data.datasets import load_data
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator, make_job

@@ -33,7 +33,9 @@ from scaling.config import ResolutionConfig, ScalingConfig
 from scaling.plot import plot_resolution
 from search.assess.statistics import Z, wilson
 from search.config.schema import RunConfig, parse_quantity
-from search.data.datasets import Batches, ImageData, Split, load_data, prepare, resize
+from search.data.batches import Batches, prepare, resize
+from search.data.datasets import load_data
+from search.data.splits import ImageData, Split
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job

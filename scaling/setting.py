@@ -9,7 +9,7 @@ import torch
 
 from scaling.config import ScalingConfig
 from search.config.schema import RunConfig
-from search.data.datasets import ImageData, Split
+from search.data.splits import ImageData, Split
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator
 from search.record.trials import Record, StudyFolder, TrialRecord, derive_seed

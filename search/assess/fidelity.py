@@ -20,7 +20,8 @@ from blocks.arch import format_arch
 from blocks.console import console
 from search.assess.statistics import Correlation, Estimate, partial_spearman, rank_correlation
 from search.config.schema import RunConfig
-from search.data.datasets import ImageData, load_data
+from search.data.datasets import load_data
+from search.data.splits import ImageData
 from search.errors import ConfigError, StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet

@@ -18,7 +18,8 @@ from blocks.console import console, duration
 from blocks.cost import count
 from search.assess.fidelity import draw_members, too_few
 from search.config.schema import RunConfig
-from search.data.datasets import ImageData, Split, load_data
+from search.data.datasets import load_data
+from search.data.splits import ImageData, Split
 from search.evaluators.train import Evaluation, TrainEvaluator, make_job, outcome
 from search.evaluators.workers import plan_workers
 from search.record.trials import derive_seed

@@ -9,7 +9,8 @@ from rich.table import Table
 from blocks.console import console
 from search.assess.statistics import partial_spearman, rank_correlation, spearman_difference
 from search.config.schema import RunConfig
-from search.data.datasets import ImageData, load_data
+from search.data.datasets import load_data
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import make_job

@@ -13,7 +13,8 @@ from blocks.arch import parse_arch
 from blocks.console import console, duration
 from blocks.cost import count
 from search.config.schema import RunConfig, SupernetConfig, WorkersConfig
-from search.data.datasets import ImageData, prepare
+from search.data.batches import prepare
+from search.data.splits import ImageData
 from search.errors import StudyError, TrainingError
 from search.evaluators.pool import WorkerPool
 from search.evaluators.process import await_any, deferred_interrupts

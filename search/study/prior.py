@@ -19,7 +19,7 @@ from blocks.arch import format_arch
 from blocks.console import console
 from blocks.errors import one_line
 from search.config.schema import RunConfig
-from search.data.datasets import ImageData
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import make_job

@@ -16,7 +16,9 @@ from blocks.errors import ArchError, one_line
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
 from search.config.schema import RunConfig, validate
-from search.data.datasets import DATASETS, ImageData, load_data, normalisation
+from search.data.batches import normalisation
+from search.data.datasets import DATASETS, load_data
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet

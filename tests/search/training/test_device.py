@@ -10,7 +10,8 @@ from blocks.arch import parse_arch
 from blocks.layers import ConvNormAct
 from blocks.network import Network
 from search.config.schema import DatasetConfig, ProxyConfig
-from search.data.datasets import load_data, prepare
+from search.data.batches import prepare
+from search.data.datasets import load_data
 from search.errors import ConfigError
 from search.record.trials import StudyFolder
 from search.space.choices import build_space

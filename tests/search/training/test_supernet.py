@@ -17,7 +17,9 @@ from blocks.network import Network
 from search.assess.fidelity import draw_members
 from search.assess.scores import compare_scores
 from search.config.schema import DatasetConfig, ProxyConfig, RunConfig, SupernetConfig
-from search.data.datasets import ImageData, Split, load_data, prepare
+from search.data.batches import prepare
+from search.data.datasets import load_data
+from search.data.splits import ImageData, Split
 from search.errors import ConfigError, StudyError
 from search.evaluators.supernet import judge_job
 from search.evaluators.train import make_job, run_job

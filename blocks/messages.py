@@ -1,0 +1,35 @@
+"""What the toolkit says while it works: lines of a logger, which nobody sees until they are shown.
+
+A library says nothing unasked. The command lines call `show`; a user of Python who wants the same
+lines sets the level of the logger `compound_nas` to INFO.
+"""
+
+import logging
+from typing import Final
+
+log: Final = logging.getLogger("compound_nas")
+log.addHandler(logging.NullHandler())
+
+
+def say(line: str) -> None:
+    """One line about what goes on."""
+    log.info("%s", line)
+
+
+def show() -> None:
+    """Print every line from here on, as command lines do."""
+    if not shown():
+        log.addHandler(_Screen())
+    log.setLevel(logging.INFO)
+
+
+def shown() -> bool:
+    """Whether this process prints the lines; a worker process is told."""
+    return any(isinstance(handler, _Screen) for handler in log.handlers)
+
+
+class _Screen(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        from blocks.console import console  # rich: nothing that a silent library needs
+
+        console.print(record.getMessage(), markup=False)
