@@ -21,14 +21,13 @@ from held_out_images import with_test_images
 from numpy.typing import NDArray
 
 from blocks.machine import machine, versions
-from search.assess.fidelity import draw_members
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
 from search.data.datasets import load_data
 from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers
 from search.space.choices import build_space
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members
 from search.study.loop import build_pruner, rungs
 
 PRUNERS = {

@@ -18,7 +18,6 @@ from held_out_images import with_test_images
 from scipy.stats import kendalltau
 
 from blocks.machine import machine, versions
-from search.assess.fidelity import draw_members
 from search.assess.statistics import kendall_difference
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
@@ -28,7 +27,7 @@ from search.evaluators.train import TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers
 from search.record.trials import TrialRecord
 from search.space.choices import build_space
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members
 
 TURN = 8
 """Members that are trained by one variant before the next has its turn."""

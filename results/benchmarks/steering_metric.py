@@ -15,14 +15,13 @@ import numpy as np
 from held_out_images import with_test_images
 
 from blocks.machine import machine, versions
-from search.assess.fidelity import draw_members
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
 from search.data.datasets import load_data
 from search.evaluators.train import TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers
 from search.space.choices import build_space
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members
 
 
 def main() -> None:

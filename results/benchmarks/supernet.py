@@ -21,7 +21,7 @@ from held_out_images import with_test_images
 from numpy.typing import NDArray
 
 from blocks.machine import machine, versions
-from search.assess.fidelity import ceilings, draw_members, reliability
+from search.assess.fidelity import ceilings, reliability
 from search.assess.statistics import kendall_difference, rank_correlation
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
@@ -32,7 +32,7 @@ from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers
 from search.record.trials import StudyFolder, StudyLock, TrialRecord, derive_seed
 from search.space.choices import build_space
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members
 from search.training.train import read_checkpoint
 
 METRICS = {"val_accuracy": 1, "val_loss": -1}

@@ -38,12 +38,11 @@ from blocks.machine import machine, versions
 from blocks.native import accelerate
 from blocks.network import Network
 from blocks.zoo import find_arch
-from search.assess.fidelity import draw_members
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
 from search.evaluators.process import keep_memory
 from search.space.choices import build_space
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members
 
 Step = Callable[[], float]
 CLASSES = 10

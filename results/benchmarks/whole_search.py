@@ -39,7 +39,6 @@ from torchvision import transforms
 
 from blocks.arch import parse_arch
 from blocks.machine import machine, versions
-from search.assess.fidelity import draw_members
 from search.assess.statistics import kendall_difference
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
@@ -49,7 +48,7 @@ from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers
 from search.space.choices import build_space
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members
 
 
 def main() -> None:

@@ -46,6 +46,7 @@ from scaling.plot import plot_surface
 from scaling.rules import RIVALS, direction
 from scaling.setting import RUNS, Setting, run_trainings
 from search.assess.statistics import wilson
+from search.config.schema import LATENCY
 from search.data.datasets import load_data
 from search.errors import StudyError
 from search.evaluators.train import Job, make_job
@@ -57,7 +58,6 @@ from search.record.trials import (
     environment,
     read_records,
 )
-from search.space.budget import LATENCY
 from search.study.progress import time_table
 from search.study.run import check_data, read_baseline
 from search.training.train import macs_share

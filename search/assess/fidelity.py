@@ -16,13 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.table import Table
 
-from blocks.arch import format_arch
 from blocks.console import console
 from search.assess.statistics import Correlation, Estimate, partial_spearman, rank_correlation
 from search.config.schema import RunConfig
 from search.data.datasets import load_data
 from search.data.splits import ImageData
-from search.errors import ConfigError, StudyError
+from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Job, TrainEvaluator, make_job
@@ -38,7 +37,7 @@ from search.record.trials import (
 )
 from search.space.choices import build_space
 from search.space.latency_budget import describe_latency, table_sha256
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members, too_few
 from search.study.progress import TrialProgress
 from search.study.run import check_data
 from search.training.device import settle_device
@@ -112,7 +111,7 @@ def fidelity(config: RunConfig) -> Trust:
         candidates, config.fidelity.architectures, derive_seed(config.seed, "fidelity")
     )
     if len(spellings) < LEAST:
-        raise too_few(config, spellings, LEAST)
+        raise too_few(budget, len(spellings), LEAST)
     folder = StudyFolder(config.results_dir, config.study)
     with StudyLock(folder):
         config = settle_device(config, candidates, len(data.train), folder)
@@ -156,25 +155,6 @@ def fidelity(config: RunConfig) -> Trust:
         _report_supernet(shared, table)
     console.print(f"wrote {folder / 'fidelity.csv'}, fidelity.json, fidelity.png")
     return trust
-
-
-def draw_members(candidates: SpaceCandidates, number: int, seed: int) -> list[str]:
-    """At most `number` distinct random feasible members of a space, as spellings."""
-    generator = np.random.default_rng(seed)
-    found: dict[str, None] = {}
-    for code in candidates.sample(4 * number, generator):
-        found[format_arch(candidates.network(candidates.decode(code))[0])] = None
-        if len(found) == number:
-            break
-    return list(found)
-
-
-def too_few(config: RunConfig, spellings: list[str], least: int) -> ConfigError:
-    """That the budget leaves not enough of the space."""
-    return ConfigError(
-        f"{len(spellings)} members of the space within the budget ({config.cost_budget}) were "
-        f"found; expected {least} or more"
-    )
 
 
 def judge(table: pd.DataFrame, proxy_noise: float, long_noise: float) -> Trust:

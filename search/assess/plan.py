@@ -16,7 +16,6 @@ from scipy.stats import norm
 from blocks.arch import parse_arch
 from blocks.console import console, duration
 from blocks.cost import count
-from search.assess.fidelity import draw_members, too_few
 from search.config.schema import RunConfig
 from search.data.datasets import load_data
 from search.data.splits import ImageData, Split
@@ -25,7 +24,7 @@ from search.evaluators.workers import plan_workers
 from search.record.trials import derive_seed
 from search.space.choices import build_space
 from search.space.latency_budget import describe_latency
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members, too_few
 from search.study.loop import rungs
 from search.study.run import reference_arch
 from search.training.device import settle_device
@@ -84,7 +83,7 @@ def plan(config: RunConfig) -> None:
     seed = derive_seed(config.seed, "plan")
     timed = draw_members(candidates, MEMBERS, seed)
     if not timed:
-        raise too_few(config, timed, 1)
+        raise too_few(budget, len(timed), 1)
     typical = draw_members(candidates, TYPICAL, seed)
     for line in describe_latency(candidates):
         console.print(line, markup=False)

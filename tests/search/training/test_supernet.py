@@ -14,7 +14,6 @@ from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import count
 from blocks.functional import forward, tensor_shapes
 from blocks.network import Network
-from search.assess.fidelity import draw_members
 from search.assess.scores import compare_scores
 from search.config.schema import DatasetConfig, ProxyConfig, RunConfig, SupernetConfig
 from search.data.batches import prepare
@@ -25,7 +24,7 @@ from search.evaluators.supernet import judge_job
 from search.evaluators.train import make_job, run_job
 from search.record.trials import StudyFolder, read_records
 from search.space.choices import build_space
-from search.space.members import SpaceCandidates
+from search.space.members import SpaceCandidates, draw_members
 from search.study.run import check_settings
 from search.training.supernet import Supernet, build_supernet
 from search.training.train_supernet import backward, judge, train_supernet
