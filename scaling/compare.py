@@ -35,7 +35,8 @@ from scaling.rules import Rule, compound, find_rule, free
 from scaling.solve import Target, solve
 from search.commands.progress import TrialProgress
 from search.config.settled import SettledConfig
-from search.data.datasets import ImageData, load_data
+from search.data.datasets import load_data
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator, make_job

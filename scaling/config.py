@@ -10,9 +10,8 @@ from blocks.rounding import ROUNDINGS
 from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.rules import find_rule
 from scaling.solve import METRICS
-from search.config.schema import parse_quantity, validate_study_name
+from search.config.schema import LATENCY, parse_quantity, validate_study_name
 from search.errors import did_you_mean
-from search.space.budget import LATENCY
 
 SPLITS: Final = ("test", "val")
 MAX_RATIO: Final = 256.0

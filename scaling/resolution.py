@@ -35,7 +35,9 @@ from search.assess.statistics import Z, wilson
 from search.commands.progress import TrialProgress
 from search.config.schema import parse_quantity
 from search.config.settled import SettledConfig
-from search.data.datasets import Batches, ImageData, Split, load_data, prepare, resize
+from search.data.batches import Batches, prepare, resize
+from search.data.datasets import load_data
+from search.data.splits import ImageData, Split
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job

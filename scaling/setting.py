@@ -10,7 +10,7 @@ import torch
 from scaling.config import ScalingConfig
 from search.commands.progress import TrialProgress
 from search.config.settled import SettledConfig
-from search.data.datasets import ImageData, Split
+from search.data.splits import ImageData, Split
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator
 from search.record.folder import StudyFolder

@@ -26,7 +26,9 @@ from torchvision import transforms
 from blocks.machine import machine, versions
 from search.config.schema import DatasetConfig
 from search.data.augment import Augmentation
-from search.data.datasets import Batches, Split, load_data, prepare
+from search.data.batches import Batches, prepare
+from search.data.datasets import load_data
+from search.data.splits import Split
 
 BATCH = 128
 PADDING = 4

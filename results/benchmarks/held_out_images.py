@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from search.config.schema import DatasetConfig
-from search.data.datasets import ImageData, load_data
+from search.data.datasets import load_data
+from search.data.splits import ImageData
 
 
 def with_test_images(data: ImageData, root: str | None, resolution: int) -> ImageData:

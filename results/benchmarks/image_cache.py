@@ -25,8 +25,9 @@ from PIL import Image, ImageEnhance
 
 from blocks.machine import machine, versions
 from search.config.schema import DatasetConfig
-from search.data.datasets import ImageData, load_data
-from search.data.folder import decode_file, side_by_side
+from search.data.datasets import load_data
+from search.data.decode import decode_file, side_by_side
+from search.data.splits import ImageData
 
 SIZE = (500, 375)
 

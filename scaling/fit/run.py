@@ -47,12 +47,12 @@ from scaling.rules import RIVALS, direction
 from scaling.setting import RUNS, Setting, run_trainings
 from search.assess.statistics import wilson
 from search.commands.screens.search import time_table
+from search.config.schema import LATENCY
 from search.data.datasets import load_data
 from search.errors import StudyError
 from search.evaluators.train import Job, make_job
 from search.record.folder import StudyFolder, StudyLock, environment
 from search.record.trials import TrialRecord, derive_seed, read_records
-from search.space.budget import LATENCY
 from search.study.baseline import read_baseline
 from search.study.images import check_data
 from search.study.settle import settled_as_stored

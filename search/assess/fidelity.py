@@ -70,7 +70,7 @@ def fidelity(config: RunConfig, show: Show = silent) -> Fidelity:
         number, seed = settled.fidelity.architectures, derive_seed(settled.seed, "fidelity")
         spellings = draw_members(members, number, seed)
         if len(spellings) < LEAST:
-            raise too_few(settled.cost_budget, spellings, LEAST)
+            raise too_few(members.budget, len(spellings), LEAST)
         for line in describe_latency(members):
             say(line)
         supernet = None

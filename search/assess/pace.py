@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
-from search.data.datasets import ImageData, Split
+from search.data.splits import ImageData, Split
 from search.evaluators.train import Evaluation, TrainEvaluator, make_job, outcome
 from search.study.loop import rungs
 

@@ -14,7 +14,7 @@ from blocks.messages import say
 from search.assess.pace import BATCHES, Pace, expected_epochs, measure_pace
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
-from search.data.datasets import ImageData
+from search.data.splits import ImageData
 from search.record.trials import derive_seed
 from search.space.latency_budget import describe_latency
 from search.space.members import draw_members, too_few
@@ -62,7 +62,7 @@ def plan(config: RunConfig) -> Plan:
     seed = derive_seed(known.seed, "plan")
     timed = draw_members(members, MEMBERS, seed)
     if not timed:
-        raise too_few(members.budget, timed, 1)
+        raise too_few(members.budget, len(timed), 1)
     typical = draw_members(members, TYPICAL, seed)
     for line in describe_latency(members):
         say(line)

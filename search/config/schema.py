@@ -8,15 +8,20 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from blocks.errors import ArchError
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
 from search.errors import ConfigError, choose
-from search.space.budget import LATENCY, METRICS, SOLVE, Budget
 
+if TYPE_CHECKING:
+    from search.space.budget import Budget
+
+SOLVE: Final = ("width", "width_depth")
+LATENCY: Final = "latency_ms"
+METRICS: Final = ("macs", "params", "activations", LATENCY)
+"""Of a budget's target."""
 OBJECTIVES: Final = ("pareto", "reward", "accuracy", "loss")
 PRUNERS: Final = ("none", "asha", "hyperband")
 RUNG_METRICS: Final = ("val_loss", "val_accuracy")
@@ -252,30 +257,18 @@ class RunConfig:
         return self.objective or ("pareto" if self.budget.target is None else "accuracy")
 
     @property
-    def cost_budget(self) -> Budget:
+    def cost_budget(self) -> "Budget":
         """The budget as candidates are held to it."""
-        target = self.budget.target
-        metric = "macs" if target is None else self.budget.metric
-        parse = parse_milliseconds if metric == LATENCY else parse_quantity
-        table = self.budget.latency_table
-        return Budget(
-            metric=metric,
-            most=self.max_macs,
-            target=None if target is None else parse("budget.target", target),
-            tolerance=self.budget.tolerance,
-            solve=self.budget.solve,
-            rounding=self.space.rounding,
-            latency_table=None if table is None else Path(table).expanduser(),
-            act=self.space.act,
-        )
+        from search.space.budget import cost_budget
+
+        return cost_budget(self)
 
     @property
     def budget_macs(self) -> int | None:
         """What the budget says of multiply-adds; None where its target is another metric's."""
-        budget = self.cost_budget
-        if budget.metric != "macs":
-            return None
-        return budget.most if budget.target is None else round(budget.target)
+        from search.space.budget import budget_macs
+
+        return budget_macs(self)
 
     @property
     def target_macs(self) -> int:

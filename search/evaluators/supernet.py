@@ -15,7 +15,8 @@ from blocks.cost import count
 from blocks.messages import say
 from search.config.schema import SupernetConfig
 from search.config.settled import SettledConfig, SettledWorkers
-from search.data.datasets import ImageData, prepare
+from search.data.batches import prepare
+from search.data.splits import ImageData
 from search.errors import StudyError, TrainingError
 from search.evaluators.pool import WorkerPool
 from search.evaluators.process import await_any, deferred_interrupts

@@ -13,7 +13,8 @@ from blocks.arch import parse_arch
 from blocks.cost import Cost, count, referee
 from search.config.schema import ProxyConfig
 from search.config.settled import SettledWorkers
-from search.data.datasets import Batches, ImageData, prepare
+from search.data.batches import Batches, prepare
+from search.data.splits import ImageData
 from search.errors import TrainingError
 from search.evaluators.pool import WorkerPool
 from search.evaluators.process import await_any

@@ -8,7 +8,8 @@ import torch
 
 from blocks.cost import count
 from search.config.schema import RunConfig
-from search.data.datasets import PREPARED, ImageData
+from search.data.batches import PREPARED
+from search.data.splits import ImageData
 from search.record.folder import StudyFolder
 from search.space.choices import SearchSpace
 from search.training.device import resolve_device

@@ -6,7 +6,8 @@ from functools import partial
 from blocks.arch import parse_arch
 from blocks.cost import count
 from search.config.settled import SettledWorkers
-from search.data.datasets import ImageData, prepare
+from search.data.batches import prepare
+from search.data.splits import ImageData
 from search.evaluators.pool import WorkerPool
 from search.evaluators.train import Evaluation, Job
 from search.training.zero_cost import draw_batch, score

@@ -15,6 +15,7 @@ from blocks.rounding import ROUNDINGS, round_column
 from search.config.schema import SpaceConfig
 from search.errors import ConfigError
 from search.space.budget import Budget
+from search.space.widths import fit
 
 if TYPE_CHECKING:
     import optuna
@@ -172,7 +173,7 @@ def _check_target(space: SearchSpace, budget: Budget, num_classes: int) -> None:
     sizes = np.array([len(values) for values in space.choices.values()])
     codes = np.floor(generator.random((SHAPES_TRIED, len(sizes))) * sizes)
     assert budget.target is not None
-    solved, _ = budget.fit(space.columns(codes), num_classes)
+    solved, _ = fit(budget, space.columns(codes), num_classes)
     values = budget.measure(solved, num_classes)
     if (budget.excess(values) > 0).all():
         nearest = values[np.argmin(np.abs(np.log(values / budget.target)))]

@@ -10,7 +10,7 @@ from blocks.errors import LatencyError
 from blocks.latency.measure import device_name
 from search.config.schema import RunConfig
 from search.errors import ConfigError
-from search.space.budget import Budget
+from search.space.budget import Budget, cost_budget
 from search.space.members import SpaceCandidates
 
 PREDICTED_MS: Final = "predicted_ms"
@@ -25,7 +25,7 @@ def check_latency(config: RunConfig) -> None:
     Raises:
         ConfigError: says which, and what was expected.
     """
-    budget = config.cost_budget
+    budget = cost_budget(config)
     try:
         predictor = budget.predictor
         if predictor is not None:

@@ -13,8 +13,9 @@ from blocks.arch import ArchSpec, format_arch
 from blocks.cost import ArchColumns, Cost, CostColumns
 from search.errors import ConfigError
 from search.samplers.candidates import Box, Code, Codes, Features
-from search.space.budget import DEPTHS, Budget, deepened, with_widths
+from search.space.budget import Budget
 from search.space.choices import SearchSpace
+from search.space.widths import DEPTHS, deepened, fit, with_widths
 
 MAX_CACHED: Final = 200_000
 """Codes whose costs are kept: an ask looks at some ten thousand, many of them again."""
@@ -123,7 +124,7 @@ class SpaceCandidates:
         is outside of the budget: above 0 it may not be evaluated."""
         code = self._box.encode(values)
         assert code is not None
-        columns, costs = self.budget.fit(self.space.columns(code[None]), self.num_classes)
+        columns, costs = fit(self.budget, self.space.columns(code[None]), self.num_classes)
         arch = self.space.build(values)
         if self.budget.target is not None:
             skip = [values[f"stage{number}.skip"] for number in range(1, len(arch.stages) + 1)]
@@ -149,7 +150,7 @@ class SpaceCandidates:
             for width in itertools.product(*widths)
         ]
         codes = np.array([self._box.encode(combination) for combination in combinations])
-        columns, _ = self.budget.fit(self.space.columns(codes), self.num_classes)
+        columns, _ = fit(self.budget, self.space.columns(codes), self.num_classes)
         widths_of = np.column_stack([columns.channels, columns.stem, columns.head])
         wanted = [*(stage.channels for stage in arch.stages), arch.stem, arch.head]
         distances = np.abs(np.log1p(widths_of) - np.log1p(wanted)).sum(1)
@@ -219,7 +220,7 @@ class SpaceCandidates:
             new = np.arange(len(keys))
         if len(new):
             shapes = self.space.columns(codes[new])
-            columns, costs = self.budget.fit(shapes, self.num_classes)
+            columns, costs = fit(self.budget, shapes, self.num_classes)
             values = self.budget.measure(columns, self.num_classes, costs)
             rows = [self.budget.excess(values)]
             rows += [np.log(getattr(costs, field.name)) for field in fields(CostColumns)]
@@ -233,12 +234,6 @@ class SpaceCandidates:
         return np.array([self._known[key] for key in keys]).reshape(len(keys), -1)
 
 
-def _shape(arch: ArchSpec) -> ArchSpec:
-    """All of an architecture but its widths, and the shortcuts that only some widths have."""
-    stages = tuple(replace(stage, channels=8, skip=True) for stage in arch.stages)
-    return replace(arch, stem=8, head=min(arch.head, 8), stages=stages)
-
-
 def draw_members(candidates: SpaceCandidates, number: int, seed: int) -> list[str]:
     """At most `number` distinct random feasible members of a space, as spellings."""
     generator = np.random.default_rng(seed)
@@ -250,9 +245,15 @@ def draw_members(candidates: SpaceCandidates, number: int, seed: int) -> list[st
     return list(found)
 
 
-def too_few(budget: Budget, spellings: list[str], least: int) -> ConfigError:
+def too_few(budget: Budget, found: int, least: int) -> ConfigError:
     """That the budget leaves not enough of the space."""
     return ConfigError(
-        f"{len(spellings)} members of the space within the budget ({budget}) were "
-        f"found; expected {least} or more"
+        f"{found} members of the space within the budget ({budget}) were found; expected {least} "
+        "or more"
     )
+
+
+def _shape(arch: ArchSpec) -> ArchSpec:
+    """All of an architecture but its widths, and the shortcuts that only some widths have."""
+    stages = tuple(replace(stage, channels=8, skip=True) for stage in arch.stages)
+    return replace(arch, stem=8, head=min(arch.head, 8), stages=stages)

@@ -11,7 +11,8 @@ from blocks.cost import Cost, count
 from blocks.errors import one_line
 from blocks.rounding import ROUNDINGS
 from search.config.schema import RunConfig
-from search.data.datasets import ImageData, normalisation
+from search.data.batches import normalisation
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.record.trials import TrialRecord

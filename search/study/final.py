@@ -6,7 +6,7 @@ from pathlib import Path
 from blocks.arch import format_arch
 from blocks.messages import say
 from search.config.settled import SettledConfig
-from search.data.datasets import ImageData
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator, make_job

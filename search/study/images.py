@@ -3,7 +3,7 @@
 import json
 
 from blocks.messages import say
-from search.data.datasets import ImageData
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.record.folder import StudyFolder, environment
 from search.training.device import compiled

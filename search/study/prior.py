@@ -19,7 +19,7 @@ from blocks.arch import format_arch
 from blocks.errors import one_line
 from blocks.messages import say
 from search.config.settled import SettledConfig
-from search.data.datasets import ImageData
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import make_job

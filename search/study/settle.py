@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from search.config.schema import RunConfig, validate
 from search.config.settled import SettledConfig
-from search.data.datasets import DATASETS, ImageData, load_data
+from search.data.datasets import DATASETS, load_data
+from search.data.splits import ImageData
 from search.evaluators.workers import PROCESS_BYTES, plan_workers, workers_for
 from search.record.folder import StudyFolder
 from search.samplers import SAMPLERS

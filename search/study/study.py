@@ -24,7 +24,8 @@ import pandas as pd
 
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
-from search.data.datasets import ImageData, load_data
+from search.data.datasets import load_data
+from search.data.splits import ImageData
 from search.errors import StudyError
 from search.record.folder import StudyFolder, StudyLock
 from search.record.trials import FailureRecord, Record, TrialRecord, read_records

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from blocks.arch import ArchSpec
 from blocks.layers import ConvNormAct
-from blocks.native import accelerate, available
+from blocks.native import accelerate
+from blocks.native.library import available
 from blocks.network import Network
 from search.config.schema import ProxyConfig, RunConfig
 from search.errors import ConfigError

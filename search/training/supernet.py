@@ -17,8 +17,9 @@ from blocks.arch import ArchSpec
 from blocks.functional import Shape, tensor_shapes
 from blocks.network import Network
 from search.errors import ConfigError
-from search.space.budget import DEPTHS, Budget, Widths, deepened
+from search.space.budget import Budget
 from search.space.choices import SearchSpace
+from search.space.widths import DEPTHS, Widths, deepened, widest
 
 _Index = tuple[slice, ...]
 
@@ -167,7 +168,7 @@ def _widths(
     codes = np.array(
         [[space.choices[name].index(shape[name]) for name in space.choices] for shape in shapes]
     )
-    return budget.widest(space.columns(codes), num_classes)
+    return widest(budget, space.columns(codes), num_classes)
 
 
 def _part(shape: Shape, whole: Shape) -> _Index:

@@ -20,7 +20,8 @@ from blocks.drop_block import DropBlockSpec
 from blocks.network import Network
 from search.config.schema import ProxyConfig
 from search.data.augment import Augmentation
-from search.data.datasets import Batches, Split, shrink
+from search.data.batches import Batches, shrink
+from search.data.splits import Split
 from search.errors import TrainingError
 from search.training.device import autocast, place
 

@@ -22,7 +22,8 @@ from blocks.arch import ArchSpec
 from blocks.cost import count
 from blocks.functional import forward
 from search.config.schema import ProxyConfig, SupernetConfig
-from search.data.datasets import Batches, ImageData, prepare, shrink
+from search.data.batches import Batches, prepare, shrink
+from search.data.splits import ImageData
 from search.errors import ConfigError, TrainingError
 from search.record.trials import derive_seed
 from search.space.members import SpaceCandidates

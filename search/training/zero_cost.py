@@ -20,7 +20,7 @@ from blocks.arch import ArchSpec
 from blocks.cost import count
 from blocks.layers import ACTIVATION_LAYERS
 from blocks.network import Network
-from search.data.datasets import Batches
+from search.data.batches import Batches
 from search.errors import DataError, TrainingError, choose
 
 BATCH_SIZE: Final = 64

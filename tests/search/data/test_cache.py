@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,15 @@ import pytest
 import torch
 from PIL import Image
 
+from blocks import messages
 from search.config.schema import DatasetConfig, WorkersConfig
-from search.data import cache as image_cache
-from search.data import datasets as data_module
-from search.data.cache import cache_folder, content_hashes
-from search.data.datasets import ImageData, load_data
-from search.data.folder import decode_folder, list_folder
+from search.data import hashes, imagefolder
+from search.data.cache import cache_folder
+from search.data.datasets import load_data
+from search.data.decode import decode_folder
+from search.data.folder import list_folder
+from search.data.hashes import content_hashes
+from search.data.splits import ImageData
 from search.errors import DataError
 from search.evaluators.pool import WorkerPool
 from tests.conftest import environment
@@ -44,7 +48,16 @@ def root(tmp_path: Path, digits: Path) -> Path:
 @pytest.fixture(autouse=True)
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of this second are trusted: the tests that change them change their sizes or times."""
-    monkeypatch.setattr(image_cache, "_SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(hashes, "_SETTLED_SECONDS", 0.0)
+
+
+@pytest.fixture
+def shown() -> Iterator[None]:
+    """Messages are printed, as a command line prints them."""
+    before = (list(messages.log.handlers), messages.log.level)
+    messages.show()
+    yield
+    messages.log.handlers, messages.log.level = before
 
 
 @pytest.fixture
@@ -56,7 +69,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(arguments[0].files))  # type: ignore[attr-defined]
         return decode_folder(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(data_module, "decode_folder", counting)
+    monkeypatch.setattr(imagefolder, "decode_folder", counting)
     return counts
 
 
@@ -107,8 +120,8 @@ def test_images_are_known_by_their_contents(
     assert_same(load_data(config(moved, cache), 16), first)
     assert decoded == [90]
     hashed: list[Path] = []
-    plain = image_cache._hash
-    monkeypatch.setattr(image_cache, "_hash", lambda path: (hashed.append(path), plain(path))[1])
+    plain = hashes._hash
+    monkeypatch.setattr(hashes, "_hash", lambda path: (hashed.append(path), plain(path))[1])
     load_data(config(root, cache), 16)
     assert not hashed
     # Two files of the same size and time change places.
@@ -130,7 +143,7 @@ def test_images_are_known_by_their_contents(
 def test_a_file_of_this_moment_is_hashed_again(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_cache, "_SETTLED_SECONDS", 3600.0)
+    monkeypatch.setattr(hashes, "_SETTLED_SECONDS", 3600.0)
     path = next(root.rglob("*.png"))
     names = [str(path.relative_to(root))]
     before = content_hashes(root, names, tmp_path)
@@ -186,6 +199,7 @@ def test_what_cannot_be_written_stays_in_memory(
     root: Path,
     tmp_path: Path,
     where: str,
+    shown: None,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -231,7 +245,11 @@ def start(root: Path, cache: Path) -> "subprocess.Popen[str]":
 
 
 def test_of_two_at_once_one_builds(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path,
+    tmp_path: Path,
+    shown: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Threads of one process: a lock on a folder opened twice keeps them apart as it does
     processes."""
@@ -243,7 +261,7 @@ def test_of_two_at_once_one_builds(
         time.sleep(0.5)
         return decode_folder(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(data_module, "decode_folder", slow)
+    monkeypatch.setattr(imagefolder, "decode_folder", slow)
     found: list[ImageData] = []
     threads = [
         threading.Thread(target=lambda: found.append(load_data(config(root, cache), 16)))

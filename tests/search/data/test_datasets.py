@@ -9,7 +9,10 @@ import torch
 from PIL import Image
 
 from search.config.schema import DatasetConfig
-from search.data.datasets import FASHION_CLASSES, ImageData, load_data, prepare, resize
+from search.data.arrays import FASHION_CLASSES
+from search.data.batches import prepare, resize
+from search.data.datasets import load_data
+from search.data.splits import ImageData
 from search.errors import DataError
 
 

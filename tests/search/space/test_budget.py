@@ -16,6 +16,7 @@ from search.errors import ConfigError
 from search.space.budget import Budget
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates
+from search.space.widths import fit
 from tests.search.config.test_checks import config_of
 
 TINY = ["space=tiny"]
@@ -82,7 +83,7 @@ def test_nearly_every_shape_can_be_brought_to_a_target() -> None:
     budget = Budget("macs", 1, 2_000_000)
     candidates = candidates_of(TINY, Budget("macs", 10**12))
     codes = candidates.sample(2000, np.random.default_rng(3))
-    solved, _ = budget.fit(candidates.space.columns(codes), 10)
+    solved, _ = fit(budget, candidates.space.columns(codes), 10)
     assert (budget.excess(budget.measure(solved, 10)) <= 0).mean() > 0.9
 
 
@@ -91,7 +92,7 @@ def test_width_and_depth_change_widths_less_than_width_alone() -> None:
     columns = candidates.space.columns(candidates.sample(500, np.random.default_rng(4)))
     change = {}
     for solve in ("width", "width_depth"):
-        solved, _ = Budget("macs", 1, 4_000_000, solve=solve).fit(columns, 10)
+        solved, _ = fit(Budget("macs", 1, 4_000_000, solve=solve), columns, 10)
         change[solve] = np.abs(np.log(solved.channels.sum(1) / columns.channels.sum(1))).mean()
     assert change["width_depth"] < change["width"]
 
@@ -156,7 +157,7 @@ def test_solved_depths_are_found_again() -> None:
 def test_heads_make_up_for_half_of_their_width_at_most() -> None:
     candidates = candidates_of(TINY, Budget("macs", 1, 2_000_000))
     codes = candidates.sample(200, np.random.default_rng(10))
-    columns, _ = candidates.budget.fit(candidates.space.columns(codes), 10)
+    columns, _ = fit(candidates.budget, candidates.space.columns(codes), 10)
     change = columns.channels.sum(1) / candidates.space.columns(codes).channels.sum(1)
     assert (columns.head / (128 * change)).max() < 2.5  # half more, and the rounding of all
 
@@ -166,7 +167,7 @@ def test_a_tight_budget_still_gives_as_many_as_are_asked() -> None:
         candidates = candidates_of(TINY, Budget("macs", most))
         codes = candidates.sample(40, np.random.default_rng(11))
         assert len({code.tobytes() for code in codes}) >= 30
-        _, costs = candidates.budget.fit(candidates.space.columns(codes), 10)
+        _, costs = fit(candidates.budget, candidates.space.columns(codes), 10)
         assert costs.macs.max() <= most
 
 

@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from blocks.latency.predict import Predictor, load_predictor
+from search.config.schema import LATENCY
 from search.errors import ConfigError
-from search.space.budget import LATENCY, Budget
+from search.space.budget import Budget
 from search.space.latency_budget import check_latency, describe_latency
+from search.space.widths import fit
 from tests.blocks.latency.test_predict import fitted
 from tests.conftest import Cli, one_line_error
 from tests.search.config.test_checks import config_of
@@ -51,7 +53,7 @@ def test_nearly_every_shape_can_be_brought_to_a_latency(table: Path) -> None:
     budget = Budget(LATENCY, 1, 2.0, latency_table=table)
     candidates = candidates_of(TINY, Budget("macs", 10**12))
     codes = candidates.sample(500, np.random.default_rng(3))
-    solved, _ = budget.fit(candidates.space.columns(codes), 10)
+    solved, _ = fit(budget, candidates.space.columns(codes), 10)
     assert (budget.excess(budget.measure(solved, 10)) <= 0).mean() > 0.8
 
 

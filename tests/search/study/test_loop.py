@@ -21,7 +21,8 @@ from blocks.cost import count
 from search.benchmark.table import read_table
 from search.config.change import changed
 from search.config.schema import RunConfig
-from search.data.datasets import ImageData, load_data
+from search.data.datasets import load_data
+from search.data.splits import ImageData
 from search.errors import ConfigError, StudyError, TrainingError
 from search.evaluators.table import TableEvaluator
 from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job, outcome, run_job

@@ -11,7 +11,8 @@ from blocks.layers import ConvNormAct
 from blocks.network import Network
 from search.config.change import changed
 from search.config.schema import DatasetConfig, ProxyConfig
-from search.data.datasets import load_data, prepare
+from search.data.batches import prepare
+from search.data.datasets import load_data
 from search.errors import ConfigError
 from search.record.folder import StudyFolder
 from search.space.choices import build_space

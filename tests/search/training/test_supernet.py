@@ -16,7 +16,9 @@ from blocks.functional import forward, tensor_shapes
 from blocks.network import Network
 from search.assess.scores import scores
 from search.config.schema import DatasetConfig, ProxyConfig, RunConfig, SupernetConfig
-from search.data.datasets import ImageData, Split, load_data, prepare
+from search.data.batches import prepare
+from search.data.datasets import load_data
+from search.data.splits import ImageData, Split
 from search.errors import ConfigError, StudyError
 from search.evaluators.supernet import judge_job
 from search.evaluators.train import make_job, run_job

@@ -12,7 +12,9 @@ from blocks.arch import parse_arch
 from blocks.drop_block import DropBlock
 from blocks.network import Network
 from search.config.schema import DatasetConfig, ProxyConfig
-from search.data.datasets import Batches, ImageData, load_data, prepare
+from search.data.batches import Batches, prepare
+from search.data.datasets import load_data
+from search.data.splits import ImageData
 from search.errors import TrainingError
 from search.evaluators.train import Job, run_job
 from search.training.train import macs_share, read_checkpoint, side_of, train, warmup_cosine

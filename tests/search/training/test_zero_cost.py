@@ -17,7 +17,9 @@ from blocks.cost import count
 from blocks.network import Network
 from search.assess.scores import verdict
 from search.config.schema import DatasetConfig, WorkersConfig
-from search.data.datasets import ImageData, Split, load_data, prepare
+from search.data.batches import prepare
+from search.data.datasets import load_data
+from search.data.splits import ImageData, Split
 from search.errors import ConfigError, DataError, TrainingError
 from search.evaluators.train import make_job, outcome
 from search.evaluators.zero_cost import ZeroCostEvaluator, score_job

@@ -1,0 +1,112 @@
+"""Images as NumPy arrays: .npz files, and the Fashion-MNIST that comes with the package."""
+
+import hashlib
+import io
+import zlib
+from importlib import resources
+from typing import Any, Final
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from blocks.errors import one_line
+from search.config.schema import DatasetConfig
+from search.data.splits import Raw, Split, root_of
+from search.errors import DataError
+
+FASHION_CLASSES: Final = (
+    "t-shirt", "trouser", "pullover", "dress", "coat",
+    "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
+
+
+def from_arrays(
+    classes: tuple[str, ...], parts: dict[str, tuple[NDArray[Any], NDArray[Any]]], where: str
+) -> Raw:
+    """The splits of uint8 images (N, H, W) or (N, H, W, C) with whole labels, checked and hashed.
+
+    Raises:
+        DataError: names the array and what was expected; `where` is the file, for messages.
+    """
+    splits: dict[str, Split] = {}
+    hashes: dict[str, list[bytes]] = {}
+    for part, (images, labels) in parts.items():
+        if images.dtype != np.uint8 or images.ndim not in (3, 4):
+            raise DataError(
+                f"{where}: x_{part} is {images.dtype} of {images.ndim} dimensions; expected "
+                "uint8 N×H×W or N×H×W×C"
+            )
+        if len(images) != len(labels) or not len(labels):
+            raise DataError(f"{where}: {len(images)} {part} images but {len(labels)} labels")
+        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+            raise DataError(f"{where}: y_{part} is not a vector of whole numbers")
+        if labels.min() < 0 or labels.max() >= len(classes):
+            raise DataError(
+                f"{where}: {part} labels span {labels.min()} to {labels.max()}; expected 0 to "
+                f"{len(classes) - 1}"
+            )
+        images = np.ascontiguousarray(images)
+        hashes[part] = [hashlib.sha256(image.tobytes()).digest() for image in images]
+        pixels = images[..., None] if images.ndim == 3 else images
+        splits[part] = Split(
+            torch.from_numpy(pixels).permute(0, 3, 1, 2),
+            torch.from_numpy(labels.astype(np.int64)),
+        )
+    channels = {part: split.images.shape[1] for part, split in splits.items()}
+    if len(set(channels.values())) > 1:
+        raise DataError(f"{where}: splits differ in channels: {channels}")
+    return Raw(classes, splits, hashes)
+
+
+def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> Raw:
+    try:
+        with np.load(stream, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        AttributeError,
+        NotImplementedError,
+        zlib.error,
+        BadZipFile,
+    ) as error:
+        raise DataError(f"cannot read {where}: {one_line(error) or type(error).__name__}") from None
+    for name in ("x_train", "y_train"):
+        if name not in found:
+            raise DataError(f"{where} lacks array {name!r}; it has {', '.join(found) or 'none'}")
+    parts = {
+        part: (found[f"x_{part}"], found[f"y_{part}"])
+        for part in ("train", "val", "test")
+        if f"x_{part}" in found and f"y_{part}" in found
+    }
+    if classes is None:
+        labels = found["y_train"]
+        if not (labels.size and np.issubdtype(labels.dtype, np.integer)):
+            raise DataError(f"{where}: y_train is not a vector of whole numbers")
+        if labels.max() >= len(labels):
+            raise DataError(
+                f"{where}: y_train goes up to {labels.max()} with {len(labels)} images; expected "
+                "labels 0, 1, 2, …"
+            )
+        classes = tuple(str(label) for label in range(int(labels.max()) + 1))
+    return from_arrays(classes, parts, where)
+
+
+def load_npz(config: DatasetConfig, image_size: int) -> Raw:
+    """`x_train`, `y_train` and, where there are, those of val and test, from an .npz file."""
+    path = root_of(config)
+    try:
+        with path.open("rb") as stream:
+            return _read_npz(stream, str(path), None)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+
+
+def load_fashion_mnist(config: DatasetConfig, image_size: int) -> Raw:
+    """The part of Fashion-MNIST that comes with the package."""
+    file = resources.files("blocks.embedded") / "fashion_mnist_6000_2000.npz"
+    return _read_npz(io.BytesIO(file.read_bytes()), "embedded Fashion-MNIST", FASHION_CLASSES)

@@ -1,0 +1,137 @@
+"""Batches: a data set at one resolution, normalised, shuffled and augmented."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from search.data.augment import Augmentation, augment, cut_and_mix
+from search.data.splits import ImageData, Split
+
+
+def resize(images: Tensor, resolution: int) -> Tensor:
+    """uint8 (N, C, H, W) → uint8 (N, C, resolution, resolution), antialiased bilinear."""
+    if tuple(images.shape[2:]) == (resolution, resolution):
+        return images
+    chunks = [
+        # Channels first: the kernel for channels last rounds otherwise.
+        F.interpolate(
+            chunk.to(torch.float32, memory_format=torch.contiguous_format),
+            (resolution, resolution),
+            mode="bilinear",
+            antialias=True,
+        )
+        .round_()
+        .clamp_(0, 255)
+        .to(torch.uint8, memory_format=torch.channels_last)
+        for chunk in torch.split(images, 4096)
+    ]
+    return torch.cat(chunks)
+
+
+def shrink(images: Tensor, side: int) -> Tensor:
+    """float (N, C, H, W) → float (N, C, side, side), antialiased bilinear."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+
+
+PREPARED: Final = 4
+"""Resolutions that a process keeps its images at."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Splits at one resolution, normalised by the training split's own mean and deviation.
+
+    Images lie in channels-last memory, so that batches need no other.
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    mean: Tensor
+    std: Tensor
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) → float32 in channels-last memory, mean 0 and deviation 1."""
+        count, channels, height, width = images.shape
+        # Lines as long as an image, for which channels-last images are not copied first.
+        mean, std = (moment.flatten().repeat(height * width) for moment in (self.mean, self.std))
+        pixels = images.permute(0, 2, 3, 1).contiguous().view(count, -1)
+        scaled = pixels.float().sub_(mean).div_(std)
+        if channels == 1:  # both layouts are the same: the strides that convolutions know best
+            return scaled.view(images.shape)
+        return scaled.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+    def shuffled(
+        self,
+        batch_size: int,
+        augmentation: Augmentation,
+        num_classes: int,
+        generator: torch.Generator,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch of augmented training batches; a last batch below batch_size is dropped
+        unless it is the only one. Labels are int64 (N,), or float (N, num_classes) if mixed."""
+        order = torch.randperm(len(self.train), generator=generator)
+        # index_select copies whole images where indexing copies bytes: some 20 times faster.
+        pixels = self.train.images.permute(0, 2, 3, 1)
+        for chosen in torch.split(order, batch_size):
+            if len(chosen) < min(batch_size, len(order)):
+                return
+            images = pixels.index_select(0, chosen).permute(0, 3, 1, 2)
+            images = self.normalise(augment(images, augmentation, generator))
+            labels = self.train.labels[chosen]
+            yield cut_and_mix(images, labels, num_classes, augmentation, generator)
+
+
+def prepare(data: ImageData, resolution: int) -> Batches:
+    """`data` at `resolution` pixels; cached, since candidates share a resolution."""
+    return _prepare(_ById(data), resolution)
+
+
+def normalisation(data: ImageData, resolution: int) -> tuple[list[float], list[float]]:
+    """Mean and deviation per channel that `prepare` normalises by, of pixels in 0…1."""
+    batches = prepare(data, resolution)
+    return (batches.mean.flatten() / 255).tolist(), (batches.std.flatten() / 255).tolist()
+
+
+class _ById:
+    """Hashable handle of a data set: two loads of one set are one key."""
+
+    def __init__(self, data: ImageData) -> None:
+        self.data = data
+
+    def __hash__(self) -> int:
+        return hash(self.data.sha256)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _ById)
+            and other.data.sha256 == self.data.sha256
+            and other.data.train.images.shape == self.data.train.images.shape
+        )
+
+
+@lru_cache(maxsize=PREPARED)
+def _prepare(handle: _ById, resolution: int) -> Batches:
+    data = handle.data
+    train, val, test = (
+        Split(resize(split.images, resolution), split.labels)
+        for split in (data.train, data.val, data.test)
+    )
+    moments = [_moments(plane) for plane in train.images.unbind(1)]
+    mean, std = torch.tensor(moments, dtype=torch.float32).T.reshape(2, 1, -1, 1, 1)
+    return Batches(train, val, test, mean, std.clamp_min(1e-3))
+
+
+def _moments(plane: Tensor) -> tuple[float, float]:
+    """Mean and deviation of uint8 pixels, exact and without a float copy: by histogram."""
+    counts = torch.bincount(plane.flatten(), minlength=256).double()
+    values = torch.arange(256, dtype=torch.float64)
+    mean = (counts @ values) / counts.sum()
+    return mean.item(), ((counts @ (values - mean) ** 2) / counts.sum()).sqrt().item()

@@ -1,0 +1,23 @@
+"""Images from Python."""
+
+from typing import Any
+
+from search.config.compose import config_from
+from search.data.datasets import load_data as load_configured
+from search.data.splits import ImageData
+
+
+def load_data(name: str = "fashion_mnist", resolution: int = 28, **settings: Any) -> ImageData:
+    """The images of a data set, in train, val and test splits.
+
+    `settings` are those of the group `dataset`: `root`, `val_fraction`, `on_corrupt`, …
+    `resolution` is what networks will see, in pixels; folders are decoded 1.5 times as large.
+
+        load_data("imagefolder", root="pets", resolution=64)
+
+    Raises:
+        ConfigError: a setting is misspelt or of the wrong type.
+        DataError: the images are missing, unreadable or too few.
+    """
+    config = config_from(dataset={"name": name, **settings}, proxy={"resolution": resolution})
+    return load_configured(config.dataset, resolution)
