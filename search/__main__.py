@@ -1,27 +1,16 @@
 """`python -m search plan|fidelity|run|status|front|plot|scores|benchmark`."""
 
-import argparse
-import contextlib
-import io
+import importlib
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from hydra._internal.utils import get_args_parser  # what hydra.main itself parses with
-from omegaconf import OmegaConf
-from rich.markup import escape
-from rich.table import Table
+if __name__ == "__main__" and Path(sys.path[0]) == Path.cwd() != Path(__file__).parents[1]:
+    del sys.path[0]  # `python -m` looks into the current folder first, which is the user's own
 
 from blocks import messages
-from blocks.console import console, fail, millions, run_main
-from search.commands.run import RESUME, job_study, run_hydra
-from search.config.compose import compose_config, expand_sweep, read_command, register_schema
-from search.config.schema import RunConfig
-from search.errors import ConfigError
-from search.pareto import hypervolume
-from search.record.folder import StudyFolder
-from search.record.trials import FailureRecord, read_records
+from blocks.console import run_main
+from search.config.arguments import read_command
 
 HELP = """\
 usage: python -m search COMMAND [SETTING=VALUE ...]
@@ -86,245 +75,36 @@ examples
       table.adapter=accel_nasbench budget.max=400M seeds=50
 """
 
-SCORES_SETTINGS = (
-    "dataset.root",
-    "dataset.download",
-    "dataset.cache",
-    "workers.count",
-    "workers.threads",
-)
-"""What `scores` takes from the command line, and not from the study."""
+COMMANDS: Final = {
+    "plan": "search.commands.plan",
+    "fidelity": "search.commands.fidelity",
+    "run": "search.commands.run",
+    "status": "search.commands.status",
+    "front": "search.commands.front",
+    "plot": "search.commands.plot",
+    "scores": "search.commands.scores",
+    "benchmark": "search.commands.benchmark",
+}
+"""Name → module with `run(arguments)`; imported when it is called."""
 
-COMMANDS = ("plan", "fidelity", "run", "status", "front", "plot", "scores", "benchmark")
-
-
-def _run(arguments: list[str]) -> None:
-    """Check every job's settings, so that mistakes are one line; then hand over to Hydra."""
-    parsed = _parse(arguments)
-    jobs, fixed = expand_sweep(parsed.overrides) if parsed.multirun else ([parsed.overrides], [])
-    configs = [_compose(job) for job in jobs]
-    from search.study.settle import check_settings
-
-    for config in configs:
-        check_settings(config)
-    sys.argv = [sys.argv[0], *arguments]
-    if not parsed.multirun:
-        run_hydra()
-        return
-    # Hydra makes this folder itself, but its complaint about a read-only disk is no one line.
-    Path(configs[0].results_dir, "sweeps", configs[0].study).mkdir(parents=True, exist_ok=True)
-    excluded = ",".join(sorted({*fixed, "study"}))
-    sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]")
-    run_hydra()
-    _sweep_summary(jobs, fixed)
-
-
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    """Hydra's own options and the settings, a wrong option being one line like any mistake."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return get_args_parser().parse_args(arguments)
-    except SystemExit as stop:
-        if stop.code:
-            reason = said.getvalue().strip().rpartition("error: ")[2]
-            fail(f"{reason}; settings are written name=value, see --help")
-        raise
-
-
-def _compose(job: Sequence[str]) -> RunConfig:
-    """The settings of one job, Hydra's own set aside."""
-    plain = [override for override in job if not override.lstrip("+~").startswith("hydra")]
-    config: RunConfig = compose_config("config", plain, RunConfig)
-    return config
-
-
-def _sweep_summary(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
-    table = Table(title="All studies of this sweep", title_justify="left")
-    headings = ("study", "trials", "best val accuracy", "hypervolume", "B0 val accuracy", "B0 macs")
-    for name in headings:
-        table.add_column(name, justify="left" if name == "study" else "right", overflow="fold")
-    from search.study.front import write_sweep_front
-    from search.study.objective import Objective
-
-    folders = []
-    for job in jobs:
-        config = _compose(job)
-        swept = sorted(o for o in job if o.partition("=")[0] not in {*fixed, "study"})
-        study = job_study(config.study, "_".join(swept).replace("=", "-"))
-        folders.append(StudyFolder(config.results_dir, study))
-        records = folders[-1].completed()
-        if not records:
-            table.add_row(study, "0", "", "", "", "")
-            continue
-        chosen = Objective.of(config).best(records)
-        accuracy = [record.metrics["val_accuracy"] for record in records]
-        macs = [record.cost.macs for record in records]
-        # The share of the box from accuracy 0 to 1 and from no macs to the budget.
-        most = config.budget_macs or max(macs)
-        # At a target they all cost the same.
-        volume = hypervolume(accuracy, macs, 0.0, most) / most
-        share = "" if config.budget.target is not None else f"{volume:.4f}"
-        table.add_row(
-            study,
-            str(len(records)),
-            f"{max(accuracy):.4f}",
-            share,
-            f"{chosen.metrics['val_accuracy']:.4f}",
-            millions(chosen.cost.macs),
-        )
-    console.print(table)
-    if any(folder.completed() for folder in folders):
-        sweep = StudyFolder(str(Path(config.results_dir, "sweeps")), config.study)
-        front = write_sweep_front(folders, sweep)
-        console.print(
-            f"the front of all: {front['on_front'].sum()} of {len(front)} candidates, in "
-            f"{sweep / 'front.csv'} and front.png"
-        )
-
-
-def _status(folder: StudyFolder) -> None:
-    stored = folder.read_config()
-    records = read_records(folder.trials)
-    completed = folder.completed()
-    failed = [record for record in records if isinstance(record, FailureRecord)]
-    trained = len(records) - len(failed)
-    judged = "judged by the supernet" if stored.evaluator == "supernet" else "trained"
-    console.print(
-        f"{folder.path}: {trained} of {stored.search.trials} trials {judged}, "
-        f"{trained - len(completed)} of them stopped early, {len(failed)} failed; sampler "
-        f"{stored.sampler}, objective {stored.aim}, budget {stored.cost_budget}"
-    )
-    for failure in failed[-3:]:
-        console.print(f"  trial {failure.number} {failure.kind}: {failure.error}", markup=False)
-    if completed:
-        from search.study.objective import Objective
-
-        best = Objective.of(stored).best(completed)
-        for label, record in (("best", best),):
-            console.print(
-                f"  {label}: val accuracy {record.metrics['val_accuracy']:.4f}, macs "
-                f"{millions(record.cost.macs)}, trial {record.number}: {record.arch}",
-                markup=False,
-            )
-    steps = ("b0.yaml", "scaling/fit.json", "coefficients.yaml", "family/b7.yaml")
-    done = [name for name in steps if (folder / name).exists()]
-    console.print(f"  written: {', '.join(done) or 'nothing yet'}")
-
-
-def _front(folder: StudyFolder) -> None:
-    from search.study.front import write_front
-
-    front = write_front(folder.read_config(), folder)
-    table = Table(title=f"Pareto front of {folder.study}", title_justify="left")
-    for name in ("trial", "val accuracy", "macs", "params", "architecture"):
-        table.add_column(name, justify="left" if name == "architecture" else "right",
-                         overflow="fold")  # fmt: skip
-    for row in front[front["on_front"]].to_dict("records"):
-        table.add_row(
-            str(row["trial"]),
-            f"{row['val_accuracy']:.4f}",
-            millions(row["macs"]),
-            f"{row['params']:,}",
-            escape(row["arch"]),
-        )
-    console.print(table)
-
-
-def _plot(folder: StudyFolder) -> None:
-    from search.study.front import write_front
-
-    write_front(folder.read_config(), folder)
-    console.print(f"wrote {folder / 'pareto.png'} and {folder / 'pareto.csv'}")
-
-
-def _scores(folder: StudyFolder, config: RunConfig, given: set[str]) -> None:
-    from search.assess.scores import scores
-    from search.commands.screens.scores import show_scores
-    from search.evaluators.workers import PROCESS_BYTES, workers_for
-
-    stored = folder.read_config()
-    for name in given & set(SCORES_SETTINGS):
-        group, _, setting = name.partition(".")
-        value = getattr(getattr(config, group), setting)
-        stored = replace(stored, **{group: replace(getattr(stored, group), **{setting: value})})
-    if stored.workers.count == 0:
-        count = workers_for(stored.workers.threads, PROCESS_BYTES)
-        stored = replace(stored, workers=replace(stored.workers, count=count))
-    show_scores(scores(stored.results_dir, folder.study, stored))
-
-
-def _benchmark(arguments: list[str]) -> None:
-    from search.benchmark.compare import BenchmarkConfig, benchmark
-
-    register_schema("benchmark_schema", BenchmarkConfig)
-    if arguments[:2] == ["--cfg", "job"]:
-        config = compose_config("benchmark", arguments[2:], BenchmarkConfig)
-        console.print(OmegaConf.to_yaml(OmegaConf.structured(config)), markup=False, end="")
-        return
-    benchmark(compose_config("benchmark", arguments, BenchmarkConfig))
-
-
-def _plan(arguments: list[str]) -> None:
-    config = _checked(arguments)
-    from search.assess.plan import plan
-    from search.commands.screens.plan import show_plan
-
-    show_plan(plan(config))
-
-
-def _fidelity(arguments: list[str]) -> None:
-    config = _checked(arguments)
-    from search.assess.fidelity import fidelity
-    from search.commands.progress import TrialProgress
-    from search.commands.screens.fidelity import show_fidelity
-
-    show_fidelity(fidelity(config, TrialProgress))
-
-
-def _checked(arguments: list[str]) -> RunConfig:
-    """The settings of a search, every value of them checked."""
-    config: RunConfig = compose_config("config", arguments, RunConfig)
-    from search.study.settle import check_settings
-
-    check_settings(config)
-    return config
+INTERRUPTED: Final = {
+    "fidelity": "the trainings so far are on disk",
+    "run": "the trials so far are on disk, and the same command goes on from them",
+    "scores": "the scores so far are on disk",
+    "benchmark": "the runs so far are on disk",
+}
+"""What Ctrl-C leaves; of the others, everything as it was."""
 
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
     messages.show()
-    command, rest = read_command(arguments, COMMANDS, HELP)
-    if command == "benchmark":
-        run_main(lambda: _benchmark(rest), "the runs so far are on disk")
-        return
-    if command == "run":
-        run_main(lambda: _run(rest), RESUME)
-        return
-    if command == "plan":
-        run_main(lambda: _plan(rest), "nothing was changed")
-        return
-    if command == "fidelity":
-        run_main(lambda: _fidelity(rest), "the trainings so far are on disk")
-        return
+    command, rest = read_command(arguments, list(COMMANDS), HELP)
 
-    def show() -> None:
-        config = compose_config("config", rest, RunConfig)
-        given = {override.lstrip("+~").partition("=")[0] for override in rest}
-        read = ("study", "results_dir", *(SCORES_SETTINGS if command == "scores" else ()))
-        for name in sorted(given - set(read)):
-            raise ConfigError(
-                f"{name} is a setting of the study, which `{command}` takes as it was; expected "
-                f"{', '.join(read)}"
-            )
-        folder = StudyFolder(config.results_dir, config.study).require()
-        if command == "scores":
-            _scores(folder, config, given)
-        else:
-            {"status": _status, "front": _front, "plot": _plot}[command](folder)
+    def job() -> None:
+        importlib.import_module(COMMANDS[command]).run(rest)
 
-    done = "the scores so far are on disk" if command == "scores" else "nothing was changed"
-    run_main(show, done)
+    run_main(job, INTERRUPTED.get(command, "nothing was changed"))
 
 
 if __name__ == "__main__":

@@ -1,81 +1,48 @@
-"""One job of `python -m search run`: a study, and the scaling steps after it."""
+"""`python -m search run`: search, choose a B0, fit the scaling, emit the family."""
 
-import os
-import re
-import signal
-import subprocess
+import argparse
+import contextlib
+import io
 import sys
-from dataclasses import replace
-from types import FrameType
+from pathlib import Path
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from hydra._internal.utils import get_args_parser  # what hydra.main itself parses with
 
-from blocks import messages
-from blocks.console import console, run_main
-from search.config.compose import quote, to_object
-from search.evaluators.process import PARENT_VARIABLE
-from search.record.folder import StudyFolder
-
-RESUME = "the trials so far are on disk, and the same command goes on from them"
+from blocks.console import fail
+from search.commands.job import run_hydra
+from search.commands.sweep import compose_job, summarise
+from search.config.compose import expand_sweep
 
 
-def run_job(settings: DictConfig) -> None:
-    """Search, fit, emit. Hydra has parsed the settings; from here on they are a dataclass."""
-    config = to_object(settings)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        study = job_study(config.study, HydraConfig.get().job.override_dirname)
-        config = replace(config, study=study)
-        console.rule(config.study)
+def run(arguments: list[str]) -> None:
+    """Check every job's settings, so that mistakes are one line; then hand over to Hydra."""
+    parsed = _parse(arguments)
+    jobs, fixed = expand_sweep(parsed.overrides) if parsed.multirun else ([parsed.overrides], [])
+    configs = [compose_job(job) for job in jobs]
+    from search.study.settle import check_settings  # torch and Optuna
 
-    def job() -> None:
-        from search.commands.progress import TrialProgress
-        from search.commands.screens.search import show_search
-        from search.study.run import search
-
-        messages.show()  # in a launcher's own process too
-
-        # A polite kill is a Ctrl-C: the front so far is written, the lock released.
-        signal.signal(signal.SIGTERM, _interrupt)
-        found = search(config, TrialProgress)
-        show_search(found)
-        if config.search.scale:
-            _scale(found.study.folder)
-
-    run_main(job, RESUME)
+    for config in configs:
+        check_settings(config)
+    sys.argv = [sys.argv[0], *arguments]
+    if not parsed.multirun:
+        run_hydra()
+        return
+    # Hydra makes this folder itself, but its complaint about a read-only disk is no one line.
+    Path(configs[0].results_dir, "sweeps", configs[0].study).mkdir(parents=True, exist_ok=True)
+    excluded = ",".join(sorted({*fixed, "study"}))
+    sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]")
+    run_hydra()
+    summarise(jobs, fixed)
 
 
-run_hydra = hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")(run_job)
-"""`run_job` behind Hydra's command line; launchers send the plain function to their workers."""
-
-
-def job_study(study: str, override_dirname: str) -> str:
-    """A multirun's study of one job: the study's name and the swept settings."""
-    if not override_dirname:
-        return study
-    return re.sub(r"[^A-Za-z0-9._+=,-]+", "-", f"{study}_{override_dirname}")
-
-
-def _scale(folder: StudyFolder) -> None:
-    """Go on to the next step, which reads what this one wrote; `search` imports no `scaling`."""
-    settings = [f"study={quote(folder.study)}", f"results_dir={quote(folder.path.parent)}"]
-    for step in ("fit", "emit"):
-        with subprocess.Popen(
-            [sys.executable, "-m", "scaling", step, *settings],
-            env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
-        ) as child:
-            try:
-                code = child.wait()
-            except KeyboardInterrupt:
-                child.terminate()  # a polite kill reached this process alone
-                raise
-        if code == 130:
-            raise KeyboardInterrupt
-        if code:
-            sys.exit(code)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Hydra's own options and the settings, a wrong option being one line like any mistake."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return get_args_parser().parse_args(arguments)
+    except SystemExit as stop:
+        if stop.code:
+            reason = said.getvalue().strip().rpartition("error: ")[2]
+            fail(f"{reason}; settings are written name=value, see --help")
+        raise

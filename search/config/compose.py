@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from typing import Any, get_type_hints
@@ -16,8 +15,8 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from blocks.console import fail
 from blocks.errors import one_line
+from search.config.arguments import read_command as read_command
 from search.config.editable import editable
 from search.config.schema import RunConfig
 from search.errors import ConfigError, did_you_mean
@@ -79,22 +78,6 @@ def expand_sweep(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     except HydraException as error:
         raise ConfigError(one_line(error)) from None
     return [list(job) for job in itertools.product(*alternatives)], fixed
-
-
-def read_command(
-    arguments: Sequence[str], commands: Sequence[str], usage: str
-) -> tuple[str, list[str]]:
-    """The subcommand and its settings; prints the usage where asked, or where nothing is said."""
-    if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
-        print(usage, end="")
-        sys.exit(0 if arguments else 2)
-    command = arguments[0]
-    if command not in commands:
-        fail(
-            f"unknown command {command!r}; expected {', '.join(commands)}"
-            f"{did_you_mean(command, commands)}"
-        )
-    return command, list(arguments[1:])
 
 
 def quote(value: object) -> str:

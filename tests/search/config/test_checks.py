@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.commands.run import job_study
+from search.commands.job import job_study
 from search.config.compose import compose_config, expand_sweep, known_keys, quote
 from search.config.schema import RunConfig, parse_quantity, validate, validate_study_name
 from search.data.datasets import DATASETS

@@ -1,0 +1,28 @@
+"""`python -m search front`: the Pareto front of a study, as a table."""
+
+from rich.markup import escape
+from rich.table import Table
+
+from blocks.console import console, millions
+from search.commands.which import which_study
+
+
+def run(arguments: list[str]) -> None:
+    """Print the front; write pareto.csv and pareto.png."""
+    folder = which_study("front", arguments)
+    from search.study.front import write_front
+
+    front = write_front(folder.read_config(), folder)
+    table = Table(title=f"Pareto front of {folder.study}", title_justify="left")
+    for name in ("trial", "val accuracy", "macs", "params", "architecture"):
+        table.add_column(name, justify="left" if name == "architecture" else "right",
+                         overflow="fold")  # fmt: skip
+    for row in front[front["on_front"]].to_dict("records"):
+        table.add_row(
+            str(row["trial"]),
+            f"{row['val_accuracy']:.4f}",
+            millions(row["macs"]),
+            f"{row['params']:,}",
+            escape(row["arch"]),
+        )
+    console.print(table)

@@ -1,0 +1,41 @@
+"""`python -m search status`: how far a study is."""
+
+from blocks.console import console, millions
+from search.commands.which import which_study
+from search.record.folder import StudyFolder
+from search.record.trials import FailureRecord, read_records
+
+
+def run(arguments: list[str]) -> None:
+    """Print trials, the best of them, and which files are written."""
+    describe(which_study("status", arguments))
+
+
+def describe(folder: StudyFolder) -> None:
+    """Print what is on disk of a study."""
+    stored = folder.read_config()
+    records = read_records(folder.trials)
+    completed = folder.completed()
+    failed = [record for record in records if isinstance(record, FailureRecord)]
+    trained = len(records) - len(failed)
+    judged = "judged by the supernet" if stored.evaluator == "supernet" else "trained"
+    console.print(
+        f"{folder.path}: {trained} of {stored.search.trials} trials {judged}, "
+        f"{trained - len(completed)} of them stopped early, {len(failed)} failed; sampler "
+        f"{stored.sampler}, objective {stored.aim}, budget {stored.cost_budget}"
+    )
+    for failure in failed[-3:]:
+        console.print(f"  trial {failure.number} {failure.kind}: {failure.error}", markup=False)
+    if completed:
+        from search.study.objective import Objective
+
+        best = Objective.of(stored).best(completed)
+        for label, record in (("best", best),):
+            console.print(
+                f"  {label}: val accuracy {record.metrics['val_accuracy']:.4f}, macs "
+                f"{millions(record.cost.macs)}, trial {record.number}: {record.arch}",
+                markup=False,
+            )
+    steps = ("b0.yaml", "scaling/fit.json", "coefficients.yaml", "family/b7.yaml")
+    done = [name for name in steps if (folder / name).exists()]
+    console.print(f"  written: {', '.join(done) or 'nothing yet'}")
