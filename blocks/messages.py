@@ -1,10 +1,12 @@
 """What the toolkit says while it works: lines of a logger, which nobody sees until they are shown.
 
-A library says nothing unasked. The command lines call `show`; a user of Python who wants the same
+A library says nothing unasked. The command lines print them; a user of Python who wants the same
 lines sets the level of the logger `compound_nas` to INFO.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 log: Final = logging.getLogger("compound_nas")
@@ -21,6 +23,21 @@ def show() -> None:
     if not shown():
         log.addHandler(_Screen())
     log.setLevel(logging.INFO)
+
+
+@contextmanager
+def on_screen() -> Iterator[None]:
+    """Within, every line is printed."""
+    if shown():
+        yield
+        return
+    show()
+    try:
+        yield
+    finally:
+        for handler in [each for each in log.handlers if isinstance(each, _Screen)]:
+            log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
 
 
 def shown() -> bool:

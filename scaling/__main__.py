@@ -4,7 +4,8 @@ import os
 import sys
 
 from blocks.console import run_main
-from search.config.compose import compose_config, quote, read_command, register_schema
+from search.config.arguments import read_command
+from search.config.compose import compose_config, quote, register_schema
 from search.evaluators.process import PARENT_VARIABLE, die_with
 
 HELP = """\

@@ -98,11 +98,11 @@ INTERRUPTED: Final = {
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
-    messages.show()
     command, rest = read_command(arguments, list(COMMANDS), HELP)
 
     def job() -> None:
-        importlib.import_module(COMMANDS[command]).run(rest)
+        with messages.on_screen():
+            importlib.import_module(COMMANDS[command]).run(rest)
 
     run_main(job, INTERRUPTED.get(command, "nothing was changed"))
 
