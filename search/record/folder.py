@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Final, TextIO
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from blocks.errors import one_line
 from blocks.machine import processor, versions
@@ -113,8 +113,15 @@ class StudyFolder:
             for key, value in _BEFORE.items():
                 if OmegaConf.select(stored, key, default=None) is None:
                     OmegaConf.update(stored, key, value)
+            if not isinstance(stored, DictConfig):
+                raise StudyError(f"{path} is damaged: it is no mapping of settings")
             merged = OmegaConf.merge(editable(RunConfig), stored)
             config = OmegaConf.to_object(merged)
+        except ConfigKeyError as error:
+            raise StudyError(
+                f"{path} has the setting {error.full_key or error.key!r}, which this version does "
+                "not know; the study is probably by a newer version of the toolkit"
+            ) from None
         except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
             raise StudyError(f"{path} is damaged: {one_line(error)}") from None
         assert isinstance(config, RunConfig)

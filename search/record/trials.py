@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,7 +111,14 @@ def cut_torn_line(path: Path) -> None:
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def _record(fields: dict[str, Any]) -> Record:
-    if "kind" in fields:
-        return FailureRecord(**fields)
-    return TrialRecord(**{**fields, "cost": Cost(**fields["cost"])})
+def _record(made: dict[str, Any]) -> Record:
+    kind: type[Record] = FailureRecord if "kind" in made else TrialRecord
+    new = sorted(made.keys() - {each.name for each in fields(kind)})
+    if new:
+        raise ValueError(
+            f"it has {', '.join(new)}, which this version does not know; the study is probably by "
+            "a newer version of the toolkit"
+        )
+    if kind is FailureRecord:
+        return FailureRecord(**made)
+    return TrialRecord(**{**made, "cost": Cost(**made["cost"])})
