@@ -28,7 +28,7 @@ from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job
 from search.evaluators.workers import plan_workers
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates, draw_members
-from search.study.loop import build_pruner, rungs
+from search.study.memory import build_pruner, rungs
 
 PRUNERS = {
     "none": [],

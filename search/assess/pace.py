@@ -12,7 +12,7 @@ from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
 from search.data.splits import ImageData, Split
 from search.evaluators.train import Evaluation, TrainEvaluator, make_job, outcome
-from search.study.loop import rungs
+from search.study.memory import rungs
 
 BATCHES: Final = 12
 """Training steps of each timed network, real ones, on real images."""

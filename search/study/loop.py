@@ -6,7 +6,6 @@ a pruner knows at each decision, and with it every proposal, depends on the seed
 which worker was quicker. The clock runs nearly as the wall's does, so hardly anybody waits.
 """
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -15,14 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import optuna
-from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blocks.arch import format_arch
 from blocks.cost import Cost
-from blocks.errors import one_line
 from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.evaluators.batch import record_outcome
@@ -351,50 +346,3 @@ class TrialLoop:
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
             self.study.tell(trial, self.objective.told(record))
-
-
-def rungs(config: RunConfig) -> tuple[int, ...]:
-    """Epochs after which a training may be stopped, and the last, at which it is complete."""
-    last = config.trial_epochs
-    if config.search.pruner == "none":
-        return (last,)
-    found = [config.search.min_epochs]
-    while found[-1] * config.search.reduction_factor < last:
-        found.append(found[-1] * config.search.reduction_factor)
-    return (*found, last)
-
-
-def build_pruner(config: RunConfig) -> BasePruner:
-    """The pruner of a study: successive halving, asynchronous, or Hyperband's brackets of it."""
-    least, factor = config.search.min_epochs, config.search.reduction_factor
-    if config.search.pruner == "asha":
-        return SuccessiveHalvingPruner(min_resource=least, reduction_factor=factor)
-    if config.search.pruner == "hyperband":
-        return HyperbandPruner(
-            min_resource=least, max_resource=config.proxy.epochs, reduction_factor=factor
-        )
-    return NopPruner()
-
-
-def open_study(config: RunConfig, folder: StudyFolder) -> optuna.Study:
-    """The Optuna study behind a folder, made or resumed; the caller holds the study's lock.
-
-    Raises:
-        StudyError: the journal cannot be read.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    journal = folder / "optuna.journal"
-    cut_torn_line(journal)
-    # A process killed while it wrote leaves Optuna's own lock behind; ours says nobody is here.
-    for stale in folder.path.glob("optuna.journal.lock*"):
-        os.unlink(stale)
-    try:
-        return optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal))),
-            study_name=config.study,
-            directions=Objective.of(config).directions,
-            pruner=build_pruner(config),
-            load_if_exists=True,
-        )
-    except (ValueError, KeyError) as error:
-        raise StudyError(f"{journal} is damaged: {one_line(error)}") from None

@@ -13,7 +13,7 @@ from search.assess.pace import expected_epochs
 from search.assess.power import architectures_for, least_tau, null_band
 from search.assess.trust import Trust, judge
 from search.config.schema import RunConfig
-from search.study.loop import rungs
+from search.study.memory import rungs
 from tests.conftest import Cli, one_line_error
 from tests.search.config.test_checks import config_of
 

@@ -31,7 +31,8 @@ from search.record.trials import FailureRecord, Record, TrialRecord, append_reco
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates
 from search.study import loop
-from search.study.loop import MAX_FAILURES, Tally, TrialLoop, open_study
+from search.study.loop import MAX_FAILURES, Tally, TrialLoop
+from search.study.memory import open_study
 from search.study.objective import Objective
 from search.study.start import starting_points
 from tests.search.config.test_checks import config_of

@@ -1,0 +1,62 @@
+"""The sampler's memory: the Optuna study behind a folder, its pruner, and the rungs it compares at."""
+
+import os
+
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from blocks.errors import one_line
+from search.config.schema import RunConfig
+from search.errors import StudyError
+from search.record.folder import StudyFolder
+from search.record.trials import cut_torn_line
+from search.study.objective import Objective
+
+
+def rungs(config: RunConfig) -> tuple[int, ...]:
+    """Epochs after which a training may be stopped, and the last, at which it is complete."""
+    last = config.trial_epochs
+    if config.search.pruner == "none":
+        return (last,)
+    found = [config.search.min_epochs]
+    while found[-1] * config.search.reduction_factor < last:
+        found.append(found[-1] * config.search.reduction_factor)
+    return (*found, last)
+
+
+def build_pruner(config: RunConfig) -> BasePruner:
+    """The pruner of a study: successive halving, asynchronous, or Hyperband's brackets of it."""
+    least, factor = config.search.min_epochs, config.search.reduction_factor
+    if config.search.pruner == "asha":
+        return SuccessiveHalvingPruner(min_resource=least, reduction_factor=factor)
+    if config.search.pruner == "hyperband":
+        return HyperbandPruner(
+            min_resource=least, max_resource=config.proxy.epochs, reduction_factor=factor
+        )
+    return NopPruner()
+
+
+def open_study(config: RunConfig, folder: StudyFolder) -> optuna.Study:
+    """The Optuna study behind a folder, made or resumed; the caller holds the study's lock.
+
+    Raises:
+        StudyError: the journal cannot be read.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    journal = folder / "optuna.journal"
+    cut_torn_line(journal)
+    # A process killed while it wrote leaves Optuna's own lock behind; ours says nobody is here.
+    for stale in folder.path.glob("optuna.journal.lock*"):
+        os.unlink(stale)
+    try:
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            study_name=config.study,
+            directions=Objective.of(config).directions,
+            pruner=build_pruner(config),
+            load_if_exists=True,
+        )
+    except (ValueError, KeyError) as error:
+        raise StudyError(f"{journal} is damaged: {one_line(error)}") from None
