@@ -36,6 +36,7 @@ from search.record.trials import (
 from search.samplers import build_sampler
 from search.space.latency_budget import PREDICTED_MS, predicted_ms
 from search.space.members import SpaceCandidates
+from search.study.memory import open_study, rungs
 from search.study.objective import Objective
 from search.study.progress import Progress
 

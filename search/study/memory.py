@@ -1,4 +1,4 @@
-"""The sampler's memory: the Optuna study behind a folder, its pruner, and the rungs it compares at."""
+"""The sampler's memory: the Optuna study behind a folder, its pruner, and the pruner's rungs."""
 
 import os
 
