@@ -20,6 +20,10 @@ from search.space.widths import fit
 if TYPE_CHECKING:
     import optuna
 
+UNLIMITED: Final = 10**18
+"""Multiply-adds that no member has."""
+DRAWS: Final = 20
+"""Combinations that are drawn for each member asked for, some being the same network."""
 SHAPES_TRIED: Final = 1000
 """Random shapes that are solved before a target is called out of reach."""
 
@@ -35,6 +39,43 @@ class SearchSpace:
     config: SpaceConfig
     in_channels: int
     choices: Mapping[str, tuple[Any, ...]]
+
+    @classmethod
+    def named(
+        cls,
+        space: str = "tiny",
+        resolution: int = 28,
+        in_channels: int = 3,
+        num_classes: int = 10,
+        **settings: Any,
+    ) -> "SearchSpace":
+        """A space of conf/space, with settings of the group `space` changed.
+
+            SearchSpace.named("tiny", resolution=32, kernel=[3, 5])
+
+        Raises:
+            ConfigError: there is no such space, or a setting cannot be.
+        """
+        from search.config.compose import config_from
+
+        changed = {f"space.{name}": value for name, value in settings.items()}
+        config = config_from(space=space, **changed)
+        most = Budget("macs", UNLIMITED)
+        return build_space(config.space, resolution, in_channels, num_classes, most)
+
+    def draw(self, number: int, seed: int = 0) -> list[ArchSpec]:
+        """At most `number` distinct random members, the same ones for the same seed."""
+        generator = np.random.default_rng(seed)
+        found: dict[ArchSpec, None] = {}
+        for _ in range(DRAWS * number):
+            values = {
+                name: options[int(generator.integers(len(options)))]
+                for name, options in self.choices.items()
+            }
+            found[self.build(values)] = None
+            if len(found) == number:
+                break
+        return list(found)
 
     def __len__(self) -> int:
         """Combinations of choices; some spell the same architecture."""
