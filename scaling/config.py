@@ -10,7 +10,9 @@ from blocks.rounding import ROUNDINGS
 from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.rules import find_rule
 from scaling.solve import METRICS
-from search.config.schema import LATENCY, parse_quantity, validate_study_name
+from search.config.checks import validate_study_name
+from search.config.quantities import parse_quantity
+from search.config.schema import LATENCY
 from search.errors import did_you_mean
 
 SPLITS: Final = ("test", "val")

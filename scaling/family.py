@@ -25,7 +25,7 @@ from scaling.fit.run import read_fit
 from scaling.latency_targets import measure_here, solve_latencies
 from scaling.rules import RULES, Rule, compound, find_rule
 from scaling.solve import MOST, Solution, Target, solve_family
-from search.config.schema import parse_quantity
+from search.config.quantities import parse_quantity
 from search.errors import StudyError
 from search.record.folder import StudyFolder, StudyLock
 from search.study.baseline import read_baseline

@@ -33,7 +33,7 @@ from scaling.config import ResolutionConfig, ScalingConfig
 from scaling.plot import plot_resolution
 from search.assess.statistics import Z, wilson
 from search.commands.progress import TrialProgress
-from search.config.schema import parse_quantity
+from search.config.quantities import parse_quantity
 from search.config.settled import SettledConfig
 from search.data.batches import Batches, prepare, resize
 from search.data.datasets import load_data

@@ -27,7 +27,8 @@ from threadpoolctl import threadpool_limits
 from blocks.console import console
 from search.benchmark.fill import MetricFit, fill_table
 from search.benchmark.table import COSTS, Pool, Table, feasible_rows, read_table
-from search.config.schema import check_at_least, parse_quantity, validate_study_name
+from search.config.checks import check_at_least, validate_study_name
+from search.config.quantities import parse_quantity
 from search.errors import ConfigError, StudyError, choose
 from search.pareto import hypervolume
 from search.plot import plot_benchmark
@@ -74,10 +75,12 @@ class BenchmarkConfig:
     table: TableConfig = field(default_factory=TableConfig)
     objectives: list[str] = field(default_factory=lambda: ["val_accuracy"])
     budget: TableBudgetConfig = field(default_factory=TableBudgetConfig)
-    samplers: list[str] = field(default_factory=lambda: [OURS, "tpe", "gp", "nsga2", "evolution"])
+    samplers: list[str] = field(
+        default_factory=lambda: [OURS, "tpe", "gp", "nsga2", "evolution", CONTROL]
+    )
     seeds: int = 20
     evaluations: int = 100
-    longer: dict[str, int] = field(default_factory=dict)
+    longer: dict[str, int] = field(default_factory=lambda: {"tpe": 200, CONTROL: 1000})
     workers: int = 2
 
 

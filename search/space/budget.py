@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from blocks.console import millions
 from blocks.cost import ArchColumns, CostColumns
 from blocks.latency.predict import Predictor, load_predictor
-from search.config.schema import LATENCY, RunConfig, parse_milliseconds, parse_quantity
+from search.config.quantities import parse_milliseconds, parse_quantity
+from search.config.schema import LATENCY, RunConfig
 
 
 @dataclass(frozen=True)

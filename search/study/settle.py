@@ -3,7 +3,8 @@
 import functools
 from dataclasses import dataclass, replace
 
-from search.config.schema import RunConfig, validate
+from search.config.checks import validate
+from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
 from search.data.datasets import DATASETS, load_data
 from search.data.splits import ImageData

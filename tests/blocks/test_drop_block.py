@@ -5,7 +5,7 @@ import torch
 
 from blocks.drop_block import SHAPES, DropBlock, DropBlockSpec, disc_mask
 from blocks.errors import CompoundNasError
-from search.config.schema import DROP_BLOCK_SHAPES
+from search.config.checks import CHOICES
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -68,4 +68,4 @@ def test_what_is_refused(arguments: tuple[float, int, str], message: str) -> Non
 
 
 def test_the_configuration_knows_the_same_shapes() -> None:
-    assert DROP_BLOCK_SHAPES == SHAPES
+    assert CHOICES["proxy.drop_block_shape"] == SHAPES

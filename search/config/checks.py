@@ -1,0 +1,226 @@
+"""What types cannot say of settings: ranges, choices, and what goes together."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from blocks.errors import ArchError
+from blocks.rounding import ROUNDINGS
+from blocks.zoo import find_arch
+from search.config.schema import LATENCY, METRICS, SOLVE, RunConfig
+from search.errors import ConfigError, choose
+
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "objective": ("pareto", "reward", "accuracy", "loss"),
+    "evaluator": ("train", "supernet"),
+    "budget.metric": METRICS,
+    "budget.solve": SOLVE,
+    "search.pruner": ("none", "asha", "hyperband"),
+    "search.rung_metric": ("val_loss", "val_accuracy"),
+    "dataset.on_corrupt": ("refuse", "skip"),
+    "proxy.init_from": ("supernet",),
+    "proxy.optimizer": ("adamw", "sgd"),
+    "proxy.kernels": ("auto", "torch"),
+    "proxy.precision": ("auto", "fp32", "bf16"),
+    "proxy.drop_block_shape": ("square", "circle"),  # blocks.drop_block.SHAPES, without its torch
+    "workers.device": ("auto", "cpu", "cuda"),
+    "space.rounding": tuple(ROUNDINGS),
+}
+"""Settings that are one of a few words; those that may be null are not checked where they are."""
+LEAST_SCORED: Final = 10
+"""Members below which zero-cost scores teach a search nothing."""
+LEAST: Final[Mapping[str, int]] = {
+    "search.trials": 1,
+    "search.final_epochs": 1,
+    "search.controls": 0,
+    "search.reduction_factor": 2,
+    "search.min_epochs": 1,
+    "search.warm_start_top": 1,
+    "search.zero_cost": 0,
+    "search.zero_cost_top": 0,
+    "fidelity.architectures": 5,
+    "fidelity.seeds": 2,
+    "fidelity.repeated": 1,
+    "workers.count": 0,
+    "workers.threads": 1,
+    "proxy.epochs": 1,
+    "proxy.resolution": 1,
+    "proxy.batch_size": 2,
+    "proxy.crop_padding": 0,
+    "proxy.cutout": 0,
+    "dataset.image_size": 1,
+    "supernet.epochs": 1,
+    "supernet.samples": 1,
+    "supernet.calibration_images": 2,
+}
+FRACTIONS: Final = (
+    "dataset.val_fraction",
+    "dataset.test_fraction",
+    "proxy.dropout",
+    "proxy.drop_path",
+    "proxy.drop_block",
+    "proxy.warmup_fraction",
+    "proxy.label_smoothing",
+    "proxy.ema",
+    "supernet.warmup_fraction",
+    "supernet.ema",
+)
+"""From 0 to less than 1."""
+POSITIVE: Final = ("proxy.lr", "supernet.lr", "search.minutes")
+NOT_NEGATIVE: Final = ("proxy.weight_decay", "proxy.momentum", "proxy.mixup", "proxy.cutmix")
+
+
+def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> None:
+    """Check the values that types cannot say; the search space checks itself.
+
+    Raises:
+        ConfigError: names the setting, its value, and what was expected.
+    """
+    choose("sampler", config.sampler, samplers)
+    for name, known in CHOICES.items():
+        value = value_of(config, name)
+        if value is not None:
+            choose(name, value, known)
+    choose("dataset.name", config.dataset.name, datasets)
+    validate_study_name(config.study)
+    _check_ranges(config)
+    _check_dataset(config)
+    _check_proxy(config)
+    _check_budget(config)
+    _check_search(config)
+
+
+def validate_study_name(study: str) -> None:
+    """A study is a folder under results_dir, so its name is a plain file name.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not re.fullmatch(r"[^\W_][\w.+=,-]*", study):
+        raise ConfigError(
+            f"study={study} is not a folder name; expected letters, digits and . _ + = , -"
+        )
+
+
+def check_at_least(settings: Mapping[str, tuple[int, int]]) -> None:
+    """Check (value, least) of each named setting.
+
+    Raises:
+        ConfigError: the first that is below its least.
+    """
+    for name, (value, least) in settings.items():
+        if value < least:
+            raise ConfigError(f"{name}={value} is too small; expected {least} or more")
+
+
+def value_of(config: Any, name: str) -> Any:
+    """The value of a setting by its dotted name."""
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def _check_ranges(config: RunConfig) -> None:
+    least = {name: (value_of(config, name), least) for name, least in LEAST.items()}
+    check_at_least({name: pair for name, pair in least.items() if pair[0] is not None})
+    for name in FRACTIONS:
+        share = value_of(config, name)
+        if share is not None and not 0 <= share < 1:
+            raise ConfigError(f"{name}={share} is not a fraction; expected 0 ≤ value < 1")
+    for name in POSITIVE:
+        rate = value_of(config, name)
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise ConfigError(f"{name}={rate} is not a positive number")
+    for name in NOT_NEGATIVE:
+        rate = value_of(config, name)
+        if not (math.isfinite(rate) and rate >= 0):
+            raise ConfigError(f"{name}={rate} is not a number of 0 or more")
+
+
+def _check_dataset(config: RunConfig) -> None:
+    dataset = config.dataset
+    if dataset.val_fraction == 0:
+        raise ConfigError("dataset.val_fraction=0 leaves nothing to search on; expected above 0")
+    if dataset.test_fraction == 0:
+        raise ConfigError("dataset.test_fraction=0 leaves nothing to test on; expected above 0")
+    if dataset.val_fraction + dataset.test_fraction >= 1:
+        raise ConfigError(
+            f"dataset.val_fraction={dataset.val_fraction} and dataset.test_fraction="
+            f"{dataset.test_fraction} leave no images to train on; expected a sum below 1"
+        )
+
+
+def _check_proxy(config: RunConfig) -> None:
+    proxy = config.proxy
+    if proxy.drop_block_size < 1 or proxy.drop_block_size % 2 == 0:
+        raise ConfigError(f"proxy.drop_block_size={proxy.drop_block_size} is not odd and 1 or more")
+    if not 0 < proxy.start_resolution <= 1:
+        raise ConfigError(
+            f"proxy.start_resolution={proxy.start_resolution} is not a share of the "
+            "resolution; expected 0 < value ≤ 1"
+        )
+    if not 0 <= proxy.rand_augment <= 10:
+        raise ConfigError(
+            f"proxy.rand_augment={proxy.rand_augment} is not a magnitude; expected 0 to 10"
+        )
+
+
+def _check_budget(config: RunConfig) -> None:
+    budget = config.budget
+    if budget.metric == LATENCY:
+        if budget.target is None:
+            raise ConfigError(f"budget.metric={LATENCY} is of a target; expected budget.target=MS")
+        if budget.latency_table is None:
+            raise ConfigError(
+                f"budget.metric={LATENCY} predicts by a table; expected budget.latency_table=FILE "
+                "that `python -m blocks latency-table` wrote"
+            )
+    elif budget.latency_table is not None:
+        raise ConfigError(
+            f"budget.latency_table={budget.latency_table} is not read with budget.metric="
+            f"{budget.metric}; expected budget.metric={LATENCY}"
+        )
+    if not 0 < budget.tolerance <= 0.5:
+        raise ConfigError(
+            f"budget.tolerance={budget.tolerance} is not a share of the target; expected "
+            "0 < value ≤ 0.5, such as 0.02 for 2%"
+        )
+    exponent = config.reward.exponent
+    if not (math.isfinite(exponent) and exponent <= 0):
+        raise ConfigError(
+            f"reward.exponent={exponent} rewards cost; expected 0 or below (the paper's is -0.07)"
+        )
+    _ = config.max_macs, config.target_macs, config.cost_budget
+
+
+def _check_search(config: RunConfig) -> None:
+    search, pruner = config.search, config.search.pruner
+    if search.zero_cost:
+        least = max(LEAST_SCORED, search.zero_cost_top)
+        check_at_least({"search.zero_cost": (search.zero_cost, least)})
+    check_at_least({"fidelity.epochs": (config.long_epochs, config.proxy.epochs + 1)})
+    if config.aim == "pareto" and config.budget.target is not None:
+        raise ConfigError(
+            f"objective=pareto has no front at budget.target={config.budget.target}: all "
+            "candidates cost the same; expected accuracy or reward, or budget.max_macs alone"
+        )
+    if pruner != "none" and config.aim == "pareto":
+        raise ConfigError(
+            f"search.pruner={pruner} needs one objective; expected "
+            "objective=accuracy, loss or reward, or a budget.target"
+        )
+    if pruner != "none" and config.evaluator == "supernet":
+        raise ConfigError(
+            f"search.pruner={pruner} has no training to stop with evaluator=supernet; expected none"
+        )
+    if pruner != "none" and search.min_epochs >= config.proxy.epochs:
+        raise ConfigError(
+            f"search.min_epochs={search.min_epochs} leaves nothing to stop early; expected "
+            f"less than proxy.epochs={config.proxy.epochs}"
+        )
+    if search.reference is not None:
+        try:
+            find_arch(search.reference)
+        except ArchError as error:
+            raise ConfigError(f"search.reference: {error}") from None

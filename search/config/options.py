@@ -1,0 +1,37 @@
+"""Named data sets and spaces: the files of `conf/dataset` and `conf/space`."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from search.errors import ConfigError, did_you_mean
+
+CONF: Final = Path(__file__).resolve().parents[2] / "conf"
+"""Beside this package; a folder `conf` of the user's is another."""
+
+
+def options(group: str) -> list[str]:
+    """The names in a group."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """`dataset` and `space`."""
+    return sorted(path.name for path in CONF.iterdir() if any(path.glob("*.yaml")))
+
+
+def option(group: str, name: str) -> dict[str, Any]:
+    """What a named option sets.
+
+    Raises:
+        ConfigError: there is none of this name; names the nearest.
+    """
+    known = options(group)
+    if name not in known:
+        raise ConfigError(
+            f"{group}={name} is unknown; expected one of {', '.join(known)}"
+            f"{did_you_mean(name, known)}"
+        )
+    text = (CONF / group / f"{name}.yaml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text) or {})
