@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scaling.fit.grid import _table, _tied, grid_candidates, judge_grid
 
 from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import count
@@ -12,7 +13,6 @@ from blocks.zoo import EFFICIENTNET_B0, ZOO
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale, scale_compound
 from scaling.config import GridConfig
 from scaling.family import compound_family, published_family
-from scaling.fit.grid import _table, _tied, grid_candidates, judge_grid
 from search.record.trials import TrialRecord
 from tests.strategies import archs
 
@@ -26,15 +26,15 @@ def test_the_published_table_is_reproduced_exactly() -> None:
 
 
 def test_a_rounding_policy_reaches_every_width() -> None:
-    wide = scale(EFFICIENTNET_B0, 1.4, 1.0, 224, "floor")
+    wide = scale(EFFICIENTNET_B0, 1.0, 1.4, 224, "floor")
     assert (wide.stem, wide.stages[1].channels, wide.head) == (44, 33, 1792)
-    assert scale(EFFICIENTNET_B0, 1.4, 1.0, 224, "floor8").stem == 40
+    assert scale(EFFICIENTNET_B0, 1.0, 1.4, 224, "floor8").stem == 40
 
 
 def test_what_is_not_there_stays_away() -> None:
-    wide = scale(ZOO["resnet50"], 1.5, 1.0, 224)
+    wide = scale(ZOO["resnet50"], 1.0, 1.5, 224)
     assert (wide.head, wide.head_hidden) == (0, 0)
-    assert scale(ZOO["mobilenetv3_small"], 1.5, 1.0, 224).head_hidden == 1536
+    assert scale(ZOO["mobilenetv3_small"], 1.0, 1.5, 224).head_hidden == 1536
 
 
 def test_the_formula_is_not_the_table() -> None:
