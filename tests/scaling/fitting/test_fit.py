@@ -14,16 +14,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from scaling.fit.design import Point
-from scaling.fit.run import _job, observe, verdict
 
 from blocks.arch import parse_arch
 from blocks.cost import count
-from scaling.setting import part_of
+from scaling.fitting.design import Point
+from scaling.fitting.optimum import Versus
+from scaling.fitting.result import verdict
+from scaling.fitting.surface import make_point_job, observe
+from scaling.fitting.surface_fit import SurfaceFit
+from scaling.trainings import part_of
 from search.config.schema import DatasetConfig
 from search.data.datasets import load_data
 from search.evaluators.train import make_job
-from search.record.trials import TrialRecord
+from search.record.trials import FailureRecord, Record, TrialRecord
 from tests.conftest import Cli, Refuse, environment
 
 B0 = "r8-i1-s8-[ir_r2_k3_s1_e3_c8|ir_r2_k3_s2_e3_c16]-h32"
@@ -192,7 +195,8 @@ def record(accuracy: float) -> TrialRecord:
 
 def test_failed_trainings_are_left_out() -> None:
     points = [point("a", 2), point("b", 2), point("c")]
-    records = [record(0.5), None, None, None, record(0.7)]
+    lost = FailureRecord(0, "b", "nan", "the loss became nan")
+    records: list[Record] = [record(0.5), lost, lost, lost, record(0.7)]
     observations = observe(points, records, 100)
     assert [each.tolist() for each in observations.accuracy] == [[0.5], [0.7]]
     assert observations.logs.tolist() == [[0.0, 0.1, 0.2]] * 2
@@ -206,7 +210,7 @@ def test_schedules_are_logs_of_the_most() -> None:
 
 
 def test_a_part_of_the_images_is_another_training() -> None:
-    whole, half = (_job(point(B0, fraction=share), 7, 1) for share in (1.0, 0.5))
+    whole, half = (make_point_job(point(B0, fraction=share), 7, 1) for share in (1.0, 0.5))
     assert whole == make_job(B0, 4, 7, 1)
     assert replace(half, seed=whole.seed) == whole
     assert half.seed != whole.seed
@@ -226,12 +230,11 @@ def test_parts_are_nested_and_of_every_class(digits: Path) -> None:
 
 
 def test_the_words() -> None:
-    def said(low: float, indistinguishable: bool) -> str:
-        paper = {"difference": 0.004, "interval": [low, 0.01], "probability": 0.8}
-        return verdict({"versus": {"paper": {**paper, "indistinguishable": indistinguishable}}})
+    def said(low: float) -> str:
+        return verdict(Versus(0.004, (low, 0.01), 0.8), SurfaceFit.where)
 
-    assert said(-0.002, True) == (
+    assert said(-0.002) == (
         "indistinguishable from the paper's 1.2, 1.1, 1.15: at equal cost +0.40 points "
         "(-0.20 to +1.00), P(better) 0.80"
     )
-    assert said(0.001, False).startswith("better than the paper's 1.2, 1.1, 1.15 at equal cost")
+    assert said(0.001).startswith("better than the paper's 1.2, 1.1, 1.15 at equal cost")
