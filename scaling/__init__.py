@@ -1,1 +1,57 @@
-"""What grows a network into a family."""
+"""What grows a network into a family.
+
+    from blocks.zoo import EFFICIENTNET_B0
+    from scaling import RULES, fit, scale, solve_family
+
+    wide = scale(EFFICIENTNET_B0, width=1.4)
+    family = solve_family(EFFICIENTNET_B0, coefficients=(1.2, 1.1, 1.15), phis=[0, 1, 2])
+    found = fit(study="main", points=24)
+    found.coefficients, found.intervals, found.verdict
+
+Nothing is printed, and nothing heavy imported, before it is used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale
+    from scaling.face import compare, emit, fit, solve_family
+    from scaling.rules import RULES
+
+__all__ = [
+    "PAPER",
+    "RULES",
+    "ScalingCoefficients",
+    "ScalingError",
+    "compare",
+    "emit",
+    "fit",
+    "scale",
+    "solve_family",
+]
+
+_HOMES: Final = {
+    "PAPER": "scaling.compound",
+    "RULES": "scaling.rules",
+    "ScalingCoefficients": "scaling.compound",
+    "ScalingError": "scaling.compound",
+    "compare": "scaling.face",
+    "emit": "scaling.face",
+    "fit": "scaling.face",
+    "scale": "scaling.compound",
+    "solve_family": "scaling.face",
+}
+"""Name → the module that it is imported from when it is first used (PEP 562)."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

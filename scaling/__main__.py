@@ -1,12 +1,13 @@
 """`python -m scaling fit|emit|verify|compare|resolution`."""
 
+import importlib
 import os
 import sys
+from typing import Final
 
 from blocks.console import run_main
-from search.config.arguments import read_command
-from search.config.compose import compose_config, quote, register_schema
-from search.evaluators.process import PARENT_VARIABLE, die_with
+from blocks.errors import CompoundNasError
+from search.errors import did_you_mean
 
 HELP = """\
 usage: python -m scaling COMMAND [SETTING=VALUE ...]
@@ -96,48 +97,40 @@ examples
   python -m scaling resolution efficientnet_b0
 """
 
-COMMANDS = ("fit", "emit", "verify", "compare", "resolution")
+COMMANDS: Final = {
+    "fit": "scaling.commands.fit",
+    "emit": "scaling.commands.emit",
+    "verify": "scaling.commands.verify",
+    "compare": "scaling.commands.compare",
+    "resolution": "scaling.commands.resolution",
+}
+"""Name → module with `run(arguments)`; imported when it is called."""
 
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
-    command, rest = read_command(arguments, COMMANDS, HELP)
+    if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
+        print(HELP, end="")
+        sys.exit(0 if arguments else 2)
+    run_main(
+        lambda: _run(arguments[0], arguments[1:]),
+        "the points trained so far are on disk, and the same command goes on from them",
+    )
+
+
+def _run(name: str, rest: list[str]) -> None:
+    if name not in COMMANDS:
+        raise CompoundNasError(
+            f"unknown command {name!r}; expected {', '.join(COMMANDS)}"
+            f"{did_you_mean(name, COMMANDS)}"
+        )
+    from blocks import messages
+    from search.evaluators.process import PARENT_VARIABLE, die_with
 
     if PARENT_VARIABLE in os.environ:  # a step of `search run`
         die_with(int(os.environ[PARENT_VARIABLE]))
-
-    if command == "resolution" and rest and "=" not in rest[0]:
-        rest = [f"baseline={quote(rest[0])}", *rest[1:]]
-
-    def job() -> None:
-        from scaling.config import ScalingConfig, validate
-
-        register_schema("scaling_schema", ScalingConfig)
-        config = compose_config("scaling", rest, ScalingConfig)
-        validate(config)
-        if command == "fit":
-            from scaling.fit.run import fit  # torch: seconds that --help need not pay
-
-            fit(config)
-        elif command == "compare":
-            from scaling.compare import compare
-
-            compare(config)
-        elif command == "resolution":
-            from scaling.resolution import resolution
-
-            resolution(config)
-        elif command == "emit":
-            from scaling.family import emit
-
-            emit(config)
-        else:
-            from scaling.verify import verify
-
-            if verify(config):
-                sys.exit(1)
-
-    run_main(job, "the points trained so far are on disk, and the same command goes on from them")
+    with messages.on_screen():
+        importlib.import_module(COMMANDS[name]).run(rest)
 
 
 if __name__ == "__main__":

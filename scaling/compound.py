@@ -1,6 +1,7 @@
 """Compound scaling: pure functions from architecture to architecture."""
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -103,22 +104,41 @@ def _threshold(stages: int, number: int) -> float:
 
 def scale(
     arch: ArchSpec,
-    width: float,
-    depth: float,
-    resolution: int,
+    depth: float = 1.0,
+    width: float = 1.0,
+    resolution: int | None = None,
     rounding: str = "paper",
     *,
     late_depth: float = 1.0,
     repeats: str = "up",
 ) -> ArchSpec:
-    """`arch` with channels × width, repeats × depth, at `resolution` pixels.
+    """`arch` with repeats × depth, channels × width, at `resolution` pixels (None: its own).
 
     Channels, stem and head included, become whole by the policy `rounding`
     (`blocks.rounding.ROUNDINGS`; the paper's is multiples of 8 by the 90% rule); repeats by the
     policy `repeats` (`scale_repeats`; the paper's goes up).
 
+        scale(EFFICIENTNET_B0, depth=1.1, width=1.0, resolution=240)
+
+    Raises:
+        ScalingError: a factor that is not a finite number above 0, a resolution that is no whole
+            number of pixels, or an unknown rounding.
+        ArchError: the network is impossible, as at a resolution too small for its strides.
+
     Source: tensorflow/tpu efficientnet_model.py, `round_filters` and `round_repeats`.
     """
+    for name, factor in (("depth", depth), ("width", width)):
+        if not (math.isfinite(factor) and factor > 0):
+            raise ScalingError(f"{name}={factor} is not a finite number above 0")
+    try:
+        pixels = arch.resolution if resolution is None else operator.index(resolution)
+    except TypeError:
+        raise ScalingError(
+            f"resolution={resolution} is no number of pixels; expected a whole one, such as "
+            f"{arch.resolution}"
+        ) from None
+    if rounding not in ROUNDINGS:
+        raise ScalingError(f"rounding={rounding} is unknown; expected {', '.join(ROUNDINGS)}")
     round_channels = ROUNDINGS[rounding]
     deeper = scale_repeats([stage.repeats for stage in arch.stages], depth, late_depth, repeats)
     stages = tuple(
@@ -132,7 +152,7 @@ def scale(
         head=round_channels(arch.head * width) if arch.head else 0,
         head_hidden=round_channels(arch.head_hidden * width) if arch.head_hidden else 0,
         stages=stages,
-        resolution=resolution,
+        resolution=pixels,
     )
 
 
@@ -147,8 +167,8 @@ def scale_compound(
         raise ScalingError(f"{coefficients} at φ={phi:g} grow beyond any network")
     return scale(
         arch,
-        coefficients.beta**phi,
         coefficients.alpha**phi,
+        coefficients.beta**phi,
         round(arch.resolution * coefficients.gamma**phi),
         rounding,
     )

@@ -111,3 +111,10 @@ def _difference(value: float, error: float, freedom: float) -> Difference:
     margin = float(student.ppf(_SURE, freedom)) * error
     probability = float(student.cdf(value / error, freedom))
     return Difference(value, value - margin, value + margin, error, freedom, probability)
+
+
+def in_points(value: float, low: float, high: float) -> str:
+    """A difference of accuracies and its interval in points: `+0.40 (-0.20 to +1.00)`."""
+    # + 0: there is no −0.00.
+    shown = [round(100 * each, 2) + 0.0 for each in (value, low, high)]
+    return f"{shown[0]:+.2f} ({shown[1]:+.2f} to {shown[2]:+.2f})"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from blocks.arch import ArchSpec
 from blocks.cost import count
@@ -11,8 +11,10 @@ from blocks.errors import LatencyError
 from blocks.latency.measure import Latency, measure_latency
 from blocks.network import Network
 from scaling.compound import ScalingError
-from scaling.rules import RULES, Rule
-from scaling.solve import MOST, Solution, Target, solve
+from scaling.rule_kinds import Rule
+from scaling.rules import RULES
+from scaling.solve import solve
+from scaling.target import MOST, Solution, Target
 
 TOLERANCE: Final = 0.1
 """Of a measured median: what a machine with other work to do still repeats."""
@@ -28,6 +30,29 @@ class Timed:
 
     solution: Solution
     latency: Latency
+
+
+class LatencyListener(Protocol):
+    """Hears of measurements while they are made."""
+
+    def measuring(self, device: str, batch: int, threads: int, runtime: str) -> None:
+        """They begin, on this device."""
+
+    def measured(self, wanted_ms: float, timed: Timed) -> None:
+        """A network of a wanted latency is found."""
+
+
+class Quiet:
+    """The listener that says nothing."""
+
+    def measuring(self, device: str, batch: int, threads: int, runtime: str) -> None:
+        """Nothing is said."""
+
+    def measured(self, wanted_ms: float, timed: Timed) -> None:
+        """Nothing is said."""
+
+
+QUIET: Final = Quiet()
 
 
 def measure_here(

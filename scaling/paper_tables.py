@@ -7,10 +7,7 @@ rows here are built as they are labelled, and what they really cost stands besid
 from dataclasses import dataclass
 from typing import Final
 
-from rich.table import Table
-
 from blocks.arch import ArchSpec, parse_arch
-from blocks.console import console, millions
 from blocks.cost import Cost, count
 from blocks.zoo import ZOO
 from scaling.compound import ScalingError, scale
@@ -102,55 +99,30 @@ NOTES: Final = {
 }
 
 
-def count_table(name: str) -> list[CountedRow]:
-    """The rows of a table, each built by the official rounding and counted.
+def find_table(name: str) -> tuple[PrintedRow, ...]:
+    """The rows of a table as the paper prints them.
 
     Raises:
-        ScalingError: no such table.
+        ScalingError: no such table; names the nearest.
     """
     if name not in PAPER_TABLES:
         raise ScalingError(
             f"paper={name} is unknown; expected {' or '.join(PAPER_TABLES)}"
             f"{did_you_mean(name, PAPER_TABLES)}"
         )
+    return PAPER_TABLES[name]
+
+
+def count_table(name: str) -> list[CountedRow]:
+    """The rows of a table, each built by the official rounding and counted.
+
+    Raises:
+        ScalingError: no such table.
+    """
     found = []
-    for row in PAPER_TABLES[name]:
+    for row in find_table(name):
         baseline = _NETWORKS[row.network]
-        arch = scale(baseline, row.width, row.depth, row.resolution)
+        arch = scale(baseline, row.depth, row.width, row.resolution)
         cost = count(arch)
         found.append(CountedRow(row, arch, cost, cost.macs / count(baseline).macs))
     return found
-
-
-def print_table(name: str) -> None:
-    """Print a table of the paper: what it says its rows cost, and what they cost."""
-    rows = count_table(name)
-    screen = Table(
-        title=f"EfficientNet (1905.11946) {name.replace('table', 'Table ')}, rebuilt",
-        title_justify="left",
-    )
-    for heading in ("network", "setting"):
-        screen.add_column(heading)
-    for heading in (
-        "macs, counted", "macs, printed", "counted / compound", "macs / baseline", "params",
-        "resolution", "top-1, printed",
-    ):  # fmt: skip
-        screen.add_column(heading, justify="right")
-    compound = {each.row.network: each.cost.macs for each in rows if each.row.label == COMPOUND}
-    for number, each in enumerate(rows):
-        row = each.row
-        if number and row.network != rows[number - 1].row.network:
-            screen.add_section()
-        screen.add_row(
-            row.network,
-            row.label,
-            millions(each.cost.macs),
-            "–" if row.billions is None else f"{row.billions:g}G",
-            f"{each.cost.macs / compound[row.network] - 1:+.0%}",
-            f"{each.ratio:.2f}×",
-            f"{each.cost.params:,}",
-            str(row.resolution),
-            "–" if row.top1 is None else f"{row.top1:.1f}%",
-        )
-    console.print(screen)
-    console.print(NOTES[name])

@@ -6,79 +6,19 @@ rounding: 2.57 times, where twice was meant). Here the networks around the rule'
 counted, and of those that meet the target the nearest to the rule is taken.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec
-from blocks.cost import ArchColumns, Cost, CostColumns, count
-from blocks.errors import ArchError
-from blocks.rounding import round_column
-from scaling.compound import ScalingError, depth_steps, late_stages, scale, scale_repeats
-from scaling.rules import Multipliers, Rule
-
-METRICS: Final = ("macs", "params", "activations")
-MOST: Final = 10**12
-"""Of a target: twice EfficientNet-L2's macs. What is larger could not be built and checked."""
-
-Reals = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a network is to cost: `value` of `metric`, within ±`tolerance` of it.
-
-    Raises:
-        ScalingError: an unknown metric, or a value or tolerance that cannot be.
-    """
-
-    metric: str
-    value: float
-    tolerance: float = 0.02
-
-    def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise ScalingError(f"metric={self.metric} is unknown; expected {', '.join(METRICS)}")
-        if not (math.isfinite(self.value) and self.value >= 1):
-            raise ScalingError(
-                f"a target of {self.value:g} {self.metric} is none; expected 1 or more"
-            )
-        if self.value > MOST:
-            raise ScalingError(
-                f"a target of {self.value:.3g} {self.metric} is too large; expected at most "
-                f"{MOST:.0e}: fewer or smaller members"
-            )
-        if not 0 <= self.tolerance < 1:
-            raise ScalingError(f"tolerance={self.tolerance} is not from 0 to below 1")
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """A network near a rule that costs about what was asked.
-
-    `depth`, `width` and `resolution` are what it has relative to its baseline: blocks, the
-    geometric mean of the channels (each block's once, stem and head), pixels. `residual` is
-    cost/target − 1, `deviation` the distance of ln depth, ln width and ln resolution from the
-    rule's line. `scale(baseline, width_multiplier, depth_multiplier, arch.resolution, rounding,
-    late_depth=late_depth, repeats="nearest")` is `arch`, unless it is the baseline itself.
-    """
-
-    arch: ArchSpec
-    cost: Cost
-    depth: float
-    width: float
-    resolution: float
-    residual: float
-    deviation: float
-    depth_multiplier: float = 1.0
-    width_multiplier: float = 1.0
-    late_depth: float = 1.0
+from blocks.cost import Cost, CostColumns, count
+from scaling.compound import ScalingError, scale, scale_repeats
+from scaling.neighbours import Integers, Neighbours, Reals
+from scaling.rule_kinds import Multipliers, Rule
+from scaling.target import Solution, Target
 
 
 def solve(
@@ -89,11 +29,11 @@ def solve(
     Raises:
         ScalingError: `rule` never reaches the target, or only where no map is left.
     """
-    (solution,) = solve_family(baseline, rule, [target], num_classes, rounding)
+    (solution,) = solve_targets(baseline, rule, [target], num_classes, rounding)
     return solution
 
 
-def solve_family(
+def solve_targets(
     baseline: ArchSpec,
     rule: Rule,
     targets: Sequence[Target],
@@ -157,18 +97,6 @@ class _Centre:
 
 
 @dataclass(frozen=True)
-class _Widths:
-    """The different channels that the widths of an interval make, from narrow to wide.
-
-    `channels` is (widths, 3 + stages): stem, head, head_hidden, and every stage's. `factor` is a
-    width that makes them.
-    """
-
-    channels: Integers
-    factor: Reals
-
-
-@dataclass(frozen=True)
 class _Pairs:
     """Every depth with every size, of all targets: `first` and `last` are rows of the widths."""
 
@@ -187,21 +115,14 @@ class _Search:
     def __init__(
         self, baseline: ArchSpec, base: Cost, rule: Rule, num_classes: int, rounding: str
     ) -> None:
-        self.baseline, self.base, self.rule = baseline, base, rule
-        self.num_classes, self.rounding = num_classes, rounding
-        self.columns = ArchColumns.from_archs([baseline])
-        self.repeats = np.array([stage.repeats for stage in baseline.stages])
-        stages = [stage.channels for stage in baseline.stages]
-        self.channels = np.array([baseline.stem, baseline.head, baseline.head_hidden, *stages])
-        weights = np.array([1, min(baseline.head, 1), 0, *self.repeats], dtype=np.float64)
-        self.weights = weights / weights.sum()
-        self.least_size, self.total_stride = baseline.least_resolution, baseline.total_stride
+        self.base, self.rule = base, rule
+        self.near = Neighbours(baseline, num_classes, rounding)
         self.grid: tuple[Reals, CostColumns] | None = None
 
     def solve(self, targets: Sequence[Target], reach: _Reach) -> list[Solution]:
         """The best of the networks within `reach` of the rule, for every target."""
         centres = [self.centre(target) for target in targets]
-        tables = [self.widths(centre.at.width, reach.width) for centre in centres]
+        tables = [self.near.widths(centre.at.width, reach.width) for centre in centres]
         starts = np.cumsum([0, *(len(table.factor) for table in tables)])
         channels = np.concatenate([table.channels for table in tables])
         factors = np.concatenate([table.factor for table in tables])
@@ -224,12 +145,12 @@ class _Search:
         shape = np.stack(
             [
                 many.depth,
-                self.log_width(channels[width]),
-                np.log(many.size / self.baseline.resolution),
+                self.near.log_width(channels[width]),
+                np.log(many.size / self.near.baseline.resolution),
             ],
             axis=1,
         )
-        waste = self.waste(many.size)
+        waste = self.near.waste(many.size)
         return [
             self.best(target, centre, rows, ratio, shape, waste, many, factors[width])
             for number, (target, centre) in enumerate(zip(targets, centres, strict=True))
@@ -261,22 +182,22 @@ class _Search:
         chosen = np.argmin(np.where(met, distance, np.inf)) if met.any() else np.argmin(miss)
         row = rows[chosen]
         arch = scale(
-            self.baseline,
-            float(factors[row]),
+            self.near.baseline,
             float(pairs.factor[row]),
+            float(factors[row]),
             int(pairs.size[row]),
-            self.rounding,
+            self.near.rounding,
             late_depth=centre.at.late_depth,
             repeats="nearest",
         )
-        cost = count(arch, self.num_classes)
+        cost = count(arch, self.near.num_classes)
         residual = getattr(cost, target.metric) / target.value - 1
         return Solution(
             arch=arch,
             cost=cost,
-            depth=sum(stage.repeats for stage in arch.stages) / int(self.repeats.sum()),
+            depth=sum(stage.repeats for stage in arch.stages) / int(self.near.repeats.sum()),
             width=math.exp(shape[row, 1]),
-            resolution=arch.resolution / self.baseline.resolution,
+            resolution=arch.resolution / self.near.baseline.resolution,
             residual=residual,
             deviation=float(deviation[chosen]),
             depth_multiplier=float(pairs.factor[row]),
@@ -292,10 +213,10 @@ class _Search:
         """
         if abs(found.residual) <= _ASTRAY:
             return
-        if found.arch.resolution <= self.least_size + 1 < self.baseline.resolution:
+        if found.arch.resolution <= self.near.least_size + 1 < self.near.baseline.resolution:
             raise ScalingError(
                 f"rule {self.rule.name} at {target.value:.4g} {target.metric} asks for fewer "
-                f"than {self.least_size} pixels, which the network's strides need, or the map "
+                f"than {self.near.least_size} pixels, which the network's strides need, or the map "
                 "collapses; expected a larger target or another rule"
             )
         raise ScalingError(
@@ -330,103 +251,21 @@ class _Search:
         logs = np.arange(-9.0, most, 0.03)
         points = [self.rule.at(math.exp(log)) for log in logs]
         depths = [
-            scale_repeats(self.repeats.tolist(), point.depth, point.late_depth, "nearest")
+            scale_repeats(self.near.repeats.tolist(), point.depth, point.late_depth, "nearest")
             for point in points
         ]
-        sizes = self.baseline.resolution * np.array([point.resolution for point in points])
-        even = np.maximum(self.least_size, np.rint(sizes / 2).astype(np.int64) * 2)
-        channels = self.rounded(np.array([point.width for point in points]))
-        return logs, self.count_rows(np.array(depths), even, channels)
-
-    def rounded(self, widths: Reals) -> Integers:
-        """Stem, head, head_hidden and stages at every width: (widths, 3 + stages)."""
-        rounded = round_column(self.rounding, widths[:, None] * self.channels)
-        return np.where(self.channels > 0, rounded, 0)
-
-    def log_width(self, channels: Integers) -> Reals:
-        """ln of the mean growth of rows of channels, by `weights`."""
-        present = self.weights > 0
-        growth = np.log(channels[:, present] / self.channels[present])
-        mean: Reals = growth @ self.weights[present]
-        return mean
-
-    def widths(self, width: float, reach: float) -> _Widths:
-        """The different channels between e^−reach and e^reach of `width`."""
-        logs = math.log(width) + np.linspace(-reach, reach, 1 + round(2000 * reach))
-        channels = self.rounded(np.exp(logs))
-        first = np.flatnonzero(np.r_[True, (np.diff(channels, axis=0) != 0).any(1)])
-        last = np.r_[first[1:], len(logs)] - 1
-        factors = np.exp((logs[first] + logs[last]) / 2)
-        table = _Widths(channels[first], factors)
-        if self.baseline.norm_group_size or any(s.groups > 1 for s in self.baseline.stages):
-            fits = np.array([self.fits(factor) for factor in factors])
-            if not fits.any():
-                raise ScalingError(
-                    f"no width near {width:.2f} keeps the groups of {self.baseline} whole"
-                )
-            table = _Widths(table.channels[fits], table.factor[fits])
-        return table
-
-    def fits(self, width: float) -> bool:
-        """Whether the groups of the baseline divide its channels at this width."""
-        try:
-            scale(self.baseline, float(width), 1.0, self.baseline.resolution, self.rounding)
-        except ArchError:
-            return False
-        return True
-
-    def depths(self, at: Multipliers, number: int) -> list[tuple[float, float, tuple[int, ...]]]:
-        """The `number` depths nearest to the rule's: ln realised, a factor, the stages' repeats."""
-        few: list[int] = self.repeats.tolist()
-        early = len(few) - late_stages(len(few))
-        # What one unit of depth is in blocks, which need not be whole.
-        unit = sum(few[:early]) + at.late_depth * sum(few[early:])
-        far = math.exp(min(1.5, (number + 4) / min(unit, unit * at.depth)))
-        low, high = at.depth / far, at.depth * far
-        steps = [low, *depth_steps(few, at.late_depth, low, high), high]
-        found = []
-        for below, above in itertools.pairwise(steps):
-            if above - below > 1e-9:  # two stages may step up at once
-                factor = math.sqrt(below * above)
-                repeats = scale_repeats(few, factor, at.late_depth, "nearest")
-                found.append((math.log(sum(repeats) / unit), factor, repeats))
-        found.sort(key=lambda depth: abs(depth[0] - math.log(at.depth)))
-        return found[:number]
-
-    def sizes(self, at: Multipliers, number: int) -> list[int]:
-        """Useful sizes near the rule's: even ones, multiples of the total stride, the baseline's.
-
-        An odd size costs what the next even one does, and has fewer pixels (a stride of 2 on
-        either leaves the same map).
-        """
-        wanted = self.baseline.resolution * at.resolution
-        even = 2 * (np.arange(number) - number // 2) + 2 * round(wanted / 2)
-        whole = self.total_stride * (np.arange(5) - 2 + round(wanted / self.total_stride))
-        own = self.baseline.resolution
-        near = [int(size) for size in whole if abs(math.log(max(int(size), 1) / wanted)) < 0.15]
-        near += [own] if abs(math.log(own / wanted)) < 0.15 else []
-        return sorted({size for size in [*even.tolist(), *near] if size >= self.least_size})
-
-    def waste(self, sizes: Integers) -> Reals:
-        """By how much (ln) the last map reaches beyond the image, if more than the baseline's.
-
-        At 226 pixels and a total stride of 32 the last map is 8×8, as at 256.
-        """
-        own = self.baseline.resolution
-        over, base = (
-            np.log(-(-np.asarray(side) // self.total_stride) * self.total_stride / side)
-            for side in (sizes, own)
-        )
-        wasted: Reals = np.maximum(0.0, over - base)
-        return wasted
+        sizes = self.near.baseline.resolution * np.array([point.resolution for point in points])
+        even = np.maximum(self.near.least_size, np.rint(sizes / 2).astype(np.int64) * 2)
+        channels = self.near.rounded(np.array([point.width for point in points]))
+        return logs, self.near.count(np.array(depths), even, channels)
 
     def pairs(self, centres: Sequence[_Centre], starts: Integers, reach: _Reach) -> _Pairs:
         """Every depth with every size within `reach`, of all targets."""
         rows = []
         repeats = []
         for number, centre in enumerate(centres):
-            sizes = self.sizes(centre.at, reach.sizes)
-            for log, factor, blocks in self.depths(centre.at, reach.depths):
+            sizes = self.near.sizes(centre.at, reach.sizes)
+            for log, factor, blocks in self.near.depths(centre.at, reach.depths):
                 for size in sizes:
                     rows.append((number, size, starts[number], starts[number + 1] - 1, log, factor))
                     repeats.append(blocks)
@@ -444,20 +283,7 @@ class _Search:
 
     def count(self, pairs: _Pairs, channels: Integers) -> CostColumns:
         """The cost of every pair with these channels."""
-        return self.count_rows(pairs.repeats, pairs.size, channels)
-
-    def count_rows(self, repeats: Integers, sizes: Integers, channels: Integers) -> CostColumns:
-        """The cost of the baseline with these repeats, sizes and channels, row by row."""
-        columns = replace(
-            self.columns.take(np.zeros(len(sizes), dtype=np.int64)),
-            stem=channels[:, 0],
-            head=channels[:, 1],
-            head_hidden=channels[:, 2],
-            channels=channels[:, 3:],
-            repeats=repeats,
-            resolution=sizes,
-        )
-        return columns.count(self.num_classes)
+        return self.near.count(pairs.repeats, pairs.size, channels)
 
 
 def _take(pairs: _Pairs, rows: Integers) -> _Pairs:

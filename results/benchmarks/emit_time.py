@@ -19,8 +19,10 @@ from blocks.cost import count
 from blocks.machine import machine, versions
 from blocks.zoo import EFFICIENTNET_B0
 from scaling.compound import PAPER, scale_compound
-from scaling.rules import RULES, compound
-from scaling.solve import Target, solve_family
+from scaling.rule_kinds import compound
+from scaling.rules import RULES
+from scaling.solve import solve_targets
+from scaling.target import Target
 
 SMALL = parse_arch(
     "r28-i1-s16-[ds_r1_k3_s1_e1_c16|ir_r2_k3_s2_e4_c24_se0.25|ir_r2_k5_s2_e4_c40_se0.25]-h128"
@@ -41,7 +43,7 @@ def main() -> None:
         ways: dict[str, Callable[[], list[ArchSpec]]] = {
             "solved": lambda b=baseline, w=wanted, c=classes: [
                 each.arch
-                for each in solve_family(b, compound(PAPER), [Target("macs", one) for one in w], c)
+                for each in solve_targets(b, compound(PAPER), [Target("macs", one) for one in w], c)
             ],
             "rounded": lambda b=baseline: [scale_compound(b, PAPER, phi) for phi in range(8)],
             "bisected": lambda b=baseline, w=wanted, c=classes: [bisect(b, one, c) for one in w],
@@ -64,7 +66,7 @@ def main() -> None:
             )
     values = np.geomspace(50e6, 40e9, arguments.targets)
     for rule in ("dwr", "uniform", "width", "efficientnetv2"):
-        found = solve_family(
+        found = solve_targets(
             EFFICIENTNET_B0, RULES[rule], [Target("macs", float(one)) for one in values], 1000
         )
         miss = np.array([abs(each.residual) for each in found])

@@ -22,15 +22,12 @@ from blocks.arch import parse_arch
 from blocks.cost import count
 from blocks.machine import machine, versions
 from blocks.zoo import find_arch
-from scaling.fit.contour import Contour, find_contour
-from scaling.fit.design import BEYOND, LOW, Lattice, draw_points, repeat_points
-from scaling.fit.surface import (
-    FORMS,
-    Observations,
-    choose_form,
-    find_optimum,
-    quadratic_features,
-)
+from scaling.fitting.choice import FORMS, choose_form
+from scaling.fitting.contour import Contour, find_contour
+from scaling.fitting.design import BEYOND, LOW, draw_points, repeat_points
+from scaling.fitting.lattice import Lattice
+from scaling.fitting.observations import Observations, quadratic_features
+from scaling.fitting.optimum import find_optimum
 
 Floats = NDArray[np.float64]
 SMALL = "r28-i1-s16-[ir_r2_k3_s1_e6_c8_se0.25|ir_r1_k7_s2_e6_c32_se0.25|ir_r2_k7_s2_e4_c32]-h128"

@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 
 from blocks import messages
 from blocks.console import console, run_main
-from search.config.compose import quote, to_object
+from search.config.arguments import quote
+from search.config.compose import to_object
 from search.evaluators.process import PARENT_VARIABLE
 from search.record.folder import StudyFolder
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from search.config.compose import config_from
+from search.config.face import config_from
 from search.data.datasets import load_data as load_configured
 from search.data.splits import ImageData
 

@@ -56,7 +56,7 @@ class SearchSpace:
         Raises:
             ConfigError: there is no such space, or a setting cannot be.
         """
-        from search.config.compose import config_from
+        from search.config.face import config_from
 
         changed = {f"space.{name}": value for name, value in settings.items()}
         config = config_from(space=space, **changed)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from search.config.compose import config_from
+from search.config.face import config_from
 from search.config.schema import RunConfig
 from search.study.run import search
 from search.study.study import Study

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scaling.config import ScalingConfig, validate
-from search.config.compose import compose_config, register_schema
+from scaling.config import ScalingConfig
+from scaling.settings import read_settings
 from tests.conftest import environment
 
 B0 = "r8-i1-s16-[ir_r1_k3_s1_e4_c24|ir_r1_k5_s2_e3_c16|ds_r1_k7_s2_e1_c32]-h128"
@@ -16,11 +16,7 @@ B0 = "r8-i1-s16-[ir_r1_k3_s1_e4_c24|ir_r1_k5_s2_e3_c16|ds_r1_k7_s2_e1_c32]-h128"
 
 def scaling_config(*overrides: str) -> ScalingConfig:
     """What the command line makes of settings, checked as it checks them."""
-    register_schema("scaling_schema", ScalingConfig)
-    config = compose_config("scaling", overrides, ScalingConfig)
-    assert isinstance(config, ScalingConfig)
-    validate(config)
-    return config
+    return read_settings(overrides)
 
 
 @pytest.fixture(scope="session")

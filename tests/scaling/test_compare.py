@@ -13,7 +13,10 @@ from blocks.arch import format_arch, parse_arch
 from blocks.cost import Cost, count
 from blocks.errors import CompoundNasError
 from blocks.zoo import EFFICIENTNET_B0
-from scaling.compare import FITTED, Contender, compare, judge, plan, rules_of, verdicts
+from scaling.commands import compare as command
+from scaling.comparison.contenders import FITTED, Contender, plan, rules_of
+from scaling.comparison.judgement import judge, verdicts
+from scaling.comparison.run import compare
 from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.config import CompareConfig
 from scaling.paper_tables import count_table
@@ -202,7 +205,7 @@ def test_a_study_without_coefficients_is_refused(cli: Cli, study: Path, tmp_path
 
 
 def test_the_papers_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert compare(scaling_config("paper=table7")) is None
+    command.run(["paper=table7"])
     said = capsys.readouterr().out
     assert "1.58G" in said
     assert "1.8G" in said

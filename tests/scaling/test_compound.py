@@ -11,8 +11,9 @@ from blocks.cost import count
 from blocks.zoo import EFFICIENTNET_B0, ZOO
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale, scale_compound
 from scaling.config import GridConfig
-from scaling.family import compound_family, published_family
-from scaling.fit.grid import _table, _tied, grid_candidates, judge_grid
+from scaling.family.member import compound_family, published_family
+from scaling.fitting.grid import grid_candidates
+from scaling.fitting.grid_judgement import count_tied, grid_table, judge_grid
 from search.record.trials import TrialRecord
 from tests.strategies import archs
 
@@ -26,15 +27,15 @@ def test_the_published_table_is_reproduced_exactly() -> None:
 
 
 def test_a_rounding_policy_reaches_every_width() -> None:
-    wide = scale(EFFICIENTNET_B0, 1.4, 1.0, 224, "floor")
+    wide = scale(EFFICIENTNET_B0, 1.0, 1.4, 224, "floor")
     assert (wide.stem, wide.stages[1].channels, wide.head) == (44, 33, 1792)
-    assert scale(EFFICIENTNET_B0, 1.4, 1.0, 224, "floor8").stem == 40
+    assert scale(EFFICIENTNET_B0, 1.0, 1.4, 224, "floor8").stem == 40
 
 
 def test_what_is_not_there_stays_away() -> None:
-    wide = scale(ZOO["resnet50"], 1.5, 1.0, 224)
+    wide = scale(ZOO["resnet50"], 1.0, 1.5, 224)
     assert (wide.head, wide.head_hidden) == (0, 0)
-    assert scale(ZOO["mobilenetv3_small"], 1.5, 1.0, 224).head_hidden == 1536
+    assert scale(ZOO["mobilenetv3_small"], 1.0, 1.5, 224).head_hidden == 1536
 
 
 def test_the_formula_is_not_the_table() -> None:
@@ -112,14 +113,14 @@ def test_the_best_accuracy_wins_and_equals_are_decided_by_cost() -> None:
         cost = count(candidate.arch, 10)
         metrics = {"val_accuracy": 0.9 if number % 2 else 0.8, "val_loss": 1.0}
         records[spelling] = TrialRecord(number, spelling, cost, metrics, 0, {"epochs": 1}, {}, {})
-    table = _table(candidates, list(records.values()), TINY, 10, 2.0)
+    table = grid_table(candidates, list(records.values()), TINY, 10, 2.0)
     assert len(table) == len(candidates)
     best = [r for r in records.values() if r.metrics["val_accuracy"] == 0.9]
     assert table.iloc[0]["macs"] == min(record.cost.macs for record in best)
     assert table.iloc[0]["macs_ratio"] == table.iloc[0]["macs"] / count(TINY, 10).macs
     # 0.1 apart with 1000 images is no accident; with 10 images it is.
-    assert _tied(table, 1000) == len(best)
-    assert _tied(table, 10) == len(records)
+    assert count_tied(table, 1000) == len(best)
+    assert count_tied(table, 10) == len(records)
 
 
 def test_the_grid_on_counted_cost_holds_what_really_costs_that() -> None:
@@ -145,11 +146,11 @@ def test_a_grid_is_judged_by_the_error_of_its_images() -> None:
         for c in {str(c.arch): c for c in candidates}.values()
         for accuracy in [0.9 if str(c.arch) == str(best.arch) else 0.8]
     ]  # fmt: skip
-    table = _table(candidates, records, TINY, 10, 2.0)
+    table = grid_table(candidates, records, TINY, 10, 2.0)
     sure, unsure = judge_grid(table, 100_000, 0), judge_grid(table, 20, 0)
-    assert sure["versus"]["width"]["probability"] == 1
-    assert not sure["versus"]["width"]["indistinguishable"]
-    assert sure["versus"]["depth"]["difference"] == 0
-    assert sure["intervals"]["alpha"] == [table.iloc[0]["alpha"]] * 2
-    assert unsure["versus"]["width"]["indistinguishable"]
-    assert unsure["region"]["share"] > sure["region"]["share"]
+    assert sure.versus["width"].probability == 1
+    assert not sure.versus["width"].indistinguishable
+    assert sure.versus["depth"].difference == 0
+    assert sure.intervals["alpha"] == (table.iloc[0]["alpha"],) * 2
+    assert unsure.versus["width"].indistinguishable
+    assert unsure.alike > sure.alike

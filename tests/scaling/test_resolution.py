@@ -16,14 +16,10 @@ from blocks.cost import count
 from blocks.errors import CompoundNasError
 from blocks.zoo import EFFICIENTNET_B0
 from scaling.compound import ScalingError
-from scaling.resolution import (
-    Score,
-    choose,
-    paired_gain,
-    resolution,
-    sizes_of,
-    verdict,
-)
+from scaling.resolution.run import resolution
+from scaling.resolution.scores import Score, paired_gain
+from scaling.resolution.sizes import sizes_of
+from scaling.resolution.verdict import choose, verdict
 from tests.conftest import Cli, one_line_error
 from tests.scaling.conftest import B0, scaling_config
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from blocks.zoo import EFFICIENTNET_SCALING
 from scaling.compound import PAPER, ScalingCoefficients, ScalingError
-from scaling.rules import RULES, TINYNET, compound, fast, find_rule, free
+from scaling.rule_kinds import compound, fast, free
+from scaling.rules import RULES, TINYNET, find_rule
 
 
 @pytest.mark.parametrize("name", RULES)

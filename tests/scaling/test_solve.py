@@ -22,8 +22,10 @@ from scaling.compound import (
     scale_repeats,
 )
 from scaling.latency_targets import solve_latencies
-from scaling.rules import RULES, compound, free
-from scaling.solve import Target, solve, solve_family
+from scaling.rule_kinds import compound, free
+from scaling.rules import RULES
+from scaling.solve import solve, solve_targets
+from scaling.target import Target
 from tests.strategies import archs
 
 SMALL = parse_arch(
@@ -45,8 +47,8 @@ def test_blocks_come_one_by_one_and_at_the_end_first() -> None:
 def test_late_depth_is_for_the_last_third() -> None:
     assert scale_repeats([2, 2, 2, 2, 2, 2], 1.0, late_depth=2.0) == (2, 2, 2, 2, 4, 4)
     assert scale_repeats([3], 2.0, late_depth=1.5, policy="nearest") == (9,)
-    plain = scale(EFFICIENTNET_B0, 1.2, 1.5, 256)
-    assert scale(EFFICIENTNET_B0, 1.2, 1.5, 256, late_depth=1.0, repeats="up") == plain
+    plain = scale(EFFICIENTNET_B0, 1.5, 1.2, 256)
+    assert scale(EFFICIENTNET_B0, 1.5, 1.2, 256, late_depth=1.0, repeats="up") == plain
     assert scale(EFFICIENTNET_B0, 1.0, 1.0, 224, late_depth=3.0).stages[4].repeats == 3
     assert scale(EFFICIENTNET_B0, 1.0, 1.0, 224, late_depth=3.0).stages[5].repeats == 12
 
@@ -79,7 +81,7 @@ def test_between_two_steps_the_depths_do_not_change(
 def test_b0_reaches_every_budget_from_50_million_to_40_billion(rule: str) -> None:
     targets = [Target("macs", float(value)) for value in np.geomspace(50e6, 40e9, 25)]
     for target, solution in zip(
-        targets, solve_family(EFFICIENTNET_B0, RULES[rule], targets, 1000), strict=True
+        targets, solve_targets(EFFICIENTNET_B0, RULES[rule], targets, 1000), strict=True
     ):
         assert solution.cost == count(solution.arch)
         assert abs(solution.cost.macs / target.value - 1) <= 0.02
@@ -92,7 +94,7 @@ def test_b0_reaches_every_budget_from_50_million_to_40_billion(rule: str) -> Non
 def test_a_small_b0_reaches_a_quarter_to_128_times_its_cost(rule: str) -> None:
     own = count(SMALL, 10).macs
     targets = [Target("macs", own * 2.0**phi) for phi in np.arange(-2, 7.01, 0.25)]
-    for solution in solve_family(SMALL, RULES[rule], targets, 10):
+    for solution in solve_targets(SMALL, RULES[rule], targets, 10):
         assert abs(solution.residual) <= 0.02
         widths = [solution.arch.stem, solution.arch.head]
         widths += [stage.channels for stage in solution.arch.stages]
@@ -136,13 +138,13 @@ def test_a_single_axis_stays_one() -> None:
 def test_the_multipliers_make_the_network_again() -> None:
     own = count(EFFICIENTNET_B0).macs
     for name in ("compound", "efficientnetv2"):
-        for solution in solve_family(
+        for solution in solve_targets(
             EFFICIENTNET_B0, RULES[name], [Target("macs", own * f) for f in (1.5, 3, 9)], 1000
         ):
             again = scale(
                 EFFICIENTNET_B0,
-                solution.width_multiplier,
                 solution.depth_multiplier,
+                solution.width_multiplier,
                 solution.arch.resolution,
                 late_depth=solution.late_depth,
                 repeats="nearest",
@@ -173,7 +175,7 @@ def test_nothing_nearer_was_passed_over() -> None:
     for depth in (1.0, 1.2505, 1.26, 1.5002, 1.51, 1.8):
         for width in np.arange(0.9, 1.4, 0.004):
             for size in (26, 28, 30, 32, 34, 36, 38, 40):
-                arch = scale(SMALL, float(width), depth, size, repeats="nearest")
+                arch = scale(SMALL, depth, float(width), size, repeats="nearest")
                 miss = math.log(count(arch, 10).macs / target.value)
                 if abs(miss) <= 0.0198:
                     # Waste is left out, which may only make `solution` look worse: up to half
@@ -184,7 +186,7 @@ def test_nothing_nearer_was_passed_over() -> None:
 
 def test_sizes_are_useful_ones() -> None:
     own = count(EFFICIENTNET_B0).macs
-    solutions = solve_family(
+    solutions = solve_targets(
         EFFICIENTNET_B0, RULES["compound"], [Target("macs", own * 2.0**k) for k in range(8)], 1000
     )
     assert all(solution.arch.resolution % 2 == 0 for solution in solutions)

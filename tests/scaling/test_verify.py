@@ -104,7 +104,7 @@ TAMPERED = {
 def emitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A family of three, made once."""
     from scaling.config import ScalingConfig
-    from scaling.family import emit
+    from scaling.family.emit import emit
 
     results = tmp_path_factory.mktemp("emitted")
     emit(
@@ -119,10 +119,10 @@ def emitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("what", TAMPERED)
 def test_what_is_changed_is_found(emitted: Path, what: str) -> None:
     from scaling.config import ScalingConfig
-    from scaling.verify import verify
+    from scaling.verify.run import verify
 
     config = ScalingConfig(study="small", results_dir=str(emitted))
-    assert verify(config) == []
+    assert verify(config).differences == ()
     name, tamper, message = TAMPERED[what]
     path = emitted / "small" / "family" / f"{name}.yaml"
     before = path.read_text()
@@ -130,7 +130,7 @@ def test_what_is_changed_is_found(emitted: Path, what: str) -> None:
     tamper(content)
     path.write_text(yaml.safe_dump(content))
     try:
-        differences = verify(config)
+        differences = verify(config).differences
     finally:
         path.write_text(before)
     assert any(message in difference for difference in differences), differences

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.commands.job import job_study
+from search.config.arguments import quote
 from search.config.checks import validate, validate_study_name
-from search.config.compose import compose_config, expand_sweep, known_keys, quote
+from search.config.compose import compose_config, expand_sweep, known_keys
 from search.config.quantities import parse_quantity
 from search.config.schema import RunConfig
 from search.data.datasets import DATASETS

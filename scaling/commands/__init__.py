@@ -1,0 +1,1 @@
+"""The subcommands of `python -m scaling`: settings in, tables and lines out."""

@@ -1,0 +1,149 @@
+"""`python -m scaling fit`."""
+
+from rich.table import Table
+
+from blocks.console import console, duration, millions
+from scaling.compound import PAPER
+from scaling.differences import in_points
+from scaling.fitting.grid import GridFit, GridPlan
+from scaling.fitting.plan import SurfacePlan
+from scaling.fitting.record import RUNS
+from scaling.fitting.result import NAMES, SAYS, Fit
+from scaling.fitting.run import fit
+from scaling.fitting.surface_fit import SurfaceFit
+from scaling.rules import RIVALS
+from scaling.settings import read_settings
+from search.commands.progress import TrialProgress
+from search.commands.screens.search import time_table
+
+
+def run(arguments: list[str]) -> None:
+    """Fit the coefficients of a study, and say what was found."""
+    found = fit(read_settings(arguments), _Screen())
+    if isinstance(found, GridFit):
+        _grid(found)
+    _coefficients(found)
+    if isinstance(found, SurfaceFit):
+        _surface(found)
+    _rivals(found)
+    if isinstance(found, GridFit):
+        console.print(
+            "  the best point was chosen by the same accuracies that it is compared by, and points "
+            "differ in cost: P(better) is too high; method=surface has neither fault"
+        )
+    else:
+        _schedules(found)
+    console.print(found.verdict)
+    console.print(time_table("Where the time went (scaling fit)", dict(found.seconds)))
+
+
+class _Screen:
+    """Says what will be trained, and shows how far it is."""
+
+    def begin(self, plan: SurfacePlan | GridPlan) -> TrialProgress:
+        if isinstance(plan, GridPlan):
+            console.print(
+                f"scaling grid: {plan.coefficients} coefficients make {plan.trainings} different "
+                f"networks of {plan.study}'s B0, each trained for {plan.epochs} epochs"
+            )
+            return TrialProgress("grid", plan.trainings)
+        _announce(plan)
+        return TrialProgress("surface", plan.trainings)
+
+
+def _announce(plan: SurfacePlan) -> None:
+    if plan.asked is not None:
+        console.print(f"scaling makes only {plan.networks} different networks of this B0")
+    low, high = plan.ratios
+    console.print(
+        f"response surface: {plan.networks} networks of {low:.2f} to {high:.2f} times the macs of "
+        f"{plan.study}'s B0, {plan.repeated} of them with {plan.seeds} seeds: {plan.trainings} "
+        "trainings"
+    )
+    if plan.seconds is None:
+        console.print("  how long they take is not known: the study has trained nothing by itself")
+    else:
+        console.print(
+            f"  about {duration(plan.seconds)} in {plan.workers} processes, by the time that the "
+            f"search's trainings took, and less where {RUNS} has some of them already"
+        )
+    if plan.enlarged is not None:
+        console.print(
+            f"  the images have {plan.own} px: resolutions above (up to {plan.enlarged}) are the "
+            "same images enlarged"
+        )
+
+
+def _grid(found: GridFit) -> None:
+    if found.failed:
+        console.print(f"{found.failed} networks failed and are left out")
+    console.print(
+        f"  val accuracy {found.val_accuracy:.4f} at macs {millions(found.macs)}: "
+        f"{found.macs_ratio:.2f}× B0's, nominally {found.coefficients.nominal_cost:.2f}× (channels "
+        "and repeats round)"
+    )
+    console.print(
+        f"  {found.tied} of {found.networks} networks are within the sampling error of "
+        f"{found.val_images} validation images of the best (95%, one seed each)"
+    )
+
+
+def _coefficients(found: Fit) -> None:
+    said = []
+    for letter, name, what in zip("αβγ", NAMES, ("depth", "width", "resolution"), strict=True):
+        low, high = found.intervals[name]
+        value = getattr(found.coefficients, name)
+        said.append(f"{letter}={value:.4g} ({low:.2f} to {high:.2f}) {what}")
+    console.print(
+        f"fitted {', '.join(said)}; the paper's are {PAPER.alpha:g}, {PAPER.beta:g}, "
+        f"{PAPER.gamma:g}"
+    )
+
+
+def _surface(found: SurfaceFit) -> None:
+    errors = ", ".join(f"{name} {100 * error:.2f}" for name, error in found.choice.errors.items())
+    observed = found.observations
+    console.print(
+        f"  leave-one-out error of each form, in points (rms): {errors}; {found.form} is used; "
+        f"one network's seeds differ by {100 * observed.noise:.2f} ({found.repeated} networks "
+        f"repeated, {observed.images} images)"
+    )
+    network = found.network
+    console.print(
+        f"  the best real network of {network.cost_ratio:.2f} × {found.settings.metric} "
+        f"(macs {millions(network.macs)}): {network.arch}",
+        markup=False,
+    )
+
+
+def _rivals(found: Fit) -> None:
+    table = Table(title="The fitted triple against others, 95% intervals", title_justify="left")
+    for name in ("against", "points of accuracy", "P(better)"):
+        table.add_column(name, justify="left" if name == "against" else "right")
+    for name, each in found.versus.items():
+        table.add_row(
+            SAYS[name], in_points(each.difference, *each.interval), f"{each.probability:.2f}"
+        )
+    console.print(table)
+    lost = [SAYS[name] for name in RIVALS if name not in found.versus]
+    if lost:
+        console.print(
+            f"  not compared, as they reach this cost nowhere in the design: {', '.join(lost)}"
+        )
+    ways = "points of the grid" if isinstance(found, GridFit) else "ways to spend that cost"
+    console.print(f"  {found.alike:.0%} of all {ways} are not told from the best")
+
+
+def _schedules(found: Fit) -> None:
+    if not isinstance(found, SurfaceFit) or len(found.optima) == 1:
+        return
+    for level in found.optima:
+        epochs, fraction = found.schedules.at(level)
+        triple, intervals = found.at(level)
+        console.print(
+            f"  at {epochs} epochs and {fraction:g} of the images: "
+            + ", ".join(
+                f"{letter}={value:.2f} ({intervals[name][0]:.2f} to {intervals[name][1]:.2f})"
+                for letter, name, value in zip("αβγ", NAMES, triple, strict=True)
+            )
+        )

@@ -1,0 +1,104 @@
+"""`python -m scaling resolution [NETWORK]`."""
+
+from rich.table import Table
+
+from blocks.console import console, millions
+from scaling.resolution.run import ResolutionPlan, Resolutions, resolution
+from scaling.resolution.sizes import own_size
+from scaling.resolution.verdict import gain_in_points
+from scaling.settings import read_settings
+from search.commands.progress import TrialProgress
+from search.config.arguments import quote
+
+
+def run(arguments: list[str]) -> None:
+    """Show what a network costs and reaches at other resolutions."""
+    if arguments and "=" not in arguments[0]:
+        arguments = [f"baseline={quote(arguments[0])}", *arguments[1:]]
+    found = resolution(read_settings(arguments), _Screen())
+    console.print(_table(found))
+    _stairs(found)
+    for line in found.said:
+        console.print(line)
+    if found.costs_alone:
+        _costs_alone(found)
+    else:
+        console.print(f"wrote {found.path}, .json, .png")
+
+
+class _Screen:
+    """Says what will be trained, and shows how far it is."""
+
+    def begin(self, plan: ResolutionPlan) -> TrialProgress:
+        console.print(
+            f"training the network at {plan.sizes} sizes, {plan.seeds} seeds each: "
+            f"{plan.trainings} trainings of {plan.epochs} "
+            f"{'epoch' if plan.epochs == 1 else 'epochs'}"
+        )
+        return TrialProgress("resolution", plan.trainings)
+
+
+def _table(found: Resolutions) -> Table:
+    screen = Table(
+        title=f"{found.name} at other resolutions than its {found.arch.resolution} px",
+        title_justify="left",
+    )
+    for heading in (
+        "", "pixels", "macs", "macs / own", "macs over area", "last map",
+        *(("val", "test (95%)", "test less own's (95%)") if found.scores else ()),
+        *(("trained: val", "trained: test") if found.trained else ()),
+    ):  # fmt: skip
+        screen.add_column(heading, justify="right")
+    screen.add_column("mind")
+    for number, size in enumerate(found.sizes):
+        over = found.budget is not None and size.cost.macs > found.budget
+        notes = [*size.notes, *(["over the budget"] if over else [])]
+        screen.add_row(*_cells(found, number), "; ".join(notes), style="dim" if over else None)
+    return screen
+
+
+def _cells(found: Resolutions, number: int) -> list[str]:
+    size = found.sizes[number]
+    own = found.sizes[own_size(found.sizes)]
+    cells = [
+        f"{size.percent:g}%",
+        str(size.arch.resolution),
+        millions(size.cost.macs),
+        f"{size.cost.macs / own.cost.macs:.2f}×",
+        f"{size.stairs:+.0%}",
+        f"{size.last_map}×{size.last_map}",
+    ]
+    if found.scores is not None:
+        score = found.scores[number]
+        cells += [
+            f"{100 * score.val_accuracy:.2f}",
+            f"{100 * score.test_accuracy:.2f} ({100 * score.low:.2f} to {100 * score.high:.2f})",
+            "" if size.percent == 100 else gain_in_points(score),
+        ]
+    if found.trained is not None:
+        trained = found.trained[number]
+        cells += [f"{100 * trained.val_accuracy:.2f}", f"{100 * trained.test_accuracy:.2f}"]
+    return cells
+
+
+def _stairs(found: Resolutions) -> None:
+    """What the notes in the table mean."""
+    stride = found.arch.total_stride
+    if any(size.last_map == 1 for size in found.sizes):
+        console.print("last map 1×1: nothing is left to pool, and every place is seen once")
+    if any(size.arch.resolution % stride for size in found.sizes):
+        console.print(
+            f"off {stride}: strides round maps up, so that cost has stairs; the last map of such a "
+            f"size costs what the next multiple of {stride} px does"
+        )
+
+
+def _costs_alone(found: Resolutions) -> None:
+    if found.budget is not None:
+        within = [size for size in found.sizes if size.cost.macs <= found.budget]
+        said = f"{within[-1].arch.resolution} px is the largest" if within else "no size is"
+        console.print(f"{said} within {millions(found.budget)} macs")
+    console.print(
+        "costs alone: accuracy needs weights, resolution.weights=FILE, and the images of a study"
+    )
+    console.print(f"wrote {found.path}")

@@ -1,0 +1,1 @@
+"""B0 to B7: solved, built, counted, written."""

@@ -1,1 +1,0 @@
-"""Coefficients from trained networks: design, surface, optimum, and the paper's grid."""

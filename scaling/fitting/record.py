@@ -1,0 +1,44 @@
+"""What a fit leaves in a study's folder for later: its trainings, and `coefficients.yaml`."""
+
+from typing import Final
+
+import yaml
+
+from blocks.arch import ArchSpec, format_arch
+from blocks.errors import one_line
+from blocks.rounding import ROUNDINGS
+from scaling.compound import ScalingCoefficients
+from search.errors import StudyError
+from search.record.folder import StudyFolder
+
+RUNS: Final = "scaling/runs.jsonl"
+"""In a study's folder: every training of a fit, of either method."""
+
+
+def read_fit(folder: StudyFolder, baseline: ArchSpec) -> tuple[ScalingCoefficients, str | None]:
+    """The fitted coefficients of a study, and the rounding of the networks they were fitted to
+    (None: not recorded).
+
+    Raises:
+        StudyError: not fitted yet, fitted for another B0, or a damaged file.
+    """
+    path = folder / "coefficients.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        coefficients = ScalingCoefficients(content["alpha"], content["beta"], content["gamma"])
+        fitted_for, rounding = content["baseline"], content.get("rounding")
+    except FileNotFoundError:
+        raise StudyError(
+            f"{folder.path} has no coefficients.yaml; fit them first: "
+            f"python -m scaling fit study={folder.study}"
+        ) from None
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is damaged: {one_line(error)}") from None
+    if fitted_for != format_arch(baseline):
+        raise StudyError(
+            f"{path} was fitted for another B0; fit again: "
+            f"python -m scaling fit study={folder.study}"
+        )
+    if rounding is not None and rounding not in ROUNDINGS:
+        raise StudyError(f"{path} is damaged: rounding is {rounding}")
+    return coefficients, rounding

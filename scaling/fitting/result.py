@@ -1,0 +1,69 @@
+"""What a fit found: coefficients, their intervals, and how they compare with other triples."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from blocks.arch import ArchSpec
+from scaling.compound import ScalingCoefficients
+from scaling.fitting.optimum import Versus
+
+NAMES: Final = ("alpha", "beta", "gamma")
+SAYS: Final = {
+    "paper": "the paper's 1.2, 1.1, 1.15",
+    "uniform": "uniform scaling",
+    "dwr": "dWr (fast scaling)",
+    "depth": "depth alone",
+    "width": "width alone",
+    "resolution": "resolution alone",
+}
+"""What a fit is compared with, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """The coefficients that a fit found, however it was made.
+
+    `intervals`: 95%, by `NAMES`. `versus`: against each of `scaling.rules.RIVALS` that reaches the
+    cost. `alike`: share of all ways to spend the cost that are not told from the best. `seconds`
+    by what they were spent on.
+    """
+
+    method: ClassVar[str]
+    where: ClassVar[str]
+    """What the compared ways to scale have in common, in words."""
+
+    study: str
+    folder: Path
+    coefficients: ScalingCoefficients
+    intervals: Mapping[str, tuple[float, float]]
+    versus: Mapping[str, Versus]
+    alike: float
+    rounding: str
+    baseline: ArchSpec
+    seconds: Mapping[str, float]
+
+    @property
+    def verdict(self) -> str:
+        """What the data say of the fitted triple beside the paper's, in words."""
+        return verdict(self.versus.get("paper"), self.where)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """What fit.json says of it beside the coefficients."""
+        raise NotImplementedError
+
+
+def verdict(paper: Versus | None, where: str) -> str:
+    """Whether a fit is better or worse than the paper's triple, or cannot be told from it."""
+    if paper is None:
+        return "the paper's direction does not reach this cost within the design"
+    low, high = (100 * value for value in paper.interval)
+    what = (
+        f"{100 * paper.difference:+.2f} points ({low:+.2f} to {high:+.2f}), "
+        f"P(better) {paper.probability:.2f}"
+    )
+    if paper.indistinguishable:
+        return f"indistinguishable from {SAYS['paper']}: {where} {what}"
+    word = "better" if low > 0 else "worse"
+    return f"{word} than {SAYS['paper']} {where}: {what}"

@@ -1,0 +1,210 @@
+"""The coefficients, by a response surface: a design around B0 is trained, accuracy fitted to it,
+and the best triple found where the counted cost is the same."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from blocks.arch import ArchSpec, format_arch
+from blocks.cost import count, count_many
+from blocks.errors import LatencyError
+from blocks.latency.measure import device_name
+from blocks.latency.predict import load_predictor
+from scaling.compound import ScalingCoefficients, ScalingError
+from scaling.config import FitConfig, ScalingConfig
+from scaling.fitting.choice import Choice, choose_form, usable_forms
+from scaling.fitting.contour import Contour, Metric, find_contour
+from scaling.fitting.design import BEYOND, LOW, Point, check_levels
+from scaling.fitting.lattice import Floats, Lattice
+from scaling.fitting.observations import Observations
+from scaling.fitting.optimum import Optimum, find_optimum
+from scaling.fitting.plan import SurfacePlan, plan_points, plan_surface
+from scaling.fitting.record import RUNS
+from scaling.fitting.result import SAYS
+from scaling.fitting.schedules import Level, Schedules, level_of
+from scaling.fitting.surface_fit import BestNetwork, SurfaceFit, intervals_of
+from scaling.listener import SILENT, Listener
+from scaling.plot import plot_surface
+from scaling.rules import RIVALS, direction
+from scaling.trainings import run_trainings
+from search.config.schema import LATENCY
+from search.errors import StudyError
+from search.evaluators.train import Job, make_job
+from search.record.trials import Record, TrialRecord, derive_seed
+from search.study.study import OpenStudy
+
+
+def fit_surface(
+    study: OpenStudy,
+    config: ScalingConfig,
+    rounding: str,
+    listener: Listener[SurfacePlan] = SILENT,
+) -> SurfaceFit:
+    """Train a design around B0, fit a surface, and find its best triple at equal counted cost.
+
+    Raises:
+        ScalingError, StudyError: see the messages; trained points stay on disk.
+    """
+    settings, baseline = config.fit, study.baseline
+    schedules = Schedules.of(settings, study.config.proxy.epochs)
+    if settings.points is not None:
+        usable_forms(settings.form, settings.points, schedules.axes)  # before hours of training
+    high = math.log2(settings.cost) + BEYOND
+    lattice = Lattice(baseline.arch, baseline.num_classes, rounding, LOW, high)
+    metric, base = _metric(settings, baseline.arch, baseline.num_classes)
+    seed = derive_seed(study.config.seed, "scaling")
+    contour = find_contour(
+        lattice, metric, base, settings.cost, settings.tolerance, seed,
+        most_macs=math.inf if settings.metric == "macs" else 2**high,
+    )  # fmt: skip
+    points = plan_points(study, settings, lattice, high, schedules, seed)
+    check_levels(points)
+    jobs = [
+        (make_point_job(point, study.config.seed, replicate), point.train_fraction)
+        for point in points
+        for replicate in range(point.trainings)
+    ]
+    started = time.perf_counter()
+    with listener.begin(plan_surface(study, settings, points)) as progress:
+        records = run_trainings(study, jobs, study.folder / RUNS, progress)
+    trained = time.perf_counter()
+    observations = observe(points, records, len(study.data.val))
+    choice = choose_form(
+        observations, usable_forms(settings.form, len(observations), schedules.axes)
+    )
+    rivals = {
+        name: place
+        for name, rule in RIVALS.items()
+        if (place := contour.along(direction(rule))) is not None
+    }
+    optima = {
+        level: find_optimum(
+            observations, choice, contour.logs, rivals, settings.resamples, seed, np.array(level)
+        )
+        for level in schedules.levels
+    }
+    level = max(optima)
+    optimum = optima[level]
+    _plot(study, settings, choice, contour, optimum, level, rivals)
+    return SurfaceFit(
+        study=study.folder.study,
+        folder=study.folder.path,
+        coefficients=ScalingCoefficients(
+            *(round(float(value), 4) for value in np.exp(optimum.logs))
+        ),
+        intervals=intervals_of(optimum),
+        versus=optimum.versus,
+        alike=float(optimum.region.mean()),
+        rounding=rounding,
+        baseline=baseline.arch,
+        seconds={
+            "train the surface": trained - started,
+            "fit and bootstrap": time.perf_counter() - trained,
+        },
+        settings=settings,
+        observations=observations,
+        failed=sum(not isinstance(record, TrialRecord) for record in records),
+        choice=choice,
+        contour=contour,
+        schedules=schedules,
+        optima=optima,
+        network=_network(lattice, contour, choice, level),
+    )
+
+
+def observe(points: Sequence[Point], records: Sequence[Record], images: int) -> Observations:
+    """What the trainings say of the points: a record per training, in order.
+
+    Raises:
+        StudyError: all failed.
+    """
+    left = iter(records)
+    logs, accuracy = [], []
+    for point in points:
+        found = [next(left) for _ in range(point.trainings)]
+        values = [each.metrics["val_accuracy"] for each in found if isinstance(each, TrialRecord)]
+        if values:
+            logs.append([*point.logs, *level_of(point, points)])
+            accuracy.append(np.array(values))
+    if not accuracy:
+        raise StudyError(f"all {len(records)} trainings of the surface failed")
+    return Observations(np.array(logs), tuple(accuracy), images)
+
+
+def make_point_job(point: Point, seed: int, replicate: int) -> Job:
+    """A training of a point."""
+    if point.train_fraction == 1:
+        return make_job(point.arch, point.epochs, seed, replicate)
+    # Another seed, so that in one file it is another training.
+    fidelity = {"epochs": point.epochs, "train_fraction": point.train_fraction}
+    return Job(point.arch, point.epochs, derive_seed(seed, point.arch, fidelity, replicate))
+
+
+def _metric(settings: FitConfig, baseline: ArchSpec, num_classes: int) -> tuple[Metric, float]:
+    """What networks cost by `fit.metric`, and what B0 does.
+
+    Raises:
+        ScalingError: of latencies, a table that cannot be read, or is of another device.
+    """
+    name = settings.metric
+    if name != LATENCY:
+        return lambda columns: getattr(columns.count(num_classes), name), float(
+            getattr(count(baseline, num_classes), name)
+        )
+    assert settings.latency_table is not None  # `validate` has seen to it
+    try:
+        path = Path(settings.latency_table).expanduser()
+        predictor = load_predictor(path)
+        table = predictor.table
+        table.check(device_name(), table.runtime, table.threads, table.batch, str(path))
+    except LatencyError as error:
+        raise ScalingError(f"fit.latency_table: {error}") from None
+    act = baseline.act
+    return (
+        lambda columns: predictor.predict_columns(columns, num_classes, act),
+        predictor.predict_ms(baseline, num_classes),
+    )
+
+
+def _network(lattice: Lattice, contour: Contour, choice: Choice, level: Level) -> BestNetwork:
+    best = int(_predict(choice, contour.realised, level).argmax())
+    arch = lattice.arch([int(place) for place in contour.places[best]])
+    depth, width, resolution = (float(value) for value in np.exp(contour.realised[best]))
+    return BestNetwork(
+        arch=format_arch(arch),
+        cost_ratio=float(contour.ratios[best]),
+        macs=count_many([arch], lattice.num_classes)[0].macs,
+        depth=depth,
+        width=width,
+        resolution=resolution,
+        networks=len(contour.places),
+    )
+
+
+def _predict(choice: Choice, logs: Floats, level: Level) -> Floats:
+    """(points, 3) → (points,): predicted accuracies."""
+    points = np.column_stack([logs, np.tile(np.array(level), (len(logs), 1))])
+    return np.asarray(choice.fitted.predict(points)[0])
+
+
+def _plot(
+    study: OpenStudy,
+    settings: FitConfig,
+    choice: Choice,
+    contour: Contour,
+    optimum: Optimum,
+    level: Level,
+    rivals: Mapping[str, Floats],
+) -> None:
+    png = plot_surface(
+        np.exp(contour.logs),
+        _predict(choice, contour.logs, level),
+        optimum.region,
+        np.exp(optimum.logs),
+        {SAYS[name]: np.exp(place) for name, place in rivals.items()},
+        f"{study.folder.study}: what {settings.cost:g} × {settings.metric} buy",
+    )
+    study.folder.write("scaling/surface.png", png)

@@ -1,0 +1,146 @@
+"""What a response surface found, and what fit.json says of it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from scaling.config import FitConfig
+from scaling.fitting.choice import Choice
+from scaling.fitting.contour import Contour
+from scaling.fitting.observations import Observations
+from scaling.fitting.optimum import Optimum
+from scaling.fitting.result import NAMES, Fit
+from scaling.fitting.schedules import Level, Schedules
+from search.assess.statistics import wilson
+
+_TRIPLES: Final = 40
+"""Triples of the region of the indistinguishable that fit.json spells out."""
+
+
+@dataclass(frozen=True)
+class BestNetwork:
+    """Of `networks` real ones that cost the target, the one that the surface thinks best.
+
+    Depth, width and resolution are multiples of B0's.
+    """
+
+    arch: str
+    cost_ratio: float
+    macs: int
+    depth: float
+    width: float
+    resolution: float
+    networks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceFit(Fit):
+    """What a response surface found. `optima`: at every level of `schedules`."""
+
+    method: ClassVar[str] = "surface"
+    where: ClassVar[str] = "at equal cost"
+
+    settings: FitConfig
+    observations: Observations
+    failed: int
+    choice: Choice
+    contour: Contour
+    schedules: Schedules
+    optima: Mapping[Level, Optimum]
+    network: BestNetwork
+
+    @property
+    def form(self) -> str:
+        """The form of surface that is used."""
+        return self.choice.chosen
+
+    @property
+    def repeated(self) -> int:
+        """Networks that were trained with several seeds."""
+        return int((self.observations.trainings > 1).sum())
+
+    def at(self, level: Level) -> tuple[list[float], dict[str, tuple[float, float]]]:
+        """The best multipliers and their intervals at a level of `optima`."""
+        optimum = self.optima[level]
+        return np.exp(optimum.logs).tolist(), intervals_of(optimum)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """What fit.json says of it beside the coefficients."""
+        observed, settings = self.observations, self.settings
+        content: dict[str, Any] = {
+            "nominal_cost": round(self.coefficients.nominal_cost, 6),
+            "cost": settings.cost,
+            "metric": settings.metric,
+            "points": len(observed),
+            "trainings": int(observed.trainings.sum()),
+            "failed": self.failed,
+            "form": self.form,
+            "leave_one_out_points": {
+                name: 100 * error for name, error in self.choice.errors.items()
+            },
+            "noise_points": 100 * observed.noise,
+            "repeated": self.repeated,
+            "dispersion": observed.dispersion,
+            "misfit_logit": math.sqrt(observed.misfit),
+            "val_images": observed.images,
+            **_optimum(self.optima[max(self.optima)], self.contour, settings.resamples),
+            "network": asdict(self.network),
+            "law_of_cost": {
+                "coefficients": self.contour.coefficients.tolist(),
+                "deviation_of_networks": self.contour.stairs,
+            },
+            "settings": asdict(settings),
+        }
+        if len(self.optima) == 1:
+            epochs, fraction = self.schedules.at(())
+            return content | {"epochs": epochs, "train_fraction": fraction}
+        content["schedules"] = []
+        for level, optimum in self.optima.items():
+            epochs, fraction = self.schedules.at(level)
+            content["schedules"].append(
+                {
+                    "epochs": epochs,
+                    "train_fraction": fraction,
+                    **dict(zip(NAMES, self.at(level)[0], strict=True)),
+                    **_optimum(optimum, self.contour, settings.resamples),
+                }
+            )
+        return content
+
+
+def intervals_of(optimum: Optimum) -> dict[str, tuple[float, float]]:
+    """95%, of each coefficient."""
+    low, high = np.exp(optimum.intervals).T.tolist()
+    return {name: (low[number], high[number]) for number, name in enumerate(NAMES)}
+
+
+def _optimum(optimum: Optimum, contour: Contour, resamples: int) -> dict[str, Any]:
+    """Intervals, region and rivals of an optimum, for fit.json."""
+    region = np.exp(contour.logs)[optimum.region]
+    step = max(1, len(region) // _TRIPLES)
+    return {
+        "intervals": {name: list(pair) for name, pair in intervals_of(optimum).items()},
+        "val_accuracy_predicted": optimum.accuracy,
+        "region": {
+            "share": float(optimum.region.mean()),
+            **{
+                name: [float(region[:, n].min()), float(region[:, n].max())]
+                for n, name in enumerate(NAMES)
+            },
+            "triples": region[::step].round(4).tolist(),
+        },
+        "versus": {
+            name: {
+                "difference": each.difference,
+                "interval": list(each.interval),
+                "probability": each.probability,
+                "probability_interval": list(wilson(each.probability, resamples)),
+                "indistinguishable": each.indistinguishable,
+            }
+            for name, each in optimum.versus.items()
+        },
+        "forms_in_resamples": optimum.forms,
+    }

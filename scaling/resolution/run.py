@@ -1,0 +1,239 @@
+"""Judging a network at several resolutions, and what is written of it."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from blocks.arch import ArchSpec, format_arch
+from blocks.subject import Subject, read_subject
+from blocks.zoo import ZOO
+from scaling.compound import ScalingError
+from scaling.config import ResolutionConfig, ScalingConfig
+from scaling.listener import SILENT, Listener
+from scaling.plot import plot_resolution
+from scaling.resolution.scores import Score, Trained, judge
+from scaling.resolution.sizes import Size, cost_table, sizes_of
+from scaling.resolution.verdict import about_images, about_trained, choose, verdict
+from scaling.trainings import run_trainings
+from search.config.quantities import parse_quantity
+from search.errors import StudyError
+from search.evaluators.train import make_job
+from search.record.folder import StudyFolder, environment
+from search.record.trials import TrialRecord
+from search.study.baseline import read_baseline
+from search.study.study import OpenStudy, Study
+
+RECORDS: Final = "scaling/resolution.jsonl"
+
+
+@dataclass(frozen=True)
+class ResolutionPlan:
+    """What will be trained: the network at so many sizes, with so many seeds."""
+
+    sizes: int
+    seeds: int
+    epochs: int
+
+    @property
+    def trainings(self) -> int:
+        """All of them."""
+        return self.sizes * self.seeds
+
+
+@dataclass(frozen=True)
+class Resolutions:
+    """A network at several sizes.
+
+    `scores` are those of its weights, `trained` those of trainings at each size; None where there
+    are no weights, or nothing was trained. `said` is the verdict in words. `table` has a row per
+    size, as is written to `path`.
+    """
+
+    name: str
+    arch: ArchSpec
+    sizes: tuple[Size, ...]
+    scores: tuple[Score, ...] | None
+    trained: tuple[Trained, ...] | None
+    budget: int | None
+    said: tuple[str, ...]
+    table: pd.DataFrame
+    path: Path
+
+    @property
+    def costs_alone(self) -> bool:
+        """Whether nothing is known of accuracy."""
+        return self.scores is None and self.trained is None
+
+
+def resolution(config: ScalingConfig, listener: Listener[ResolutionPlan] = SILENT) -> Resolutions:
+    """Write the table of sizes, with accuracies where there are weights or trainings.
+
+    Raises:
+        ScalingError, StudyError, ArchError, WeightsError: see the messages.
+    """
+    settings = config.resolution
+    budget = None
+    if settings.max_macs is not None:
+        budget = parse_quantity("resolution.max_macs", settings.max_macs)
+    if config.baseline is not None and config.study is None:
+        folder, subject = _alone(config, config.baseline)
+        sizes = sizes_of(subject.arch, subject.num_classes, settings.percents)
+        return _write_costs(folder, "resolution", sizes, budget)
+    folder = StudyFolder(config.results_dir, config.study or "main").require()
+    subject, name = _subject(config, folder)
+    sizes = sizes_of(subject.arch, subject.num_classes, settings.percents)
+    if subject.weights is None and not settings.train:
+        return _write_costs(folder, name, sizes, budget)
+    with Study.reopen(config.results_dir, folder.study, needs_baseline=False) as study:
+        _check(study, subject)
+        scores, trained, said = None, None, []
+        if subject.weights is not None:
+            scores = judge(subject, study.data, sizes)
+            said += verdict(sizes, scores, choose(sizes, scores, budget), budget)
+            said += about_images(min(study.data.test.images.shape[-2:]), sizes)
+        if settings.train:
+            trained = _train(study, sizes, settings, listener)
+            said.append(about_trained(sizes, trained, settings.seeds))
+        found = Resolutions(
+            name=subject.name,
+            arch=subject.arch,
+            sizes=tuple(sizes),
+            scores=None if scores is None else tuple(scores),
+            trained=None if trained is None else tuple(trained),
+            budget=budget,
+            said=tuple(said),
+            table=_table(sizes, scores, trained),
+            path=study.folder / "scaling" / f"{name}.csv",
+        )
+        _write(study, name, subject, found)
+    return found
+
+
+def _alone(config: ScalingConfig, network: str) -> tuple[StudyFolder, Subject]:
+    """A network without a study, whose costs alone are told, and the folder for them."""
+    settings = config.resolution
+    if settings.train or settings.weights is not None:
+        named = "resolution.train=true" if settings.train else f"weights={settings.weights}"
+        raise ScalingError(f"{named} needs images to judge by; name their study with study=…")
+    subject = read_subject(network)
+    if not network.endswith((".yaml", ".yml")):
+        subject = replace(subject, num_classes=config.num_classes)
+    folder = StudyFolder(config.results_dir, subject.name if network not in ZOO else network)
+    if (folder / "config.yaml").exists():
+        raise ScalingError(
+            f"{folder.path} is the study of a search; name it with study=… to judge {network} by "
+            "its images, or give the costs a results_dir=… of their own"
+        )
+    return folder, subject
+
+
+def _subject(config: ScalingConfig, folder: StudyFolder) -> tuple[Subject, str]:
+    """The network that is asked about, its weights, and the name of its files."""
+    weights = config.resolution.weights
+    if config.baseline is None:
+        chosen = read_baseline(folder)
+        path = folder / "b0.pt" if weights is None else Path(weights)
+        if not path.is_file():
+            wanted = "finish its search" if weights is None else "expected a file of weights"
+            raise StudyError(f"there is no {path}; {wanted}")
+        return Subject("b0", chosen.arch, chosen.num_classes, path), "resolution"
+    subject = read_subject(config.baseline)
+    if not config.baseline.endswith((".yaml", ".yml")):
+        subject = replace(subject, num_classes=read_baseline(folder).num_classes)
+    if weights is not None:
+        subject = replace(subject, weights=Path(weights))
+    if subject.weights is not None and not subject.weights.is_file():
+        raise StudyError(f"there is no {subject.weights}; expected a file of weights")
+    return subject, f"resolution_{subject.name}"
+
+
+def _check(study: OpenStudy, subject: Subject) -> None:
+    data = study.data
+    if (data.num_classes, data.in_channels) != (subject.num_classes, subject.arch.in_channels):
+        raise StudyError(
+            f"the network has {subject.num_classes} classes and {subject.arch.in_channels} input "
+            f"channels, the data of {study.name} {data.num_classes} and {data.in_channels}"
+        )
+
+
+def _train(
+    study: OpenStudy,
+    sizes: Sequence[Size],
+    settings: ResolutionConfig,
+    listener: Listener[ResolutionPlan],
+) -> list[Trained]:
+    """Mean accuracies of the network trained by the proxy at every size."""
+    epochs, seeds = settings.epochs or study.config.proxy.epochs, settings.seeds
+    jobs = [
+        (
+            replace(
+                make_job(format_arch(size.arch), epochs, study.config.seed, replicate),
+                test=True,
+                long=True,
+            ),
+            1.0,
+        )
+        for size in sizes
+        for replicate in range(seeds)
+    ]
+    with listener.begin(ResolutionPlan(len(sizes), seeds, epochs)) as progress:
+        records = run_trainings(study, jobs, study.folder / RECORDS, progress)
+    found = []
+    for number in range(len(sizes)):
+        own = records[number * seeds : (number + 1) * seeds]
+        trained = [record for record in own if isinstance(record, TrialRecord)]
+        means = [
+            float(np.mean([each.metrics[f"{split}_accuracy"] for each in trained]))
+            if trained
+            else math.nan
+            for split in ("val", "test")
+        ]
+        found.append(Trained(*means))
+    return found
+
+
+def _table(
+    sizes: Sequence[Size], scores: Sequence[Score] | None, trained: Sequence[Trained] | None
+) -> pd.DataFrame:
+    table = cost_table(sizes)
+    if scores is not None:
+        table = table.join(pd.DataFrame([asdict(score) for score in scores]))
+    if trained is not None:
+        table = table.join(pd.DataFrame([asdict(each) for each in trained]).add_prefix("trained_"))
+    return table
+
+
+def _write_costs(
+    folder: StudyFolder, name: str, sizes: Sequence[Size], budget: int | None
+) -> Resolutions:
+    """The costs alone, in a file of this name."""
+    table = cost_table(sizes)
+    folder.write(f"scaling/{name}.csv", table.to_csv(index=False))
+    own = next(size for size in sizes if size.percent == 100)
+    path = folder / "scaling" / f"{name}.csv"
+    return Resolutions(folder.study, own.arch, tuple(sizes), None, None, budget, (), table, path)
+
+
+def _write(study: OpenStudy, name: str, subject: Subject, found: Resolutions) -> None:
+    study.folder.write(f"scaling/{name}.csv", found.table.to_csv(index=False))
+    content = {
+        **environment(),
+        "arch": format_arch(subject.arch),
+        "weights": None if subject.weights is None else str(subject.weights),
+        "dataset_sha256": study.data.sha256,
+        "val": len(study.data.val),
+        "test": len(study.data.test),
+        "max_macs": found.budget,
+        "verdict": found.said,
+        "sizes": json.loads(found.table.to_json(orient="records")),
+    }
+    study.folder.write(f"scaling/{name}.json", json.dumps(content, indent=2) + "\n")
+    title = f"{study.name}: {subject.name} at other resolutions"
+    png = plot_resolution(found.table, subject.arch.resolution, found.budget, title)
+    study.folder.write(f"scaling/{name}.png", png)

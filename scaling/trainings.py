@@ -1,0 +1,55 @@
+"""The trainings of a fit, a comparison, or other resolutions: by a study's proxy, and resumable."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from search.data.splits import ImageData, Split
+from search.evaluators.batch import run_jobs
+from search.evaluators.train import Job, TrainEvaluator
+from search.record.trials import Record, derive_seed
+from search.study.progress import Progress, Silent
+from search.study.study import OpenStudy
+
+
+def run_trainings(
+    study: OpenStudy,
+    jobs: Sequence[tuple[Job, float]],
+    path: Path,
+    progress: Progress | None = None,
+) -> list[Record]:
+    """Train each (job, share of the training images) that the file `path` does not hold yet, at
+    its own resolution throughout: images that grow would change what resolution is worth.
+
+    Returns a record per job, in order.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = (progress or Silent()).one_more
+    outcomes: dict[int, Record] = {}
+    for fraction in sorted({fraction for _, fraction in jobs}):
+        chosen = [number for number, (_, share) in enumerate(jobs) if share == fraction]
+        data = part_of(study.data, fraction, study.config.seed)
+        with TrainEvaluator(data, study.config.training, study.config.workers) as evaluator:
+            work = [(replace(jobs[number][0], long=True), path) for number in chosen]
+            records = run_jobs(evaluator, work, done)
+        outcomes |= dict(zip(chosen, records, strict=True))
+    return [outcomes[number] for number in range(len(jobs))]
+
+
+def part_of(data: ImageData, fraction: float, seed: int) -> ImageData:
+    """`data` with this share of the training images of each class, one of each at least; a
+    smaller share is part of a larger one."""
+    if fraction == 1:
+        return data
+    generator = torch.Generator().manual_seed(derive_seed(seed, "train_fraction"))
+    order = torch.randperm(len(data.train), generator=generator)
+    labels = data.train.labels[order]
+    kept = []
+    for number in range(data.num_classes):
+        members = order[labels == number]
+        kept.append(members[: max(1, round(fraction * len(members)))])
+    rows = torch.cat(kept).sort().values
+    pixels = data.train.images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
+    return replace(data, train=Split(pixels, data.train.labels[rows]))

@@ -1,0 +1,1 @@
+"""A family against its own records: rebuilt, recounted, its origin read again."""
