@@ -11,27 +11,39 @@ time is that of `build_sampler`, as the trial loop makes one for every ask, and 
 each trial asked is told a value before the next one.
 """
 
-import argparse
+import gzip
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import torch
+from harness import (
+    check_finite,
+    make_parser,
+    parse,
+    print_foot,
+    results_folder,
+    spread,
+)
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from threadpoolctl import threadpool_limits
 
-from blocks.cost import count_many
-from blocks.machine import machine, versions
-from search.benchmark.compare import BenchmarkConfig, make_problem
+from blocks.arch import parse_arch
+from blocks.cost import count, count_many
+from search.benchmark.compare import BenchmarkConfig, TableBudgetConfig, make_problem
 from search.benchmark.table import read_table
-from search.config.compose import compose_config, register_schema
+from search.config.compose import compose_config
 from search.config.schema import RunConfig
 from search.samplers import SAMPLERS, build_sampler
 from search.samplers.candidates import Candidates
 from search.space.budget import Budget
 from search.space.choices import build_space
+from search.space.members import draw_members
+from search.study.settle import open_members
 
 Tell = Callable[[Mapping[str, Any]], list[float]]
 
@@ -69,8 +81,9 @@ class Case:
 
 
 def table_case(path: str, adapter: str, max_macs: str, trials: int) -> Case:
-    config = BenchmarkConfig(objectives=["val_accuracy", "-macs"])
-    config.budget.max = max_macs
+    config = BenchmarkConfig(
+        objectives=["val_accuracy", "-macs"], budget=TableBudgetConfig(max=max_macs), evaluations=1
+    )
     problem = make_problem(read_table(path, adapter), config)
     pool = problem.pool
     values = problem.values
@@ -87,8 +100,17 @@ def table_case(path: str, adapter: str, max_macs: str, trials: int) -> Case:
     return Case(f"table, {len(pool)} networks", pool.distributions, known, tell, pool)
 
 
+def small_table(path: Path) -> str:
+    """A table of members of the default space, whose accuracy is a stand-in as that of a box."""
+    data, members = open_members(compose_config("config", [], RunConfig))
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        for spelling in draw_members(members, 100, 0):
+            macs = count(parse_arch(spelling), data.num_classes).macs
+            file.write(json.dumps({"arch": spelling, "val_accuracy": 1 - macs**-0.1}) + "\n")
+    return str(path)
+
+
 def box_case(name: str, resolution: int, trials: int) -> Case:
-    register_schema("run_schema", RunConfig)
     config = compose_config("config", [f"space={name}"], RunConfig)
     space = build_space(config.space, resolution, 3, 10, Budget("macs", 10**12))
     generator = np.random.default_rng(0)
@@ -112,7 +134,7 @@ def box_case(name: str, resolution: int, trials: int) -> Case:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--table", help="a benchmark file; without it, the boxes alone")
     parser.add_argument("--adapter", default="spelling")
     parser.add_argument("--max-macs", default="400M")
@@ -120,25 +142,25 @@ def main() -> None:
     parser.add_argument("--asks", type=int, default=10)
     parser.add_argument("--objectives", type=int, nargs="+", default=[1, 2], choices=[1, 2])
     parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
-    arguments = parser.parse_args()
+    arguments = parse(parser, trials=30, asks=1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)
     threadpool_limits(1)
     cases = [box_case("tiny", 28, arguments.trials), box_case("efficientnet", 64, arguments.trials)]
-    if arguments.table:
-        cases.insert(
-            0,
-            table_case(arguments.table, arguments.adapter, arguments.max_macs, arguments.trials),
-        )
+    with results_folder(".", arguments.quick) as folder:
+        table = arguments.table or (arguments.quick and small_table(folder / "table.jsonl.gz"))
+        if table:
+            case = table_case(table, arguments.adapter, arguments.max_macs, arguments.trials)
+            cases.insert(0, case)
     print(f"seconds per ask after {arguments.trials} trials: median (5-95%) of {arguments.asks}")
     for case in cases:
         for objectives in arguments.objectives:
             print(f"{case.name}, {objectives} objective{'s' * (objectives > 1)}")
             for sampler in arguments.samplers:
                 seconds = case.ask_seconds(sampler, objectives, arguments.asks)
-                low, median, high = np.percentile(seconds, [5, 50, 95])
-                print(f"  {sampler:<10} {median:8.3f} ({low:.3f}-{high:.3f})", flush=True)
-    print(f"one thread, {machine()}, {versions('scikit-learn')}")
+                check_finite(sampler, seconds, low=0, high=600)
+                print(f"  {sampler:<10} {spread(seconds, 3)}", flush=True)
+    print_foot(arguments, "scikit-learn")
 
 
 if __name__ == "__main__":

@@ -7,21 +7,22 @@ equal to the last integer. Then both are timed on the same architectures, one th
 run: fvcore without the time to build the network, `count` as the mean of 100 calls.
 """
 
-import argparse
 import random
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import torch
+from harness import check_finite, make_parser, parse, print_foot
 
 from blocks.arch import BLOCKS, ArchSpec, StageSpec
 from blocks.cost import count, count_by_operator, measure_flops_fvcore
-from blocks.machine import machine, versions
 from blocks.network import Network
 
-EXPAND_RATIOS = {
+EXPAND_RATIOS: Final[Mapping[str, Sequence[float]]] = {
     "ir": [2, 3, 4, 6, 2.5],
     "er": [2, 4, 6],
     "ds": [1],
@@ -72,10 +73,9 @@ def random_arch(draw: random.Random) -> ArchSpec:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=0)
     parser.add_argument("--architectures", type=int, default=10000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parse(parser, architectures=20)
     torch.set_num_threads(1)
     draw = random.Random(arguments.seed)
     ratios, fvcore_ms, count_us = [], [], []
@@ -100,11 +100,12 @@ def main() -> None:
         ratios.append(fvcore_seconds / count_seconds)
         fvcore_ms.append(1e3 * fvcore_seconds)
         count_us.append(1e6 * count_seconds)
+    check_finite("fvcore against count", ratios, low=1)
     low, median, high = np.percentile(ratios, [5, 50, 95])
     print(f"{len(ratios)} architectures: per-operator counts and params all equal")
     print(f"fvcore median {np.median(fvcore_ms):.1f} ms, count median {np.median(count_us):.1f} us")
     print(f"count is {median:,.0f} times faster (5%-95%: {low:,.0f}-{high:,.0f})")
-    print(f"seed {arguments.seed}, {machine()}, {versions()}")
+    print_foot(arguments)
 
 
 if __name__ == "__main__":

@@ -6,31 +6,28 @@ Both run in turns on the same members in one process, on one thread; every numbe
 The time is that of counting alone: drawing the members is timed apart.
 """
 
-import argparse
 import random
-import sys
 import time
 
 import numpy as np
+from harness import check, make_parser, parse, print_foot, spread
 
 from blocks.cost import count, count_many
-from blocks.machine import machine, versions
-from search.config.compose import compose_config, register_schema
+from search.config.compose import compose_config
 from search.config.schema import RunConfig
+from search.space.budget import Budget
 from search.space.choices import build_space
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=0)
     parser.add_argument("--members", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--space", default="efficientnet")
     parser.add_argument("--resolution", type=int, default=224)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    register_schema("run_schema", RunConfig)
+    arguments = parse(parser, members=1000, repeats=2)
     config = compose_config("config", [f"space={arguments.space}"], RunConfig)
-    space = build_space(config.space, arguments.resolution, 3, 1000, 10**12)
+    space = build_space(config.space, arguments.resolution, 3, 1000, Budget("macs", 10**12))
     draw = random.Random(arguments.seed)
     started = time.perf_counter()
     members = [
@@ -46,17 +43,15 @@ def main() -> None:
         started = time.perf_counter()
         each = [count(member) for member in members]
         each_seconds.append(time.perf_counter() - started)
-    if any(columns[row] != cost for row, cost in enumerate(each)):
-        sys.exit("count_many and count differ")
+    check(len(columns) == len(each) == arguments.members, "some members were not counted")
+    check(all(columns[row] == cost for row, cost in enumerate(each)), "count_many and count differ")
     ratios = np.array(each_seconds) / np.array(many_seconds)
     print(f"{len(members):,} members of space={arguments.space}: every number equal")
     print(f"drawing them took {drawing:.2f} s")
     for name, seconds in (("count_many", many_seconds), ("count one by one", each_seconds)):
-        low, median, high = np.percentile(seconds, [0, 50, 100])
-        print(f"{name}: median {median:.2f} s ({low:.2f}-{high:.2f}, {len(seconds)} repeats)")
-    low, median, high = np.percentile(ratios, [0, 50, 100])
-    print(f"count_many is {median:.1f} times faster ({low:.1f}-{high:.1f})")
-    print(f"seed {arguments.seed}, {machine()}, {versions()}")
+        print(f"{name}: median {spread(seconds, 3, 0, 100)} s, {len(seconds)} repeats")
+    print(f"count_many is {spread(ratios, 1, 0, 100)} times faster")
+    print_foot(arguments)
 
 
 if __name__ == "__main__":

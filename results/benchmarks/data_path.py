@@ -9,26 +9,26 @@ images (RandomCrop, RandomHorizontalFlip, ToTensor, Normalize): without workers 
 with 2, which stay alive between epochs, on all cores of the process.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Iterable
-from importlib import resources
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from harness import check_finite, make_parser, parse, photographs, print_foot
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from blocks.machine import machine, versions
 from search.config.schema import DatasetConfig
 from search.data.augment import Augmentation
 from search.data.batches import Batches, prepare
 from search.data.datasets import load_data
-from search.data.splits import Split
+from search.data.splits import ImageData, Split
 
 BATCH = 128
 PADDING = 4
@@ -85,14 +85,9 @@ def as_in_0_1(batches: Batches, generator: torch.Generator) -> Iterable[Tensor]:
         yield scaled.contiguous(memory_format=torch.channels_last)
 
 
-def photographs(count: int, side: int, seed: int) -> Batches:
+def crops_of_photographs(count: int, side: int, seed: int) -> Batches:
     draw = np.random.default_rng(seed)
-    folder = resources.files("foolbox") / "data"
-    photos = [
-        np.asarray(Image.open(str(path)).convert("RGB"))
-        for path in sorted(folder.iterdir(), key=lambda path: path.name)
-        if path.name.startswith("imagenet")
-    ]
+    photos = [np.asarray(photo) for photo in photographs()]
     crops = []
     for number in range(count):
         photo = photos[number % len(photos)]
@@ -117,7 +112,7 @@ def measure(batches: Batches, repeats: int, seed: int, cores: set[int]) -> None:
         images, BATCH, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
     )
     rows: dict[str, tuple[Callable[[], Iterable[object]], set[int]]] = {
-        name: (lambda a=augmentation: batches.shuffled(BATCH, a, 10, generator), {min(cores)})
+        name: (partial(batches.shuffled, BATCH, augmentation, 10, generator), {min(cores)})
         for name, augmentation in AUGMENTATIONS.items()
     }
     rows["flip, crop as in 0.1"] = (lambda: as_in_0_1(plain, generator), {min(cores)})
@@ -133,22 +128,29 @@ def measure(batches: Batches, repeats: int, seed: int, cores: set[int]) -> None:
             seconds[name].append(time.perf_counter() - started)
             os.sched_setaffinity(0, cores)
     count = len(batches.train) // BATCH * BATCH
+    check_finite("seconds of an epoch", list(seconds.values()), low=1e-6)
     for name, spent in seconds.items():
         slow, median, fast = np.percentile(count / np.array(spent[1:]), [0, 50, 100])
         print(f"{name:>32}: {median:10,.0f} images/s ({slow:,.0f}-{fast:,.0f})")
 
 
+def at_most(images: int) -> ImageData:
+    """The shipped Fashion-MNIST, of whose training images are no more than so many."""
+    data = load_data(DatasetConfig("fashion_mnist"), 28)
+    return replace(data, train=Split(data.train.images[:images], data.train.labels[:images]))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=0)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    parser.add_argument("--images", type=int, default=5000, help="of each kind, at most")
+    arguments = parse(parser, repeats=1, images=256)
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
     cores = os.sched_getaffinity(0)
     sets = {
-        "28 px grey": prepare(load_data(DatasetConfig("fashion_mnist"), 28), 28),
-        "32 px RGB": photographs(5000, 32, arguments.seed),
+        "28 px grey": prepare(at_most(arguments.images), 28),
+        "32 px RGB": crops_of_photographs(arguments.images, 32, arguments.seed),
     }
     for name, batches in sets.items():
         print(
@@ -156,7 +158,7 @@ def main() -> None:
             f"{arguments.repeats} epochs (slowest-fastest)"
         )
         measure(batches, arguments.repeats, arguments.seed, cores)
-    print(f"seed {arguments.seed}, {machine()}, {versions()}")
+    print_foot(arguments)
 
 
 if __name__ == "__main__":

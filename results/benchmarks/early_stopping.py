@@ -17,20 +17,25 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from held_out_images import with_test_images
+from harness import (
+    add_test_root,
+    check,
+    check_finite,
+    make_parser,
+    open_search,
+    parse,
+    print_foot,
+    results_folder,
+)
 from numpy.typing import NDArray
 
-from blocks.machine import machine, versions
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
-from search.data.datasets import load_data
 from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job
-from search.evaluators.workers import plan_workers
-from search.space.choices import build_space
-from search.space.members import SpaceCandidates, draw_members
+from search.space.members import draw_members
 from search.study.memory import build_pruner, rungs
 
-PRUNERS = {
+PRUNERS: dict[str, list[str]] = {
     "none": [],
     "asha": ["search.pruner=asha"],
     "hyperband": ["search.pruner=hyperband"],
@@ -38,30 +43,27 @@ PRUNERS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=6)
+    add_test_root(parser)
     parser.add_argument("--target", default="200k", help="macs of every member")
     parser.add_argument("--members", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--orders", type=int, default=100)
-    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
     parser.add_argument("--folder", type=Path, default=Path("results/early_stopping"))
-    parser.add_argument("--seed", type=int, default=6)
-    arguments = parser.parse_args()
+    arguments = parse(parser, members=4, epochs=3, trials=4, orders=5)
+    with results_folder(arguments.folder, arguments.quick) as folder:
+        compare_pruners(arguments, folder)
+    print_foot(arguments)
+
+
+def compare_pruners(arguments: argparse.Namespace, folder: Path) -> None:
     common = [f"budget.target={arguments.target}", f"proxy.epochs={arguments.epochs}",
               "objective=loss", "proxy.ema=0.98"]  # fmt: skip
-    config = compose_config("config", common, RunConfig)
-    resolution = config.proxy.resolution
-    data = load_data(config.dataset, resolution)
-    data = with_test_images(data, arguments.test_root, resolution)
-    budget = config.cost_budget
-    space = build_space(config.space, resolution, data.in_channels, data.num_classes, budget)
-    config = plan_workers(config, space, data)
-    spellings = draw_members(
-        SpaceCandidates(space, budget, data.num_classes), arguments.members, arguments.seed
-    )
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    path = arguments.folder / "curves.jsonl"
+    opened = open_search(common, arguments.test_root)
+    config = opened.config
+    spellings = draw_members(opened.members, arguments.members, arguments.seed)
+    path = folder / "curves.jsonl"
     known = {}
     if path.exists():
         for line in path.read_text().splitlines():
@@ -69,10 +71,12 @@ def main() -> None:
             known[curve["arch"]] = curve
     missing = [each for each in spellings if each not in known]
     if missing:
-        with TrainEvaluator(data, config.training, config.workers) as evaluator:
+        with TrainEvaluator(opened.data, config.training, config.workers) as evaluator:
             known |= train_curves(missing, evaluator, arguments.epochs, path)
     losses = np.array([known[each]["val_loss"] for each in spellings])
     test = np.array([known[each]["test_accuracy"] for each in spellings])
+    check_finite("validation losses", losses, low=0)
+    check_finite("test accuracies", test, low=0, high=1)
     print(f"{len(test)} curves of {arguments.epochs} epochs, test deviation {test.std(ddof=1):.4f}")
     generator = np.random.default_rng(arguments.seed)
     orders = [
@@ -95,7 +99,9 @@ def main() -> None:
             f"epochs; the same choice in {(lost == 0).mean():.0%} of {len(orders)} orders, "
             f"{lost.mean():+.3f} points of test accuracy lost (± {error:.3f})"
         )
-    print(f"{vars(arguments)}, {machine()}, {versions()}")
+        shares = each[:, 1] / (arguments.trials * arguments.epochs)
+        check_finite(f"{name}: share of the epochs", shares, low=0, high=1)
+        check(name != "none" or bool((lost == 0).all() and (shares == 1).all()), "no pruner pruned")
 
 
 def train_curves(

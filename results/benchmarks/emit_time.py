@@ -8,45 +8,43 @@ one would write it first, by bisecting φ until the rounded network's count is n
 take turns. Then `--targets` costs from 50M to 40G macs are solved, of EfficientNet-B0.
 """
 
-import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+from harness import check_finite, make_parser, parse, print_foot, spread
 
 from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import count
-from blocks.machine import machine, versions
 from blocks.zoo import EFFICIENTNET_B0
 from scaling.compound import PAPER, scale_compound
 from scaling.rule_kinds import compound
 from scaling.rules import RULES
-from scaling.solve import solve_targets
 from scaling.target import Target
 
 SMALL = parse_arch(
     "r28-i1-s16-[ds_r1_k3_s1_e1_c16|ir_r2_k3_s2_e4_c24_se0.25|ir_r2_k5_s2_e4_c40_se0.25]-h128"
 )
 STEPS = 30
+WORST = {"solved": 0.05, "rounded": 1.0, "bisected": 0.5}
+"""Shares by which a network may be off its macs before something is broken."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--targets", type=int, default=200)
-    arguments = parser.parse_args()
+    arguments = parse(parser, repeats=1, targets=8)
     for name, baseline, classes in (
         ("EfficientNet-B0 at 224 px", EFFICIENTNET_B0, 1000), ("a small B0 at 28 px", SMALL, 10),
     ):  # fmt: skip
         macs = count(baseline, classes).macs
         wanted = [float(macs * 2**phi) for phi in range(8)]
         ways: dict[str, Callable[[], list[ArchSpec]]] = {
-            "solved": lambda b=baseline, w=wanted, c=classes: [
-                each.arch
-                for each in solve_targets(b, compound(PAPER), [Target("macs", one) for one in w], c)
-            ],
-            "rounded": lambda b=baseline: [scale_compound(b, PAPER, phi) for phi in range(8)],
-            "bisected": lambda b=baseline, w=wanted, c=classes: [bisect(b, one, c) for one in w],
+            "solved": partial(solved, baseline, wanted, classes),
+            "rounded": partial(rounded, baseline),
+            "bisected": partial(bisected, baseline, wanted, classes),
         }
         seconds: dict[str, list[float]] = {each: [] for each in ways}
         for _ in range(arguments.repeats):
@@ -59,23 +57,37 @@ def main() -> None:
             miss = [
                 count(arch, classes).macs / one - 1 for arch, one in zip(found, wanted, strict=True)
             ]
-            low, middle, high = 1e3 * np.percentile(seconds[each], [5, 50, 95])
+            check_finite(f"{name}, {each}: macs off", miss, -WORST[each], WORST[each])
             print(
-                f"{name}, {each}: {middle:.1f} ms for 8 members ({low:.1f}–{high:.1f}), macs off "
-                f"by at most {100 * max(map(abs, miss)):.1f}%"
+                f"{name}, {each}: {spread(1e3 * np.array(seconds[each]), 1)} ms for 8 members, "
+                f"macs off by at most {100 * max(map(abs, miss)):.1f}%"
             )
     values = np.geomspace(50e6, 40e9, arguments.targets)
     for rule in ("dwr", "uniform", "width", "efficientnetv2"):
-        found = solve_targets(
+        solutions = solve_targets(
             EFFICIENTNET_B0, RULES[rule], [Target("macs", float(one)) for one in values], 1000
         )
-        miss = np.array([abs(each.residual) for each in found])
+        off = np.array([abs(each.residual) for each in solutions])
+        check_finite(f"{rule}: residuals", off, high=0.2)
         print(
-            f"{len(values)} targets from 50M to 40G macs, {rule}: off by {100 * miss.max():.2f}% "
-            f"at most, {100 * np.median(miss):.2f}% in the median; {(miss <= 0.02).mean():.1%} of "
+            f"{len(values)} targets from 50M to 40G macs, {rule}: off by {100 * off.max():.2f}% "
+            f"at most, {100 * np.median(off):.2f}% in the median; {(off <= 0.02).mean():.1%} of "
             "them within 2%"
         )
-    print(f"{arguments.repeats} repeats, {machine()}, {versions()}")
+    print_foot(arguments)
+
+
+def solved(baseline: ArchSpec, wanted: list[float], num_classes: int) -> list[ArchSpec]:
+    targets = [Target("macs", one) for one in wanted]
+    return [each.arch for each in solve_targets(baseline, compound(PAPER), targets, num_classes)]
+
+
+def rounded(baseline: ArchSpec) -> list[ArchSpec]:
+    return [scale_compound(baseline, PAPER, phi) for phi in range(8)]
+
+
+def bisected(baseline: ArchSpec, wanted: list[float], num_classes: int) -> list[ArchSpec]:
+    return [bisect(baseline, one, num_classes) for one in wanted]
 
 
 def bisect(baseline: ArchSpec, macs: float, num_classes: int) -> ArchSpec:

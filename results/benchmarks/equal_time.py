@@ -20,16 +20,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from held_out_images import with_test_images
-from scipy.stats import t
+from harness import (
+    add_test_root,
+    check_finite,
+    make_parser,
+    mean_interval,
+    open_search,
+    parse,
+    print_foot,
+    results_folder,
+    trained,
+)
 
-from blocks.machine import machine, versions
-from search.config.schema import DatasetConfig, ProxyConfig, WorkersConfig
-from search.data.datasets import load_data
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
 from search.record.folder import StudyFolder
-from search.record.trials import TrialRecord
 
 ARMS = {
     "random": ["sampler=random"],
@@ -37,20 +42,27 @@ ARMS = {
 }
 SHARED = ("objective=loss", "proxy.ema=0.98")
 """Of both: what the candidates are judged and the found one is chosen by."""
-JUDGES = 3
-"""Seeds that every found network is trained with."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
+    add_test_root(parser)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--target", default="200k", help="macs of every candidate")
     parser.add_argument("--proxy-epochs", type=int, default=9)
     parser.add_argument("--epochs", type=int, default=10, help="of the judges")
-    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
+    parser.add_argument("--judges", type=int, default=3, help="trainings of every found network")
+    parser.add_argument("--trials", type=int, default=100_000, help="of a search, at most")
     parser.add_argument("--results", default="results/equal_time")
-    arguments = parser.parse_args()
+    arguments = parse(parser, seeds=1, trials=2, proxy_epochs=2, epochs=1, judges=1)
+    with results_folder(arguments.results, arguments.quick) as folder:
+        arguments.results = str(folder)
+        search_and_judge(arguments)
+    print_foot(arguments)
+
+
+def search_and_judge(arguments: argparse.Namespace) -> None:
     found = {}
     for seed in range(arguments.seeds):
         for process in [start(arm, seed, arguments) for arm in ARMS]:
@@ -81,7 +93,7 @@ def start(arm: str, seed: int, arguments: argparse.Namespace) -> "subprocess.Pop
         *(sys.executable, "-m", "search", "run", f"study={folder.study}", f"seed={seed}"),
         *(f"results_dir={arguments.results}", f"budget.target={arguments.target}"),
         *(f"proxy.epochs={arguments.proxy_epochs}", f"search.minutes={arguments.minutes}"),
-        *("search.trials=100000", "search.scale=false", "search.reference=null"),
+        *(f"search.trials={arguments.trials}", "search.scale=false", "search.reference=null"),
         *("search.controls=0", "search.final_epochs=1", "workers.count=1", *SHARED, *ARMS[arm]),
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -89,19 +101,18 @@ def start(arm: str, seed: int, arguments: argparse.Namespace) -> "subprocess.Pop
 
 def judge(found: dict[tuple[str, int], str], arguments: argparse.Namespace) -> None:
     """Train what was found, and compare by seed."""
-    proxy = ProxyConfig()
-    data = load_data(DatasetConfig(name="fashion_mnist"), proxy.resolution)
-    data = with_test_images(data, arguments.test_root, proxy.resolution)
+    opened = open_search(["workers.count=2"], arguments.test_root)
     path = Path(arguments.results, "judges.jsonl")
     jobs = [
         (replace(make_job(arch, arguments.epochs, 10_000, judge), test=True), path)
         for arch in found.values()
-        for judge in range(JUDGES)
+        for judge in range(arguments.judges)
     ]
-    with TrainEvaluator(data, proxy, WorkersConfig(count=2)) as evaluator:
-        records = run_jobs(evaluator, jobs)
-    accuracy = [100 * r.metrics["test_accuracy"] for r in records if isinstance(r, TrialRecord)]
-    means = np.array(accuracy).reshape(len(found), JUDGES).mean(1)
+    with TrainEvaluator(opened.data, opened.config.training, opened.config.workers) as evaluator:
+        records = trained(run_jobs(evaluator, jobs))
+    accuracy = np.array([100 * record.metrics["test_accuracy"] for record in records])
+    check_finite("test accuracies", accuracy, low=5, high=100)
+    means = accuracy.reshape(len(found), arguments.judges).mean(1)
     table = pd.DataFrame(
         [(seed, arm, mean) for (arm, seed), mean in zip(found, means, strict=True)],
         columns=["seed", "arm", "test_accuracy"],
@@ -109,12 +120,11 @@ def judge(found: dict[tuple[str, int], str], arguments: argparse.Namespace) -> N
     table["difference"] = table["surrogate"] - table["random"]
     print(table.round(2).to_string())
     gain = table["difference"].to_numpy()
-    half = t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain))
+    low, high = mean_interval(gain)
     print(
         f"surrogate with halving less random: {gain.mean():+.2f} points of test accuracy "
-        f"({gain.mean() - half:+.2f} to {gain.mean() + half:+.2f}, 95%, t, {len(gain)} seeds)"
+        f"({low:+.2f} to {high:+.2f}, 95%, t, {len(gain)} seeds)"
     )
-    print(machine(), versions())
 
 
 if __name__ == "__main__":

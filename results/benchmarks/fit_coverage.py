@@ -11,16 +11,16 @@ calibrated when among repeats that say p of "better than" a share p is right.
 """
 
 import argparse
-import json
 import time
 
 import numpy as np
+from harness import check_finite, make_parser, print_foot
+from harness import parse as parse_arguments
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from blocks.arch import parse_arch
 from blocks.cost import count
-from blocks.machine import machine, versions
 from blocks.zoo import find_arch
 from scaling.fitting.choice import FORMS, choose_form
 from scaling.fitting.contour import Contour, find_contour
@@ -55,13 +55,13 @@ SURFACES = {"additive": additive, "quadratic": quadratic, "flat": flat}
 
 def main() -> None:
     arguments = parse()
-    print(json.dumps({"machine": machine(), "versions": versions(), **vars(arguments)}))
     for name in arguments.surfaces:
         report(name, arguments, *prepare(arguments.baseline))
+    print_foot(arguments)
 
 
 def parse(given: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--baseline", default=SMALL, help="a spelling or a published network")
     parser.add_argument("--points", type=int, default=72)
@@ -71,7 +71,7 @@ def parse(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--form", choices=list(FORMS), default=None)
     parser.add_argument("--resamples", type=int, default=500)
     parser.add_argument("--surfaces", nargs="*", default=["additive", "quadratic"])
-    return parser.parse_args(given)
+    return parse_arguments(parser, given, repeats=2, resamples=50)
 
 
 def prepare(baseline: str) -> tuple[Lattice, Contour]:
@@ -135,11 +135,15 @@ def report(
         forms.append(choice.chosen)
         loss.append(values.max() - truth(optimum.logs[None])[0])
         for key, versus in optimum.versus.items():
+            rival = placed[key]
+            assert rival is not None  # nothing is compared with what is not there
             said.append(versus.probability)
-            right.append(truth(optimum.logs[None])[0] > truth(np.atleast_2d(placed[key]))[0])
+            right.append(truth(optimum.logs[None])[0] > truth(rival[None])[0])
     seconds = (time.perf_counter() - started) / arguments.repeats
     covered = np.mean(held, axis=0)
     triples = np.exp(found)
+    check_finite("coefficients", triples, low=0.5, high=8)
+    check_finite("chances", said, low=0, high=1)
     print(
         f"{name}: known {np.exp(best).round(3)}, found mean {triples.mean(0).round(3)}, deviation "
         f"{triples.std(0).round(3)}; coverage {covered.round(3)}; region holds it "

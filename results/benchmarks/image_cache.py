@@ -8,22 +8,20 @@ files in the page cache, and must give the same images. Also: decoding in one th
 there are cores, and in as many processes.
 """
 
-import argparse
 import os
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageEnhance
+from harness import check, check_finite, make_parser, parse, photographs, print_foot, spread
+from PIL import ImageEnhance
 
-from blocks.machine import machine, versions
 from search.config.schema import DatasetConfig
 from search.data.datasets import load_data
 from search.data.decode import decode_file, side_by_side
@@ -34,9 +32,7 @@ SIZE = (500, 375)
 
 def write_photographs(root: Path, count: int, seed: int) -> list[Path]:
     draw = np.random.default_rng(seed)
-    folder = resources.files("foolbox") / "data"
-    names = sorted(path.name for path in folder.iterdir() if path.name.startswith("imagenet"))
-    photos = [Image.open(str(folder / name)).convert("RGB") for name in names]
+    photos = photographs()
     paths = []
     for number in range(count):
         photo = photos[number % len(photos)]
@@ -60,8 +56,8 @@ def same(one: ImageData, other: ImageData) -> bool:
 
 
 def report(name: str, seconds: list[float]) -> None:
-    low, median, high = np.percentile(seconds, [0, 50, 100])
-    print(f"{name:>28}: median {median:7.3f} s ({low:.3f}-{high:.3f}, {len(seconds)} repeats)")
+    check_finite(name, seconds, low=1e-6)
+    print(f"{name:>28}: median {spread(seconds, 3, 0, 100)} s, {len(seconds)} repeats")
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -71,12 +67,11 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=0)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parse(parser, images=40, repeats=1)
     torch.set_num_threads(1)
     size = round(1.5 * arguments.resolution)
     cores = len(os.sched_getaffinity(0))
@@ -110,7 +105,8 @@ def main() -> None:
                 list(pool.map(decode, paths, chunksize=32))
 
         def load(name: str, cache: Path | None) -> None:
-            config = DatasetConfig("imagefolder", str(root), cache=cache and str(cache))
+            where = None if cache is None else str(cache)
+            config = DatasetConfig("imagefolder", str(root), cache=where)
             found[name] = load_data(config, arguments.resolution)
 
         for repeat in range(arguments.repeats):
@@ -118,8 +114,8 @@ def main() -> None:
             time_of("without cache", partial(load, "plain", None))
             time_of("building it", partial(load, "built", cache))
             time_of("from it", partial(load, "cached", cache))
-            if not (same(found["plain"], found["built"]) and same(found["plain"], found["cached"])):
-                raise SystemExit("the images differ")
+            check(same(found["plain"], found["built"]), "the images differ")
+            check(same(found["plain"], found["cached"]), "the images of the cache differ")
             time_of("decoding, 1 thread", one_by_one)
             time_of(f"decoding, {cores} thread(s)", in_threads)
             time_of(f"decoding, {cores} process(es)", in_processes)
@@ -127,7 +123,7 @@ def main() -> None:
         for name, spent in seconds.items():
             report(name, spent)
         print(f"the same images from each; the cache takes {stored:.1f} MB")
-    print(f"seed {arguments.seed}, {machine()}, {versions()}")
+    print_foot(arguments)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,18 @@ test split, which neither training nor calibration has seen.
 Both sides run in ONNX Runtime on the CPU; latency is of one image, by turns, in one run.
 """
 
-import argparse
 import importlib.util
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from harness import check, check_finite, make_parser, parse, print_foot
 
 from blocks.arch import parse_arch
 from blocks.images import read_images
-from blocks.machine import processor, versions
 from blocks.network import Network
 from blocks.quantise import Int8Report, quantise_network, split_calibration
 from blocks.weights import find_weights, load_weights
@@ -48,7 +48,7 @@ def lite0(folder: Path) -> list[Int8Report]:
     """Both halves of the 20 images."""
     spec = importlib.util.find_spec("foolbox")
     if spec is None or spec.origin is None:
-        raise SystemExit("foolbox is not installed")
+        sys.exit("error: foolbox is not installed")
     samples = folder / "samples"
     samples.mkdir()
     for path in (Path(spec.origin).parent / "data").glob("imagenet_*.jpg"):
@@ -98,11 +98,11 @@ def describe(report: Int8Report) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
+    arguments = parse(parser, seeds=1, epochs=1)
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -113,6 +113,7 @@ def main() -> None:
         for side in ("float_accuracy", "int8_accuracy", "agreement"):
             right = sum(round(getattr(report, side) * report.images) for report in reports)
             print(f"Lite0, ImageNet samples, {side}: {right} of {images}")
+            check(right > images / 2, f"{side} of known weights is {right} of {images}")
         reports = []
         for seed in range(arguments.seeds):
             reports.append(fashion_mnist(folder, arguments.epochs, seed))
@@ -122,7 +123,9 @@ def main() -> None:
             f"Fashion-MNIST, {len(gains)} seeds: int8 {np.mean(gains):+.2f} points on average "
             f"({min(gains):+.2f} to {max(gains):+.2f})"
         )
-    print(f"{arguments.threads} threads, {processor()}, {versions('onnxruntime')}")
+        check(min(report.float_accuracy for report in reports) > 0.2, "nothing was learnt")
+        check_finite("points lost", gains, low=-15, high=15)
+    print_foot(arguments, "onnxruntime")
 
 
 if __name__ == "__main__":

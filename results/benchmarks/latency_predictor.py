@@ -8,11 +8,11 @@ predict held-out random networks and networks of the zoo, measured in the same r
 those of the fit. `--table` takes a table that was measured before instead of measuring.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
+from harness import check, check_finite, make_parser, parse, print_foot
 
 from blocks.arch import parse_arch
 from blocks.cost import count
@@ -25,7 +25,6 @@ from blocks.latency.predict import (
     read_table,
 )
 from blocks.latency.table import build_table
-from blocks.machine import machine, versions
 
 
 def macs_of(spelling: str, num_classes: int) -> int:
@@ -63,14 +62,13 @@ def predictions_per_second(table: LatencyTable, networks: list[HeldOut]) -> tupl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=0)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--runtime", default="eager")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(parser, minutes=0.01)
     if arguments.table is not None:
         table = read_table(arguments.table)
     else:
@@ -93,7 +91,10 @@ def main() -> None:
     print(f"{first:,.0f} predictions per second of new networks, {again:,.0f} of known units")
     low, median, high = np.percentile([each.measured_ms for each in both], [0, 50, 100])
     print(f"measured from {low:.2f} to {high:.1f} ms, median {median:.1f}")
-    print(f"seed {table.seed}, {machine()}, {versions('onnxruntime')}")
+    check(len(both) == len(table.random) + len(table.zoo) >= 6, "too few networks were held out")
+    check_finite("predictions", [each.predicted_ms for each in both], low=1e-3, high=1e5)
+    check_finite("predictions per second", [first, again], low=1)
+    print_foot(arguments, "onnxruntime")
 
 
 if __name__ == "__main__":

@@ -8,42 +8,28 @@ members, averaged over seeds; beside it the spread between members and between s
 `--test-root` the test split is all 10,000 test images of Fashion-MNIST.
 """
 
-import argparse
 from dataclasses import replace
 
 import numpy as np
-from held_out_images import with_test_images
+from harness import add_test_root, check_finite, make_parser, open_search, parse, print_foot
 
-from blocks.machine import machine, versions
-from search.config.compose import compose_config
-from search.config.schema import RunConfig
-from search.data.datasets import load_data
 from search.evaluators.train import TrainEvaluator, make_job
-from search.evaluators.workers import plan_workers
-from search.space.choices import build_space
-from search.space.members import SpaceCandidates, draw_members
+from search.space.members import draw_members
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=77)
+    add_test_root(parser)
     parser.add_argument("--target", default="200k", help="macs of every member")
     parser.add_argument("--members", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=9)
-    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
-    parser.add_argument("--seed", type=int, default=77)
-    arguments = parser.parse_args()
+    arguments = parse(parser, members=3, epochs=1)
     overrides = [f"budget.target={arguments.target}", "proxy.ema=0.98"]
-    config = compose_config("config", overrides, RunConfig)
-    resolution = config.proxy.resolution
-    data = load_data(config.dataset, resolution)
-    data = with_test_images(data, arguments.test_root, resolution)
-    budget = config.cost_budget
-    space = build_space(config.space, resolution, data.in_channels, data.num_classes, budget)
-    config = plan_workers(config, space, data)
-    candidates = SpaceCandidates(space, budget, data.num_classes)
-    spellings = draw_members(candidates, arguments.members, arguments.seed)
-    with TrainEvaluator(data, config.training, config.workers) as evaluator:
+    opened = open_search(overrides, arguments.test_root)
+    spellings = draw_members(opened.members, arguments.members, arguments.seed)
+    training, workers = opened.config.training, opened.config.workers
+    with TrainEvaluator(opened.data, training, workers) as evaluator:
         futures = [
             [
                 evaluator.evaluate(
@@ -58,6 +44,8 @@ def main() -> None:
         name: np.array([[each[name] for each in row] for row in metrics])
         for name in ("val_accuracy", "val_loss", "test_accuracy")
     }
+    check_finite("accuracies", [found["val_accuracy"], found["test_accuracy"]], 0.05, 1)
+    check_finite("losses", found["val_loss"], low=0)
     for name, values in found.items():
         noise = values.var(1, ddof=1).mean()
         between = max(0.0, values.mean(1).var(ddof=1) - noise / arguments.seeds)
@@ -74,7 +62,7 @@ def main() -> None:
         print(
             f"{name} of one seed with the test accuracy of the others: {np.mean(correlations):.2f}"
         )
-    print(f"{vars(arguments)}, {machine()}, {versions()}")
+    print_foot(arguments)
 
 
 if __name__ == "__main__":

@@ -17,23 +17,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from held_out_images import with_test_images
+from harness import (
+    add_test_root,
+    check_finite,
+    make_parser,
+    open_search,
+    parse,
+    print_foot,
+    results_folder,
+    settled_as,
+    trained,
+)
 from numpy.typing import NDArray
 
-from blocks.machine import machine, versions
 from search.assess.statistics import kendall_difference, rank_correlation
 from search.assess.trust import ceilings, reliability
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
-from search.data.datasets import load_data
 from search.evaluators.batch import run_jobs
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Job, TrainEvaluator, make_job
-from search.evaluators.workers import plan_workers
 from search.record.folder import StudyFolder, StudyLock
 from search.record.trials import TrialRecord, derive_seed
-from search.space.choices import build_space
-from search.space.members import SpaceCandidates, draw_members
+from search.space.members import draw_members
+from search.study.settle import decide
 from search.training.train import read_checkpoint
 
 METRICS = {"val_accuracy": 1, "val_loss": -1}
@@ -41,28 +48,34 @@ PROXY = "one proxy training"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
+    add_test_root(parser)
     parser.add_argument("--members", type=int, default=40)
     parser.add_argument("--long-epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=4, help="of the long trainings, at least 2")
     parser.add_argument("--proxy-seeds", type=int, default=2, help="at least 2")
-    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
     parser.add_argument("--long", type=Path, help="file of the long trainings")
     parser.add_argument("--variant", action="append", default=[], help="settings, a comma between")
     parser.add_argument("settings", nargs="*", help="such as budget.max_macs=1M")
-    arguments = parser.parse_args()
-    settings = ["study=supernet_benchmark", *arguments.settings]
-    config: RunConfig = compose_config("config", [*settings, "workers.count=1"], RunConfig)
-    resolution = config.proxy.resolution
-    data = load_data(config.dataset, resolution)
-    data = with_test_images(data, arguments.test_root, resolution)
+    arguments = parse(
+        parser, members=4, long_epochs=1, seeds=2, settings=["supernet.epochs=1", "proxy.epochs=1"],
+        variant=["proxy.init_from=supernet,proxy.epochs=1"],
+    )  # fmt: skip
+    with results_folder("results", arguments.quick) as results:
+        compare_supernet(arguments, results)
+    print_foot(arguments)
+
+
+def compare_supernet(arguments: argparse.Namespace, results: Path) -> None:
+    settings = ["study=supernet_benchmark", f"results_dir={results}", *arguments.settings]
+    opened = open_search([*settings, "workers.count=1"], arguments.test_root)
+    config, data, candidates = opened.config, opened.data, opened.members
     variants = {
-        variant: compose_config("config", [*settings, *variant.split(",")], RunConfig)
+        variant: settled_as(
+            opened, compose_config("config", [*settings, *variant.split(",")], RunConfig)
+        )
         for variant in arguments.variant
     }
-    budget = config.cost_budget
-    space = build_space(config.space, resolution, data.in_channels, data.num_classes, budget)
-    candidates = SpaceCandidates(space, budget, data.num_classes)
     members = draw_members(candidates, arguments.members, derive_seed(0, "held-out"))
     short = [
         make_job(member, config.proxy.epochs, 0, replicate)
@@ -95,11 +108,12 @@ def main() -> None:
                 rankers[variant] = finished(evaluator, jobs, path)
         with TrainEvaluator(data, config.training, config.workers) as trainer:
             proxies = grouped(finished(trainer, short, folder / "proxy.jsonl"), members)
-        side_by_side = plan_workers(compose_config("config", settings, RunConfig), space, data)
-        with TrainEvaluator(data, config.training, side_by_side.workers) as trainer:
+        open_settings: RunConfig = compose_config("config", settings, RunConfig)
+        side_by_side = decide(open_settings, data, candidates).workers
+        with TrainEvaluator(data, config.training, side_by_side) as trainer:
             path = arguments.long or folder / "long.jsonl"
-            trained = grouped(finished(trainer, long, path), members)
-    print(f"{len(members)} held-out members within {budget}, {config.supernet}")
+            longest = grouped(finished(trainer, long, path), members)
+    print(f"{len(members)} held-out members within {config.cost_budget}, {config.supernet}")
     seconds = read_checkpoint(folder / "supernet.pt")["seconds"]
     each = float(np.mean([took(record) for records in proxies for record in records]))
     print(
@@ -114,18 +128,15 @@ def main() -> None:
         report_truth(name, sign * measured(proxies, metric), rankers)
     rankers[PROXY] = [records[0] for records in proxies]
     name = f"test accuracy after {arguments.long_epochs} epochs, mean of {arguments.seeds} seeds"
-    report_truth(name, measured(trained, "test_accuracy"), rankers)
-    print(f"{vars(arguments)}, {machine()}, {versions()}")
+    report_truth(name, measured(longest, "test_accuracy"), rankers)
 
 
 def finished(
     evaluator: SupernetEvaluator | TrainEvaluator, jobs: list[Job], path: Path
 ) -> list[TrialRecord]:
-    records = run_jobs(evaluator, [(job, path) for job in jobs])
-    failed = [record for record in records if not isinstance(record, TrialRecord)]
-    if failed:
-        raise SystemExit(f"{failed[0].arch} failed: {failed[0].error}")
-    return [record for record in records if isinstance(record, TrialRecord)]
+    records = trained(run_jobs(evaluator, [(job, path) for job in jobs]))
+    check_finite("accuracies", [record.metrics["val_accuracy"] for record in records], 0.02, 1)
+    return records
 
 
 def grouped(records: list[TrialRecord], members: list[str]) -> list[list[TrialRecord]]:

@@ -18,6 +18,7 @@ of the time taken, by kind of block.
 import argparse
 import itertools
 import multiprocessing
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,36 +31,41 @@ import timm
 import torch
 import torch.nn.functional as F
 import torchvision
+from harness import check, check_finite, make_parser, parse, print_foot, spread
 from torch import nn
 
 from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import count
-from blocks.machine import machine, versions
 from blocks.native import accelerate
 from blocks.network import Network
 from blocks.zoo import find_arch
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
 from search.evaluators.process import keep_memory
-from search.space.choices import build_space
-from search.space.members import SpaceCandidates, draw_members
+from search.space.members import draw_members
+from search.study.settle import open_members
 
 Step = Callable[[], float]
 CLASSES = 10
 OURS = "ours"
 IN_A_ROW = 4
 """Steps of one turn."""
-STEPS = 40
-"""Of one turn of a process."""
+SHAPES = list(itertools.product(
+    (8, 16, 24, 32, 64, 96), (14, 7), (1, 2), (3, 5, 7), (1, 3, 4, 6), ("", "_se0.25")
+))  # fmt: skip
+"""Of single blocks: channels, side, stride, kernel, expand ratio, squeeze-and-excitation."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=0)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--members", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=128, help="of EfficientNet-B0")
+    parser.add_argument("--steps", type=int, default=40, help="of one turn of a process")
+    parser.add_argument("--every", type=int, default=1, help="one in so many shapes of block")
+    parser.add_argument("--megabytes", type=int, default=256, help="that a copy's time is of")
     parser.add_argument("--compile", action="store_true")
-    arguments = parser.parse_args()
+    arguments = parse(parser, repeats=1, members=1, batch=8, steps=2, every=96, megabytes=16)
     warnings.simplefilter("ignore")
     keep_memory()
     cores = multiprocessing.cpu_count()
@@ -71,18 +77,17 @@ def main() -> None:
         compare_members(spellings, arguments)
     torch.set_num_threads(1)
     if cores > 1:
-        compare_processes(spellings, cores, max(3, arguments.repeats // 3))
-    sweep()
-    roofline(arguments.repeats)
-    print(f"\nseed {arguments.seed}, {machine()}, {versions('timm')}")
+        repeats = 1 if arguments.quick else max(3, arguments.repeats // 3)
+        compare_processes(spellings, cores, repeats, arguments.steps)
+    sweep(arguments.every)
+    roofline(arguments.repeats, arguments.megabytes)
+    print()
+    print_foot(arguments, "timm")
 
 
 def members(number: int, seed: int) -> list[str]:
     """Random members of the default space within its default budget."""
-    config = compose_config("config", [], RunConfig)
-    budget = config.cost_budget
-    space = build_space(config.space, config.proxy.resolution, 1, CLASSES, budget)
-    return draw_members(SpaceCandidates(space, budget, CLASSES), number, seed)
+    return draw_members(open_members(compose_config("config", [], RunConfig))[1], number, seed)
 
 
 def step_of(
@@ -101,7 +106,7 @@ def step_of(
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = F.cross_entropy(network(images), labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return time.perf_counter() - started
 
@@ -112,7 +117,7 @@ def our_network(arch: ArchSpec) -> Network:
     """As a proxy training has it."""
     network = Network(arch, CLASSES)
     if not accelerate(network):
-        raise SystemExit("no compiled operators on this machine (is there a C++ compiler?)")
+        sys.exit("error: no compiled operators on this machine (is there a C++ compiler?)")
     return network
 
 
@@ -128,16 +133,20 @@ def take_turns(steps: dict[str, Step], repeats: int) -> dict[str, np.ndarray]:
 
     turn()
     turns = [turn() for _ in range(repeats)]
+    for name in steps:
+        check_finite(f"seconds of a step, {name}", [each[name] for each in turns], low=1e-7)
     return {name: np.array([each[name] for each in turns]) for name in steps}
 
 
 def compare_b0(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
-    images = torch.randn(128, 3, 32, 32)
+    batch = arguments.batch
+    images = torch.randn(batch, 3, 32, 32)
     arch = replace(find_arch("efficientnet_b0"), resolution=32)
 
     def peer() -> nn.Module:
-        return timm.create_model("efficientnet_b0", num_classes=CLASSES)
+        network: nn.Module = timm.create_model("efficientnet_b0", num_classes=CLASSES)
+        return network
 
     vision = torchvision.models.efficientnet_b0
     steps = {
@@ -150,17 +159,20 @@ def compare_b0(arguments: argparse.Namespace) -> None:
     }
     if arguments.compile:
         built = peer().to(memory_format=torch.channels_last)
-        steps["timm, channels_last, compiled"] = step_of(torch.compile(built), images)
+        steps["timm, channels_last, compiled"] = step_of(compiled(built), images)
     seconds = take_turns(steps, arguments.repeats)
-    print("EfficientNet-B0, 32×32, batch 128")
+    print(f"EfficientNet-B0, 32×32, batch {batch}; times as long as ours within turns, 5–95%")
     for name, taken in seconds.items():
-        print(f"  {name:32} {128 / np.median(taken):6.0f} images/s  {spread(taken, seconds[OURS])}")
+        print(
+            f"  {name:32} {batch / np.median(taken):6.0f} images/s  {spread(taken / seconds[OURS])}"
+        )
 
 
-def spread(taken: np.ndarray, ours: np.ndarray) -> str:
-    """How many times as long as ours, within turns."""
-    low, middle, high = np.percentile(taken / ours, [5, 50, 95])
-    return f"{middle:.2f} times ours (5–95%: {low:.2f}–{high:.2f})"
+def compiled(network: nn.Module) -> nn.Module:
+    """As torch.compile makes it."""
+    found = torch.compile(network)
+    assert isinstance(found, nn.Module)
+    return found
 
 
 def compare_members(spellings: Sequence[str], arguments: argparse.Namespace) -> None:
@@ -177,7 +189,7 @@ def compare_members(spellings: Sequence[str], arguments: argparse.Namespace) -> 
         }
         if arguments.compile:
             built = Network(arch, CLASSES).to(memory_format=torch.channels_last)
-            steps["channels_last, compiled"] = step_of(torch.compile(built), images)
+            steps["channels_last, compiled"] = step_of(compiled(built), images)
         seconds = take_turns(steps, arguments.repeats)
         for name in list(steps)[1:]:
             ratio = float(np.median(seconds[name] / seconds[OURS]))
@@ -202,7 +214,7 @@ class Crew:
         return f"{whose}, {self.processes} × {self.threads}"
 
 
-def _work(crew: Crew, spellings: "SimpleQueue[str | None]", start: Barrier) -> None:
+def _work(crew: Crew, steps: int, spellings: "SimpleQueue[str | None]", start: Barrier) -> None:
     keep_memory()
     torch.set_num_threads(crew.threads)
     images = torch.randn(64, 1, 28, 28)
@@ -212,12 +224,12 @@ def _work(crew: Crew, spellings: "SimpleQueue[str | None]", start: Barrier) -> N
         for _ in range(3):
             step()
         start.wait()
-        for _ in range(STEPS):
+        for _ in range(steps):
             step()
         start.wait()
 
 
-def compare_processes(spellings: Sequence[str], cores: int, repeats: int) -> None:
+def compare_processes(spellings: Sequence[str], cores: int, repeats: int, steps: int) -> None:
     """All cores as processes of one thread against one process of all threads.
 
     All processes live at once, the crews take turns, and who waits its turn sleeps.
@@ -231,7 +243,7 @@ def compare_processes(spellings: Sequence[str], cores: int, repeats: int) -> Non
     queues = {crew: context.SimpleQueue() for crew in crews}
     barriers = {crew: context.Barrier(crew.processes + 1, timeout=600) for crew in crews}
     workers = [
-        context.Process(target=_work, args=(crew, queues[crew], barriers[crew]), daemon=True)
+        context.Process(target=_work, args=(crew, steps, queues[crew], barriers[crew]), daemon=True)
         for crew in crews
         for _ in range(crew.processes)
     ]
@@ -244,7 +256,7 @@ def compare_processes(spellings: Sequence[str], cores: int, repeats: int) -> Non
         barriers[crew].wait()
         started = time.perf_counter()
         barriers[crew].wait()
-        return crew.processes * STEPS / (time.perf_counter() - started)
+        return crew.processes * steps / (time.perf_counter() - started)
 
     turns = [
         [{crew: rate(crew, spelling) for crew in crews} for _ in range(repeats)]
@@ -255,6 +267,7 @@ def compare_processes(spellings: Sequence[str], cores: int, repeats: int) -> Non
             queues[crew].put(None)
     for worker in workers:
         worker.join()
+        check(worker.exitcode == 0, f"a process ended with {worker.exitcode}")
     print(
         f"\n{cores} cores, batch 64: {cores} processes of 1 thread train so many times as fast as "
         f"1 process of {cores} threads (of each member the median of {repeats} turns)"
@@ -268,12 +281,10 @@ def compare_processes(spellings: Sequence[str], cores: int, repeats: int) -> Non
         )
 
 
-def sweep() -> None:
-    """Forward and backward of single blocks of every shape, on one thread, batch 64."""
+def sweep(every: int) -> None:
+    """Forward and backward of single blocks of one in `every` shapes, on one thread, batch 64."""
     ratios = {}
-    for channels, side, stride, kernel, expand, squeeze in itertools.product(
-        (8, 16, 24, 32, 64, 96), (14, 7), (1, 2), (3, 5, 7), (1, 3, 4, 6), ("", "_se0.25")
-    ):
+    for channels, side, stride, kernel, expand, squeeze in SHAPES[::every]:
         kind = "ds" if expand == 1 else "ir"
         stage = f"{kind}_r1_k{kernel}_s{stride}_e{expand}_c{channels}{squeeze}"
         arch = parse_arch(f"r{side}-i1-s{channels}_s1-[{stage}]-h0")
@@ -296,7 +307,9 @@ def sweep() -> None:
 
 def block_step(network: Network, x: torch.Tensor) -> Step:
     """Seconds of forward and backward of the network's first block."""
-    block = network.train().stages[0][0].to(memory_format=torch.channels_last)
+    stage = network.train().stages[0]
+    assert isinstance(stage, nn.Sequential)
+    block = stage[0].to(memory_format=torch.channels_last)
     x = x.clone(memory_format=torch.preserve_format).requires_grad_()
 
     def step() -> float:
@@ -307,7 +320,7 @@ def block_step(network: Network, x: torch.Tensor) -> Step:
     return step
 
 
-def roofline(repeats: int) -> None:
+def roofline(repeats: int, megabytes: int) -> None:
     """Blocks of the space on one thread: the least time possible as a share of what was taken.
 
     The least is the larger of: 6 operations per multiply-add (forward and both gradients) at the
@@ -316,11 +329,13 @@ def roofline(repeats: int) -> None:
     """
     a = torch.randn(2048, 2048)
     peak = 2 * 2048**3 / min(timed(lambda: a @ a) for _ in range(4 * repeats))
-    source, target = torch.randn(64 << 20), torch.empty(64 << 20)
+    source, target = torch.randn(megabytes << 18), torch.empty(megabytes << 18)
     copied = min(timed(lambda: target.copy_(source)) for _ in range(4 * repeats))
     bandwidth = 2 * 4 * source.numel() / copied
-    print(f"\n1 thread: products {peak / 1e9:.0f} GFLOP/s, copies {bandwidth / 1e9:.1f} GB/s")
-    print("  block (batch 64)               operations/s   of peak   least/taken ours   plain")
+    print(
+        f"\n1 thread: products {peak / 1e9:.0f}·10⁹ operations/s, copies {bandwidth / 1e9:.1f} GB/s"
+    )
+    print("  block (batch 64)             10⁹ operations/s   of peak   least/taken ours   plain")
     for stage, side in (
         ("ds_r2_k3_s1_e1_c32", 14), ("ds_r2_k7_s1_e1_c32", 14), ("ir_r2_k3_s1_e4_c24", 14),
         ("ir_r2_k7_s1_e6_c24_se0.25", 14), ("ir_r2_k5_s1_e4_c48", 7),
@@ -341,7 +356,7 @@ def roofline(repeats: int) -> None:
         taken = {name: float(np.median(each)) for name, each in seconds.items()}
         rate = operations / taken[OURS]
         print(
-            f"  {stage:30} {rate / 1e9:6.1f} GFLOP/s {rate / peak:9.0%}"
+            f"  {stage:30} {rate / 1e9:16.1f} {rate / peak:9.0%}"
             f" {least / taken[OURS]:14.0%} {least / taken['plain']:10.0%}"
         )
 

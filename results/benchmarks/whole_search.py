@@ -12,7 +12,6 @@ With `--long-epochs N` all networks are then trained for N epochs, by ours, and 
 both against their test accuracy is compared by a paired bootstrap.
 """
 
-import argparse
 import math
 import multiprocessing
 import tempfile
@@ -22,58 +21,57 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import torch
 import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
-from held_out_images import with_test_images
+from harness import (
+    add_test_root,
+    check_finite,
+    make_parser,
+    open_search,
+    parse,
+    print_foot,
+    trained,
+)
 from PIL import Image
 from scipy.stats import kendalltau
-from timm.layers import SqueezeExcite
+from timm.layers.squeeze_excite import SqueezeExcite
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from blocks.arch import parse_arch
-from blocks.machine import machine, versions
 from search.assess.statistics import kendall_difference
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
+from search.config.settled import SettledConfig
 from search.data.datasets import load_data
 from search.data.splits import ImageData, Split
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
-from search.evaluators.workers import plan_workers
-from search.space.choices import build_space
-from search.space.members import SpaceCandidates, draw_members
+from search.space.members import draw_members
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=0)
+    add_test_root(parser)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--trials", type=int, default=4, help="networks of each repeat")
     parser.add_argument("--loader-workers", type=int, default=2, help="of the DataLoader")
     parser.add_argument("--long-epochs", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
-    arguments = parser.parse_args()
-    config = compose_config("config", [f"seed={arguments.seed}"], RunConfig)
-    data = load_data(config.dataset, config.proxy.resolution)
-    data = with_test_images(data, arguments.test_root, config.proxy.resolution)
-    budget = config.cost_budget
-    space = build_space(
-        config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
-    )
-    config = plan_workers(config, space, data)
-    spellings = draw_members(
-        SpaceCandidates(space, budget, data.num_classes),
-        arguments.repeats * arguments.trials,
-        arguments.seed,
-    )
-    ratios, accuracies = [], {"ours": [], "straightforward": []}
+    parser.add_argument("--epochs", type=int, default=4, help="of every training")
+    arguments = parse(parser, repeats=1, trials=2, loader_workers=0, long_epochs=1, epochs=1)
+    opened = open_search([f"seed={arguments.seed}", f"proxy.epochs={arguments.epochs}"],
+                         arguments.test_root)  # fmt: skip
+    config, data = opened.config, opened.data
+    spellings = draw_members(opened.members, arguments.repeats * arguments.trials, arguments.seed)
+    ratios: list[float] = []
+    accuracies: dict[str, list[float]] = {"ours": [], "straightforward": []}
     # A process of its own, as a script has.
     with (
         TrainEvaluator(data, config.training, config.workers) as evaluator,
@@ -86,7 +84,9 @@ def main() -> None:
             some = spellings[repeat * arguments.trials : (repeat + 1) * arguments.trials]
             found, ours_seconds = ours(some, evaluator, config)
             accuracies["ours"] += found
-            work = script.submit(straightforward, some, arguments.seed, arguments.loader_workers)
+            work = script.submit(
+                straightforward, some, arguments.seed, arguments.loader_workers, arguments.epochs
+            )
             found, seconds = work.result()
             accuracies["straightforward"] += found
             ratios.append(seconds / ours_seconds)
@@ -103,23 +103,25 @@ def main() -> None:
     )
     if arguments.long_epochs:
         compare_orders(spellings, data, config, accuracies, arguments.long_epochs)
-    print(f"seed {arguments.seed}, {machine()}, {versions('timm')}")
+    for name, each in accuracies.items():
+        check_finite(f"accuracies, {name}", each, low=0.02, high=1)
+    print_foot(arguments, "timm")
 
 
 def ours(
-    spellings: list[str], evaluator: TrainEvaluator, config: RunConfig
+    spellings: list[str], evaluator: TrainEvaluator, config: SettledConfig
 ) -> tuple[list[float], float]:
     """Validation accuracies, and seconds."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "trials.jsonl")
         jobs = [make_job(each, config.proxy.epochs, config.seed) for each in spellings]
-        records = run_jobs(evaluator, [(job, path) for job in jobs])
+        records = trained(run_jobs(evaluator, [(job, path) for job in jobs]))
     seconds = time.perf_counter() - started
     return [record.metrics["val_accuracy"] for record in records], seconds
 
 
-class Images(Dataset):
+class Images(Dataset[tuple[Tensor, int]]):
     """A split as PIL images behind torchvision transforms."""
 
     def __init__(self, split: Split, transform: Callable[[Image.Image], Tensor]) -> None:
@@ -135,12 +137,12 @@ class Images(Dataset):
 
 
 def straightforward(
-    spellings: list[str], seed: int, loader_workers: int
+    spellings: list[str], seed: int, loader_workers: int, epochs: int
 ) -> tuple[list[float], float]:
     """The first script that comes to mind: validation accuracies, and seconds."""
     warnings.simplefilter("ignore")
     config = compose_config("config", [], RunConfig)
-    proxy = config.proxy
+    proxy = replace(config.proxy, epochs=epochs)
     data = load_data(config.dataset, proxy.resolution)
 
     normalise = [transforms.ToTensor(), transforms.Normalize((0.2860,), (0.3530,))]
@@ -156,7 +158,7 @@ def straightforward(
         channels = arch.stem
         for stage in arch.stages:
             for repeat in range(stage.repeats):
-                settings = {
+                settings: dict[str, Any] = {
                     "in_chs": channels,
                     "out_chs": stage.channels,
                     "dw_kernel_size": stage.kernel,
@@ -208,7 +210,7 @@ def straightforward(
             for images, labels in loader:
                 loss = F.cross_entropy(model(images), labels, label_smoothing=proxy.label_smoothing)
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
         model.eval()
@@ -224,13 +226,13 @@ def straightforward(
     for spelling in spellings:
         study.enqueue_trial({"arch": spelling})
     study.optimize(objective, n_trials=len(spellings))
-    return [trial.value for trial in study.trials], time.perf_counter() - started
+    return [float(trial.values[0]) for trial in study.trials], time.perf_counter() - started
 
 
 def compare_orders(
     spellings: list[str],
     data: ImageData,
-    config: RunConfig,
+    config: SettledConfig,
     accuracies: dict[str, list[float]],
     epochs: int,
 ) -> None:

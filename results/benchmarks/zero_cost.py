@@ -7,43 +7,31 @@ shipped Fashion-MNIST; building the network is timed beside them. One member is 
 not timed.
 """
 
-import argparse
 import random
 import time
 
 import numpy as np
 import torch
+from harness import check_finite, make_parser, open_search, parse, print_foot, spread
 
+from blocks.arch import ArchSpec
 from blocks.cost import count
-from blocks.machine import machine, versions
 from blocks.network import Network
-from search.config.compose import compose_config
-from search.config.schema import RunConfig
 from search.data.batches import prepare
-from search.data.datasets import load_data
-from search.space.choices import build_space
 from search.training.zero_cost import SCORES, draw_batch
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, seed=0)
     parser.add_argument("--members", type=int, default=100)
     parser.add_argument("--max-macs", default="2M")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parse(parser, members=3)
     torch.set_num_threads(1)
-    config = compose_config("config", [f"budget.max_macs={arguments.max_macs}"], RunConfig)
-    data = load_data(config.dataset, config.proxy.resolution)
+    opened = open_search([f"budget.max_macs={arguments.max_macs}"])
+    config, data, space = opened.config, opened.data, opened.members.space
     images, labels = draw_batch(prepare(data, config.proxy.resolution), arguments.seed)
-    space = build_space(
-        config.space,
-        config.proxy.resolution,
-        data.in_channels,
-        data.num_classes,
-        config.cost_budget,
-    )
     draw = random.Random(arguments.seed)
-    members = []
+    members: list[ArchSpec] = []
     while len(members) <= arguments.members:
         member = space.build({name: draw.choice(values) for name, values in space.choices.items()})
         if count(member, data.num_classes).macs <= config.max_macs:
@@ -56,7 +44,7 @@ def main() -> None:
         seconds["build"].append(time.perf_counter() - started)
         for name, score in SCORES.items():
             started = time.perf_counter()
-            score(network, images, labels)
+            check_finite(name, score(network, images, labels))
             seconds[name].append(time.perf_counter() - started)
     timed = {name: np.array(spent[1:]) for name, spent in seconds.items()}
     timed["all together"] = np.sum(list(timed.values()), axis=0)
@@ -65,9 +53,8 @@ def main() -> None:
         f"{config.proxy.resolution} px, a batch of {len(images)}, one thread; milliseconds"
     )
     for name, spent in timed.items():
-        low, median, high = 1e3 * np.percentile(spent, [5, 50, 95])
-        print(f"{name:>12}: median {median:6.1f} (5-95%: {low:.1f}-{high:.1f})")
-    print(f"seed {arguments.seed}, {machine()}, {versions()}")
+        print(f"{name:>12}: median {spread(1e3 * spent, 1)}")
+    print_foot(arguments)
 
 
 if __name__ == "__main__":

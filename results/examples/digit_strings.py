@@ -34,5 +34,14 @@ def read(path: Path) -> Iterator[tuple[ArchSpec, dict[str, float]]]:
         stages = []
         for stride, channels in STAGES:
             chosen = {name: values[int(next(following))] for name, values in CHOICES.items()}
-            stages.append(StageSpec("ir", stride=stride, channels=channels, **chosen))
+            stages.append(
+                StageSpec(
+                    "ir",
+                    repeats=chosen["repeats"],
+                    kernel=chosen["kernel"],
+                    stride=stride,
+                    expand_ratio=chosen["expand_ratio"],
+                    channels=channels,
+                )
+            )
         yield ArchSpec(stem=16, stages=tuple(stages), head=320, resolution=RESOLUTION), metrics

@@ -1,0 +1,135 @@
+"""What the benchmarks share: arguments, the opening of a search, intervals. No benchmark itself."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from scipy.stats import t
+
+from blocks.machine import machine, versions
+from search.config.compose import compose_config
+from search.config.schema import DatasetConfig, RunConfig
+from search.config.settled import SettledConfig
+from search.data.datasets import load_data
+from search.data.splits import ImageData
+from search.record.trials import Record, TrialRecord
+from search.study.settle import Settled, settle
+
+Floats = NDArray[np.float64]
+
+
+def make_parser(doc: str | None, seed: int | None = None) -> argparse.ArgumentParser:
+    """A parser that says the first line of `doc`, with `--quick`, and `--seed` where there is
+    one."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="the smallest sizes, in seconds")
+    if seed is not None:
+        parser.add_argument("--seed", type=int, default=seed)
+    return parser
+
+
+def parse(
+    parser: argparse.ArgumentParser, given: list[str] | None = None, **quick: object
+) -> argparse.Namespace:
+    """The arguments; with `--quick` the defaults are those of `quick`."""
+    if parser.parse_args(given).quick:
+        parser.set_defaults(**quick)
+    return parser.parse_args(given)
+
+
+def print_foot(arguments: argparse.Namespace, *packages: str) -> None:
+    """The line under a result: how it was asked for, the machine, the versions."""
+    asked = ", ".join(f"{name}={value}" for name, value in sorted(vars(arguments).items()))
+    print(f"{asked}; {machine()}, {versions(*packages)}")
+
+
+def check(holds: bool, message: str) -> None:
+    """End the script with `message`, and a code that is not 0, unless it holds."""
+    if not holds:
+        sys.exit(f"error: {message}")
+
+
+def check_finite(name: str, values: ArrayLike, low: float = -np.inf, high: float = np.inf) -> None:
+    """End the script unless all of `values` are numbers from `low` to `high`."""
+    found = np.asarray(values, dtype=np.float64)
+    wrong = found[~(np.isfinite(found) & (found >= low) & (found <= high))]
+    check(found.size > 0, f"{name}: no values")
+    check(not wrong.size, f"{name}: {wrong[:5]}, expected {low:g} to {high:g}")
+
+
+def spread(values: ArrayLike, digits: int = 2, low: float = 5, high: float = 95) -> str:
+    """`median (low–high)`, by percentiles."""
+    least, middle, most = np.percentile(np.asarray(values, dtype=np.float64), [low, 50, high])
+    return f"{middle:.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
+
+
+def mean_interval(values: ArrayLike) -> tuple[float, float]:
+    """The 95% interval of a mean, by Student's t; of a single value it is not known (NaN)."""
+    found = np.asarray(values, dtype=np.float64)
+    if len(found) < 2:
+        return np.nan, np.nan
+    half = t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
+    return float(found.mean() - half), float(found.mean() + half)
+
+
+def trained(records: Iterable[Record]) -> list[TrialRecord]:
+    """The records, if none is a failure; else the script ends with the first failure's error."""
+    found = []
+    for record in records:
+        if not isinstance(record, TrialRecord):
+            sys.exit(f"error: {record.arch} failed ({record.kind}): {record.error}")
+        found.append(record)
+    return found
+
+
+def open_search(settings: Iterable[str] = (), test_root: str | None = None) -> Settled:
+    """What `python -m search run SETTINGS` begins with; see `with_test_images`."""
+    opened = settle(compose_config("config", list(settings), RunConfig))
+    resolution = opened.config.proxy.resolution
+    return replace(opened, data=with_test_images(opened.data, test_root, resolution))
+
+
+def settled_as(opened: Settled, config: RunConfig) -> SettledConfig:
+    """`config` with the workers, the device and the precision of `opened`."""
+    workers, precision = opened.config.workers, opened.config.proxy.precision
+    return SettledConfig.of(config, workers.count, workers.device, precision)
+
+
+def add_test_root(parser: argparse.ArgumentParser) -> None:
+    """`--test-root`, of `with_test_images`."""
+    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
+
+
+def with_test_images(data: ImageData, root: str | None, resolution: int) -> ImageData:
+    """`data` with all 10,000 test images of Fashion-MNIST, from the idx files in the folder `root`,
+    instead of its own test split; as it is without a root. No search has seen these images."""
+    if not root:
+        return data
+    whole = DatasetConfig(name="fashion_mnist_full", root=root)
+    return replace(data, test=load_data(whole, resolution).test)
+
+
+def photographs() -> list[Image.Image]:
+    """The 20 photographs that foolbox ships, RGB."""
+    folder = resources.files("foolbox") / "data"
+    names = sorted(each.name for each in folder.iterdir() if each.name.startswith("imagenet"))
+    return [Image.open(str(folder / name)).convert("RGB") for name in names]
+
+
+@contextmanager
+def results_folder(given: Path | str, quick: bool) -> Iterator[Path]:
+    """`given`, made; with `quick` a temporary folder, so that nothing is kept."""
+    if quick:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    else:
+        Path(given).mkdir(parents=True, exist_ok=True)
+        yield Path(given)
