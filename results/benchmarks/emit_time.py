@@ -21,6 +21,7 @@ from blocks.zoo import EFFICIENTNET_B0
 from scaling.compound import PAPER, scale_compound
 from scaling.rule_kinds import compound
 from scaling.rules import RULES
+from scaling.solve import solve_targets
 from scaling.target import Target
 
 SMALL = parse_arch(
