@@ -39,6 +39,7 @@ from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.record.folder import StudyFolder, StudyLock
 from search.record.trials import TrialRecord, derive_seed
+from search.space.budget import cost_budget
 from search.space.members import draw_members
 from search.study.settle import decide
 from search.training.train import read_checkpoint
@@ -113,7 +114,7 @@ def compare_supernet(arguments: argparse.Namespace, results: Path) -> None:
         with TrainEvaluator(data, config.training, side_by_side) as trainer:
             path = arguments.long or folder / "long.jsonl"
             longest = grouped(finished(trainer, long, path), members)
-    print(f"{len(members)} held-out members within {config.cost_budget}, {config.supernet}")
+    print(f"{len(members)} held-out members within {cost_budget(config)}, {config.supernet}")
     seconds = read_checkpoint(folder / "supernet.pt")["seconds"]
     each = float(np.mean([took(record) for records in proxies for record in records]))
     print(

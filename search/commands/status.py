@@ -4,6 +4,7 @@ from blocks.console import console, millions
 from search.commands.which import which_study
 from search.record.folder import StudyFolder
 from search.record.trials import FailureRecord, read_records
+from search.space.budget import cost_budget
 
 
 def run(arguments: list[str]) -> None:
@@ -22,7 +23,7 @@ def describe(folder: StudyFolder) -> None:
     console.print(
         f"{folder.path}: {trained} of {stored.search.trials} trials {judged}, "
         f"{trained - len(completed)} of them stopped early, {len(failed)} failed; sampler "
-        f"{stored.sampler}, objective {stored.aim}, budget {stored.cost_budget}"
+        f"{stored.sampler}, objective {stored.aim}, budget {cost_budget(stored)}"
     )
     for failure in failed[-3:]:
         console.print(f"  trial {failure.number} {failure.kind}: {failure.error}", markup=False)

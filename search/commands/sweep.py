@@ -11,6 +11,7 @@ from search.config.compose import compose_config
 from search.config.schema import RunConfig
 from search.pareto import hypervolume
 from search.record.folder import StudyFolder
+from search.space.budget import budget_macs
 
 
 def compose_job(job: Sequence[str]) -> RunConfig:
@@ -43,7 +44,7 @@ def summarise(jobs: Sequence[Sequence[str]], fixed: Sequence[str]) -> None:
         accuracy = [record.metrics["val_accuracy"] for record in records]
         macs = [record.cost.macs for record in records]
         # The share of the box from accuracy 0 to 1 and from no macs to the budget.
-        most = config.budget_macs or max(macs)
+        most = budget_macs(config) or max(macs)
         # At a target they all cost the same.
         volume = hypervolume(accuracy, macs, 0.0, most) / most
         share = "" if config.budget.target is not None else f"{volume:.4f}"

@@ -8,6 +8,7 @@ from typing import Any, Final
 from blocks.errors import ArchError
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
+from search.config.quantities import parse_milliseconds, parse_quantity
 from search.config.schema import LATENCY, METRICS, SOLVE, RunConfig
 from search.errors import ConfigError, choose
 
@@ -191,7 +192,13 @@ def _check_budget(config: RunConfig) -> None:
         raise ConfigError(
             f"reward.exponent={exponent} rewards cost; expected 0 or below (the paper's is -0.07)"
         )
-    _ = config.max_macs, config.target_macs, config.cost_budget
+    _ = config.max_macs  # each is read once, so that what is no quantity is refused here
+    if config.reward.target_macs is not None:
+        parse_quantity("reward.target_macs", config.reward.target_macs)
+    if config.budget.target is not None:
+        predicted = config.budget.metric == LATENCY
+        parse = parse_milliseconds if predicted else parse_quantity
+        parse("budget.target", config.budget.target)
 
 
 def _check_search(config: RunConfig) -> None:

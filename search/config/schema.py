@@ -7,14 +7,11 @@ cannot say. What a named data set or space sets beside these defaults is in `con
 """
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from search.config.build import build
 from search.config.options import option
 from search.config.quantities import parse_quantity
-
-if TYPE_CHECKING:
-    from search.space.budget import Budget
 
 SOLVE: Final = ("width", "width_depth")
 LATENCY: Final = "latency_ms"
@@ -264,27 +261,6 @@ class RunConfig:
     def aim(self) -> str:
         """The objective, its default resolved."""
         return self.objective or ("pareto" if self.budget.target is None else "accuracy")
-
-    @property
-    def cost_budget(self) -> "Budget":
-        """The budget as candidates are held to it."""
-        from search.space.budget import cost_budget
-
-        return cost_budget(self)
-
-    @property
-    def budget_macs(self) -> int | None:
-        """What the budget says of multiply-adds; None where its target is another metric's."""
-        from search.space.budget import budget_macs
-
-        return budget_macs(self)
-
-    @property
-    def target_macs(self) -> int:
-        """T of the reward, in multiply-adds."""
-        if self.reward.target_macs is None:
-            return self.budget_macs or self.max_macs
-        return parse_quantity("reward.target_macs", self.reward.target_macs)
 
 
 STEERING_FREE: Final = frozenset(

@@ -188,14 +188,16 @@ class StudyLock:
 
 
 def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any]]:
+    from search.space.budget import cost_budget, target_macs  # NumPy: readers need none of it
+
     left, right = (
         {
             **_flat(asdict(c)),
             # Written in another way they are the same.
             "objective": c.aim,
             "budget.max_macs": c.max_macs,
-            "budget.target": c.cost_budget.target,
-            "reward.target_macs": c.target_macs,
+            "budget.target": cost_budget(c).target,
+            "reward.target_macs": target_macs(c),
         }
         for c in (old, new)
     )

@@ -122,3 +122,10 @@ def budget_macs(config: RunConfig) -> int | None:
     if budget.metric != "macs":
         return None
     return budget.most if budget.target is None else round(budget.target)
+
+
+def target_macs(config: RunConfig) -> int:
+    """T of the reward, in multiply-adds: `reward.target_macs`, or else the budget."""
+    if config.reward.target_macs is None:
+        return budget_macs(config) or config.max_macs
+    return parse_quantity("reward.target_macs", config.reward.target_macs)

@@ -16,6 +16,7 @@ from search.data.splits import ImageData
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.record.trials import TrialRecord
+from search.space.budget import cost_budget
 from search.space.latency_budget import latency_mapping
 from search.study.controls import Controls
 from search.study.objective import Objective
@@ -79,7 +80,7 @@ def write_baseline(
     """
     arch = parse_arch(chosen.arch)
     mean, std = normalisation(data, arch.resolution)
-    latency = latency_mapping(config.cost_budget, chosen.arch, data.num_classes)
+    latency = latency_mapping(cost_budget(config), chosen.arch, data.num_classes)
     content: dict[str, Any] = {
         "name": "b0",
         "arch": chosen.arch,

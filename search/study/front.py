@@ -11,6 +11,7 @@ from search.pareto import non_dominated
 from search.plot import plot_pareto
 from search.record.folder import StudyFolder
 from search.record.trials import TrialRecord, read_records
+from search.space.budget import budget_macs
 from search.space.latency_budget import PREDICTED_MS
 from search.study.objective import Objective
 from search.study.reference import reference_arch
@@ -55,7 +56,7 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     title += judged_by(config)
     png = plot_pareto(
         records,
-        config.budget_macs,
+        budget_macs(config),
         reference,
         config.search.reference or "",
         objective.best(records),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from search.config.schema import RunConfig
 from search.pareto import reward
 from search.record.trials import TrialRecord
+from search.space.budget import target_macs
 
 Direction = Literal["maximize", "minimize"]
 
@@ -41,7 +42,7 @@ class Objective:
     def of(cls, config: RunConfig) -> "Objective":
         """The objective of a configuration."""
         return cls(
-            config.aim, config.target_macs, config.reward.exponent, config.search.rung_metric
+            config.aim, target_macs(config), config.reward.exponent, config.search.rung_metric
         )
 
     @property

@@ -11,6 +11,7 @@ from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Evaluator, TrainEvaluator
 from search.record.trials import TrialRecord
+from search.space.budget import cost_budget
 from search.space.latency_budget import describe_latency
 from search.study.baseline import write_baseline
 from search.study.controls import Controls, train_controls
@@ -147,7 +148,7 @@ def _introduction(study: OpenStudy) -> list[str]:
     if data.skipped:
         lines.append(f"skipped {len(data.skipped)} unreadable images, first {data.skipped[0]}")
     lines.append(
-        f"space: {len(study.members.space):,} combinations; budget {config.cost_budget}; "
+        f"space: {len(study.members.space):,} combinations; budget {cost_budget(config)}; "
         f"sampler {config.sampler}, objective {config.aim}; results in {study.folder.path}"
     )
     return lines + describe_latency(study.members)

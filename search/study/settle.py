@@ -11,7 +11,7 @@ from search.data.splits import ImageData
 from search.evaluators.workers import PROCESS_BYTES, plan_workers, workers_for
 from search.record.folder import StudyFolder
 from search.samplers import SAMPLERS
-from search.space.budget import Budget
+from search.space.budget import Budget, cost_budget
 from search.space.choices import build_space
 from search.space.latency_budget import check_latency
 from search.space.members import SpaceCandidates
@@ -64,7 +64,7 @@ def members_of(config: RunConfig, data: ImageData) -> SpaceCandidates:
     Raises:
         ConfigError: the space does not fit the images, or the budget cannot be met.
     """
-    budget = config.cost_budget
+    budget = cost_budget(config)
     space = build_space(
         config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
     )

@@ -29,6 +29,7 @@ from search.data.splits import ImageData
 from search.errors import StudyError
 from search.record.folder import StudyFolder, StudyLock
 from search.record.trials import FailureRecord, Record, TrialRecord, read_records
+from search.space.budget import cost_budget
 from search.space.latency_budget import table_sha256
 from search.space.members import SpaceCandidates
 from search.study.baseline import Baseline, read_baseline
@@ -230,7 +231,7 @@ class Study:
             "images": f"{config.dataset.name} at {config.proxy.resolution} px",
             "trials": f"{len(trained)} of {config.search.trials}",
             "search": f"sampler {config.sampler}, objective {config.aim}, "
-            f"budget {config.cost_budget}",
+            f"budget {cost_budget(config)}",
         }
         if best is not None:
             facts["best"] = f"{self.objective.describe(best)}, macs {best.cost.macs:,}: {best.arch}"

@@ -16,6 +16,7 @@ from search.evaluators import workers
 from search.evaluators.pool import WorkerPool
 from search.evaluators.workers import available_bytes, available_cores, plan_workers, workers_for
 from search.record.folder import StudyFolder
+from search.space.budget import cost_budget
 from search.space.choices import build_space
 from tests.search.config.test_checks import config_of
 
@@ -65,16 +66,16 @@ def test_images_at_other_resolutions_take_memory(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(workers, "available_cores", lambda: 64)
     monkeypatch.setattr(workers, "available_bytes", lambda: 64 * 2**30)
     config = config_of("workers.device=cpu")
-    few = build_space(config.space, 28, 1, 10, config.cost_budget)
+    few = build_space(config.space, 28, 1, 10, cost_budget(config))
     config = config_of("workers.device=cpu", "space.resolution=[28,256,512]")
-    many = build_space(config.space, 28, 1, 10, config.cost_budget)
+    many = build_space(config.space, 28, 1, 10, cost_budget(config))
     counts = [plan_workers(config, space, DATA) for space in (few, many)]
     assert 1 <= counts[1] < counts[0] <= 64
 
 
 def test_a_study_keeps_its_number(tmp_path: Path) -> None:
     config = config_of(f"results_dir={tmp_path}")
-    space = build_space(config.space, 28, 1, 10, config.cost_budget)
+    space = build_space(config.space, 28, 1, 10, cost_budget(config))
     folder = StudyFolder(config.results_dir, config.study)
     planned = plan_workers(config, space, DATA, folder)
     assert planned >= 1

@@ -28,6 +28,7 @@ from search.evaluators.table import TableEvaluator
 from search.evaluators.train import Evaluation, Job, TrainEvaluator, make_job, outcome, run_job
 from search.record.folder import StudyFolder
 from search.record.trials import FailureRecord, Record, TrialRecord, append_record, read_records
+from search.space.budget import cost_budget
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates
 from search.study import loop
@@ -72,7 +73,7 @@ def digits_data(digits: Path) -> ImageData:
 def run_loop(
     config: RunConfig, data: ImageData, root: Path, evaluator: Any = None
 ) -> tuple[Tally, StudyFolder, Any]:
-    budget = config.cost_budget
+    budget = cost_budget(config)
     space = build_space(config.space, 8, data.in_channels, CLASSES, budget)
     folder = StudyFolder(str(root), config.study)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -316,7 +317,7 @@ def test_halving_is_the_same_by_workers_and_after_a_crash_anywhere(
 def test_enqueued_architectures_come_first(
     config: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
-    budget = config.cost_budget
+    budget = cost_budget(config)
     candidates = SpaceCandidates(build_space(config.space, 8, 1, CLASSES, budget), budget, CLASSES)
     codes = candidates.sample(2, np.random.default_rng(5))
     spellings = [format_arch(candidates.network(candidates.decode(code))[0]) for code in codes]

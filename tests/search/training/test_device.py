@@ -15,6 +15,7 @@ from search.data.batches import prepare
 from search.data.datasets import load_data
 from search.errors import ConfigError
 from search.record.folder import StudyFolder
+from search.space.budget import cost_budget
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates
 from search.training.device import autocast, place, resolve_device, settle_device, step_seconds
@@ -60,7 +61,7 @@ def test_bfloat16_trains_with_float32_depthwise(digits: Path) -> None:
 
 def test_precision_is_measured_once_a_study(tmp_path: Path) -> None:
     config = config_of(f"results_dir={tmp_path}")
-    budget = config.cost_budget
+    budget = cost_budget(config)
     candidates = SpaceCandidates(build_space(config.space, 28, 1, 10, budget), budget, 10)
     folder = StudyFolder(config.results_dir, config.study)
     threads = torch.get_num_threads()
@@ -84,7 +85,7 @@ def test_precision_is_measured_once_a_study(tmp_path: Path) -> None:
 
 def test_a_batch_is_no_larger_than_the_images(tmp_path: Path) -> None:
     config = config_of(f"results_dir={tmp_path}", "proxy.batch_size=1000000000")
-    budget = config.cost_budget
+    budget = cost_budget(config)
     candidates = SpaceCandidates(build_space(config.space, 28, 1, 10, budget), budget, 10)
     assert settle_device(config, candidates, 16)[1] in ("fp32", "bf16")
 

@@ -23,6 +23,7 @@ from search.errors import ConfigError, StudyError
 from search.evaluators.supernet import judge_job
 from search.evaluators.train import make_job, run_job
 from search.record.trials import read_records
+from search.space.budget import cost_budget
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates, draw_members
 from search.study.settle import check_settings
@@ -43,7 +44,7 @@ DIGITS = ["proxy.resolution=8", "budget.max_macs=100k"]
 
 def candidates_of(*settings: str) -> SpaceCandidates:
     config: RunConfig = config_of(*settings)
-    budget = config.cost_budget
+    budget = cost_budget(config)
     space = build_space(config.space, config.proxy.resolution, 1, 10, budget)
     return SpaceCandidates(space, budget, 10)
 
