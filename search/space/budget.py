@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec
+from blocks.arch.walk import has_identity
 from blocks.console import millions
 from blocks.cost import ArchColumns, CostColumns
 from blocks.latency.predict import Predictor, load_predictor
@@ -310,7 +311,7 @@ def with_widths(arch: ArchSpec, columns: ArchColumns, row: int, skip: Sequence[b
             int(columns.channels[row, position]),
             int(columns.repeats[row, position]),
         )
-        has_shortcut = repeats > 1 or (stage.stride == 1 and entering == channels)
+        has_shortcut = has_identity(repeats, stage.stride, entering, channels)
         stages.append(
             # Without a shortcut to drop, with and without one are the same network.
             replace(
