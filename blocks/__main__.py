@@ -5,9 +5,9 @@ import importlib
 import sys
 from typing import Final, NoReturn
 
-from blocks.arch import nearest
 from blocks.console import run_main
 from blocks.errors import CompoundNasError
+from blocks.names import did_you_mean
 
 HELP = """\
 usage: python -m blocks COMMAND ARCH [OPTIONS]
@@ -65,7 +65,8 @@ def main(arguments: list[str]) -> None:
 def _run(name: str, rest: list[str]) -> None:
     if name not in COMMANDS:
         raise CompoundNasError(
-            f"unknown command {name!r}; expected {', '.join(COMMANDS)}{nearest(name, COMMANDS)}"
+            f"unknown command {name!r}; expected {', '.join(COMMANDS)}"
+            f"{did_you_mean(name, COMMANDS)}"
         )
     command = importlib.import_module(COMMANDS[name])
     parser = _Parser(prog=f"python -m blocks {name}", description=command.__doc__)

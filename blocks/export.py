@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blocks.arch import format_arch, nearest, parse_arch
+from blocks.arch import format_arch, parse_arch
 from blocks.errors import ExportError, WeightsError, one_line
 from blocks.files import whole_file
 from blocks.images import batch_size
+from blocks.names import did_you_mean
 from blocks.network import Network
 from blocks.subject import Subject
 from blocks.weights import load_weights
@@ -260,7 +261,7 @@ def find_format(name: str) -> Format:
     """
     if name not in FORMATS:
         raise ExportError(
-            f"unknown format {name!r}{nearest(name, FORMATS)}; expected {', '.join(FORMATS)}"
+            f"unknown format {name!r}{did_you_mean(name, FORMATS)}; expected {', '.join(FORMATS)}"
         )
     return FORMATS[name]
 

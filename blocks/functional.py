@@ -11,11 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blocks.arch import ArchSpec, StageSpec
+from blocks.arch import ArchSpec
+from blocks.arch.walk import Block, strides_to_the_end, walk
 from blocks.layers import ACTIVATION_LAYERS
 from blocks.native import COMPILED_KERNELS, available, conv_norm_act, mbconv
-from blocks.network import strides_to_the_end
-from blocks.rounding import expanded_channels, squeezed_channels
 
 ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
     "silu": F.silu,
@@ -39,21 +38,17 @@ def tensor_shapes(arch: ArchSpec, num_classes: int) -> dict[str, Shape]:
         shapes[f"{name}.norm.weight"] = shapes[f"{name}.norm.bias"] = weight[:1]
 
     conv_norm("stem", arch.stem, arch.in_channels, arch.stem_kernel, arch.stem_kernel)
-    channels = arch.stem
-    for number, stage in enumerate(arch.stages):
-        for repeat in range(stage.repeats):
-            name = f"stages.{number}.{repeat}"
-            hidden = expanded_channels(channels, stage.expand_ratio)
-            if stage.expand_ratio != 1:
-                conv_norm(f"{name}.expand", hidden, channels, 1, 1)
-            conv_norm(f"{name}.depthwise", hidden, 1, stage.kernel, stage.kernel)
-            if stage.se_ratio:
-                squeezed = squeezed_channels(channels, stage.se_ratio, arch.se_divisor)
-                for part, weight in (("fc1", (squeezed, hidden)), ("fc2", (hidden, squeezed))):
-                    shapes[f"{name}.squeeze_excite.{part}.weight"] = (*weight, 1, 1)
-                    shapes[f"{name}.squeeze_excite.{part}.bias"] = weight[:1]
-            conv_norm(f"{name}.project", stage.channels, hidden, 1, 1)
-            channels = stage.channels
+    for block in walk(arch):
+        name, hidden, squeezed = block.name, block.hidden, block.squeezed
+        if block.stage.expand_ratio != 1:
+            conv_norm(f"{name}.expand", hidden, block.in_channels, 1, 1)
+        conv_norm(f"{name}.depthwise", hidden, 1, block.stage.kernel, block.stage.kernel)
+        if squeezed:
+            for part, weight in (("fc1", (squeezed, hidden)), ("fc2", (hidden, squeezed))):
+                shapes[f"{name}.squeeze_excite.{part}.weight"] = (*weight, 1, 1)
+                shapes[f"{name}.squeeze_excite.{part}.bias"] = weight[:1]
+        conv_norm(f"{name}.project", block.out_channels, hidden, 1, 1)
+    channels = arch.stages[-1].channels
     if arch.global_residual:
         for number, stage in enumerate(arch.stages[:-1]):
             conv_norm(f"global_residual.{number}", channels, stage.channels, 1, 1)
@@ -103,38 +98,36 @@ def forward(
         gate = torch.sigmoid(dense("fc2", act(dense("fc1", x.mean((2, 3))))))
         return x * gate[:, :, None, None]
 
-    def compiled_block(name: str, stage: StageSpec, x: Tensor, stride: int) -> Tensor:
-        expands, squeezes = stage.expand_ratio != 1, stage.se_ratio > 0
+    def compiled_block(place: Block, x: Tensor) -> Tensor:
+        expands, squeezes = place.stage.expand_ratio != 1, place.stage.se_ratio > 0
         parts = [*(["expand"] if expands else []), "depthwise", "project"]
         names = [f"{part}.{kind}" for part in parts for kind in _CONV_NORM]
         if squeezes:
             names += [f"squeeze_excite.{kind}" for kind in _SQUEEZE_EXCITE]
-        parameters = [tensors[f"{name}.{each}"] for each in names]
-        residual = stage.skip and stride == 1 and x.shape[1] == stage.channels
+        parameters = [tensors[f"{place.name}.{each}"] for each in names]
         return mbconv(
-            x, parameters, stride, ACTIVATION_LAYERS[arch.act], residual, expands, squeezes,
-            arch.norm_eps,
+            x, parameters, place.stride, ACTIVATION_LAYERS[arch.act], place.adds, expands,
+            squeezes, arch.norm_eps,
         )  # fmt: skip
 
-    def block(name: str, stage: StageSpec, x: Tensor, stride: int) -> Tensor:
-        if compiled and stage.kernel in COMPILED_KERNELS:
-            return compiled_block(name, stage, x, stride)
-        out = x
-        if stage.expand_ratio != 1:
+    def block(place: Block, x: Tensor) -> Tensor:
+        if compiled and place.stage.kernel in COMPILED_KERNELS:
+            return compiled_block(place, x)
+        name, out = place.name, x
+        if place.stage.expand_ratio != 1:
             out = act(conv_norm(f"{name}.expand", out))
-        out = act(conv_norm(f"{name}.depthwise", out, stride, out.shape[1]))
-        if stage.se_ratio:
+        out = act(conv_norm(f"{name}.depthwise", out, place.stride, out.shape[1]))
+        if place.stage.se_ratio:
             out = squeeze_excite(f"{name}.squeeze_excite", out)
         out = conv_norm(f"{name}.project", out)
-        return x + out if stage.skip and stride == 1 and x.shape[1] == out.shape[1] else out
+        return x + out if place.adds else out
 
     x = layer("stem", images, arch.stem_stride)
     ends: list[Tensor] = []
-    for number, stage in enumerate(arch.stages):
-        for repeat in range(stage.repeats):
-            name = f"stages.{number}.{repeat}"
-            x = block(name, stage, x, stage.stride if repeat == 0 else 1)
-        ends.append(x)
+    for place in walk(arch):
+        x = block(place, x)
+        if place.is_last:
+            ends.append(x)
     if arch.global_residual:
         for number, (end, stride) in enumerate(
             zip(ends[:-1], strides_to_the_end(arch), strict=False)

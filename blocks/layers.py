@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation, StochasticDepth
 
-from blocks.arch import ArchSpec, StageSpec
+from blocks.arch import BOTTLENECKS, ArchSpec, StageSpec
+from blocks.arch.walk import shortcut
 from blocks.rounding import expanded_channels, squeezed_channels
 
 ACTIVATION_LAYERS: Final[dict[str, type[nn.Module]]] = {
@@ -114,14 +115,16 @@ def make_squeeze_excite(
 class Shortcut(nn.Module):
     """What the residual blocks share: x + drop_path(drop_block(branch)), where there is a shortcut.
 
-    The identity exists where stride is 1, the channels stay, and the stage does not say
-    `noskip`. Stochastic depth drops the branch of a sample with probability `drop_path`
-    (arXiv 1603.09382); `drop_block` is replaced by `Network` where DropBlock is asked for.
+    `skip` says that the shortcut is the identity, `projects` that it is a convolution (see
+    `blocks.arch.walk.shortcut`). Stochastic depth drops the branch of a sample with probability
+    `drop_path` (arXiv 1603.09382). `Network` replaces `drop_block` where DropBlock is asked for.
     """
 
     def __init__(self, stage: StageSpec, in_channels: int, stride: int, drop_path: float) -> None:
         super().__init__()
-        self.skip = stage.skip and stride == 1 and in_channels == stage.channels
+        self.skip, self.projects = shortcut(
+            stage.skip, stage.block in BOTTLENECKS, stride, in_channels, stage.channels
+        )
         self.drop_block: nn.Module = nn.Identity()
         self.drop_path = StochasticDepth(drop_path, "row")
 
@@ -228,9 +231,7 @@ class Bottleneck(Shortcut):
         self.spatial = ConvNormAct(arch, inner, inner, stage.kernel, stride, stage.groups, act)
         self.expand = ConvNormAct(arch, inner, stage.channels, 1)
         self.shortcut = (
-            ConvNormAct(arch, in_channels, stage.channels, 1, stride)
-            if stage.skip and not self.skip
-            else None
+            ConvNormAct(arch, in_channels, stage.channels, 1, stride) if self.projects else None
         )
         self.act = ACTIVATION_LAYERS[act](inplace=True)
 

@@ -9,9 +9,9 @@ activations work in place. Scratch space inside a library's kernel is not counte
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from blocks.arch import BOTTLENECKS, ArchSpec, StageSpec
+from blocks.arch import BOTTLENECKS, ArchSpec
+from blocks.arch.walk import Block, walk_alike
 from blocks.cost import count
-from blocks.rounding import expanded_channels, squeezed_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +53,18 @@ def _alive(arch: ArchSpec, num_classes: int) -> Iterator[int]:
     if arch.stem_pool:
         pooled = -(-side // 2)
         yield arch.stem * (side**2 + 3 * pooled**2)  # the indices of the maxima are int64
-        side = pooled
-    total_stride = [stage.stride for stage in arch.stages].count(2)
-    last_side = side
-    for _ in range(total_stride):
-        last_side = -(-last_side // 2)
-    last_channels = arch.stages[-1].channels
-    residual = last_channels * last_side**2 if arch.global_residual else 0
-    channels = arch.stem
-    for number, stage in enumerate(arch.stages):
-        summed = residual if number else 0
-        for repeat in range(min(2, stage.repeats)):  # later blocks are like the second
-            stride = stage.stride if repeat == 0 else 1
-            entering = channels * side**2
-            yield summed + entering + _block(arch, stage, channels, side, stride)
-            side, channels = -(-side // stride), stage.channels
-        if residual:
-            is_last = number == len(arch.stages) - 1
+    walked = list(walk_alike(arch))
+    last = walked[-1][0]
+    residual = last.out_channels * last.out_side**2 if arch.global_residual else 0
+    for block, times in walked:
+        summed = residual if block.stage_index else 0
+        yield summed + block.in_channels * block.in_side**2 + _block(arch, block)
+        if residual and block.repeat + times == block.stage.repeats:
+            is_last = block.stage_index == last.stage_index
             # Projected (convolution, norm), then added to the sum so far.
-            yield summed + channels * side**2 + (summed if is_last else 2 * residual)
+            leaving = block.out_channels * block.out_side**2
+            yield summed + leaving + (summed if is_last else 2 * residual)
+    channels, side = last.out_channels, last.out_side
     area, head = side**2, arch.head or channels
     entering = channels * area
     if arch.head:
@@ -95,48 +88,46 @@ def _conv_norm(
     return max(padded + out, 2 * out + statistics)
 
 
-def _block(arch: ArchSpec, stage: StageSpec, channels: int, side: int, stride: int) -> int:
+def _block(arch: ArchSpec, block: Block) -> int:
     """What a block adds to its input at its own peak."""
-    area, out_area = side**2, (-(-side // stride)) ** 2
-    out = stage.channels * out_area
-    if stage.block in BOTTLENECKS:
-        return _bottleneck(arch, stage, channels, side, stride)
-    skip = stage.skip and stride == 1 and channels == stage.channels
-    if stage.block == "cn":
-        spatial = _conv_norm(arch, channels, side, stage.kernel, stride, stage.channels)
-        return max(spatial, 2 * out if skip else 0)
-    hidden = expanded_channels(channels, stage.expand_ratio)
+    kind, kernel, hidden = block.stage.block, block.stage.kernel, block.hidden
+    side, stride = block.in_side, block.stride
+    out_area = block.out_side**2
+    out = block.out_channels * out_area
+    if kind in BOTTLENECKS:
+        return _bottleneck(arch, block)
+    if kind == "cn":
+        spatial = _conv_norm(arch, block.in_channels, side, kernel, stride, block.out_channels)
+        return max(spatial, 2 * out if block.adds else 0)
     peaks = []
-    if stage.block == "er":
-        peaks.append(_conv_norm(arch, channels, side, stage.kernel, stride, hidden))
+    if kind == "er":
+        peaks.append(_conv_norm(arch, block.in_channels, side, kernel, stride, hidden))
     else:
         expanded = 0
-        if stage.block == "ir":
-            peaks.append(_conv_norm(arch, channels, side, 1, 1, hidden))
-            expanded = hidden * area
-        peaks.append(expanded + _conv_norm(arch, hidden, side, stage.kernel, stride, hidden))
-    inner = hidden * out_area
-    if stage.se_ratio:
-        base = hidden if arch.se_base == "expanded" else channels
-        squeezed = squeezed_channels(base, stage.se_ratio, arch.se_divisor)
+        if kind == "ir":
+            peaks.append(_conv_norm(arch, block.in_channels, side, 1, 1, hidden))
+            expanded = hidden * side**2
+        peaks.append(expanded + _conv_norm(arch, hidden, side, kernel, stride, hidden))
+    inner, squeezed = hidden * out_area, block.squeezed
+    if squeezed:
         peaks.append(inner + max(hidden + inner, hidden + squeezed, 2 * squeezed))
-    project = _conv_norm(arch, hidden, -(-side // stride), 1, 1, stage.channels)
-    peaks.append(inner + max(project, 2 * out if skip else 0))
+    project = _conv_norm(arch, hidden, block.out_side, 1, 1, block.out_channels)
+    peaks.append(inner + max(project, 2 * out if block.adds else 0))
     return max(peaks)
 
 
-def _bottleneck(arch: ArchSpec, stage: StageSpec, channels: int, side: int, stride: int) -> int:
-    inner = expanded_channels(stage.channels, stage.expand_ratio)
-    out_side = -(-side // stride)
-    out = stage.channels * out_side**2
+def _bottleneck(arch: ArchSpec, block: Block) -> int:
+    inner, inputs, outputs = block.hidden, block.in_channels, block.out_channels
+    side, out_side, stride = block.in_side, block.out_side, block.stride
+    out = outputs * out_side**2
     peaks = [
-        _conv_norm(arch, channels, side, 1, 1, inner),
-        inner * side**2 + _conv_norm(arch, inner, side, stage.kernel, stride, inner),
-        inner * out_side**2 + _conv_norm(arch, inner, out_side, 1, 1, stage.channels),
+        _conv_norm(arch, inputs, side, 1, 1, inner),
+        inner * side**2 + _conv_norm(arch, inner, side, block.stage.kernel, stride, inner),
+        inner * out_side**2 + _conv_norm(arch, inner, out_side, 1, 1, outputs),
     ]
-    if stage.skip and (stride != 1 or channels != stage.channels):
-        peaks.append(out + _conv_norm(arch, channels, side, 1, stride, stage.channels))
+    if block.projects:
+        peaks.append(out + _conv_norm(arch, inputs, side, 1, stride, outputs))
         peaks.append(3 * out)
-    elif stage.skip:
+    elif block.adds:
         peaks.append(2 * out)
     return max(peaks)

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from blocks.arch import ArchSpec
+from blocks.arch.walk import strides_to_the_end, walk
 from blocks.drop_block import DropBlock, DropBlockSpec
 from blocks.layers import ACTIVATION_LAYERS, BLOCK_LAYERS, ConvNormAct, Shortcut, initialise
 
@@ -35,18 +36,15 @@ class Network(nn.Module):
         )
         self.stem_pool = nn.MaxPool2d(3, 2, 1) if arch.stem_pool else nn.Identity()
         blocks_in_all = sum(stage.repeats for stage in arch.stages)
-        block_number = 0
-        channels = arch.stem
-        self.stages = nn.ModuleList()
-        for stage in arch.stages:
-            blocks = nn.ModuleList()
-            for repeat in range(stage.repeats):
-                stride = stage.stride if repeat == 0 else 1
-                rate = drop_path * block_number / blocks_in_all
-                blocks.append(BLOCK_LAYERS[stage.block](arch, stage, channels, stride, rate))
-                channels = stage.channels
-                block_number += 1
-            self.stages.append(blocks)
+        stages = [nn.ModuleList() for _ in arch.stages]
+        for number, block in enumerate(walk(arch)):
+            make = BLOCK_LAYERS[block.stage.block]
+            rate = drop_path * number / blocks_in_all
+            stages[block.stage_index].append(
+                make(arch, block.stage, block.in_channels, block.stride, rate)
+            )
+        self.stages = nn.ModuleList(stages)
+        channels = arch.stages[-1].channels
         self.global_residual = (
             nn.ModuleList(
                 ConvNormAct(arch, stage.channels, channels, 1, stride)
@@ -103,11 +101,3 @@ class Network(nn.Module):
                 for block in blocks.children():
                     assert isinstance(block, Shortcut)
                     block.drop_block = DropBlock(spec)
-
-
-def strides_to_the_end(arch: ArchSpec) -> list[int]:
-    """For each stage, by how much the stages after it shrink its map."""
-    strides = [1]
-    for stage in reversed(arch.stages[1:]):
-        strides.append(strides[-1] * stage.stride)
-    return strides[::-1]

@@ -21,10 +21,11 @@ from timm.models.mobilenetv3 import MobileNetV3, _create_mnv3
 from torch import nn
 
 from blocks.arch import ACTIVATIONS, BOTTLENECKS, ArchSpec, StageSpec
+from blocks.arch.walk import walk
 from blocks.errors import ArchError
 from blocks.layers import ACTIVATION_LAYERS, GATE_LAYERS
 from blocks.network import Network
-from blocks.rounding import expanded_channels, squeezed_channels
+from blocks.rounding import squeezed_channels
 from blocks.weights import load_weights, timm_stages, to_foreign
 
 PREFIX: Final = "compound_nas_"
@@ -192,11 +193,4 @@ def _refuse(arch: ArchSpec) -> None:
 
 
 def _expanded_widths(arch: ArchSpec) -> list[int]:
-    widths = []
-    channels = arch.stem
-    for stage in arch.stages:
-        if stage.block in ("ir", "er"):
-            entering = [channels, stage.channels][: stage.repeats]
-            widths += [expanded_channels(width, stage.expand_ratio) for width in entering]
-        channels = stage.channels
-    return widths
+    return [block.hidden for block in walk(arch) if block.stage.block in ("ir", "er")]

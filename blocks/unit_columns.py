@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blocks.arch import BLOCKS, BOTTLENECKS
-from blocks.cost import BLOCK_NUMBERS, ArchColumns, Integers
+from blocks.arch import BLOCKS
+from blocks.cost import BLOCK_NUMBERS, ArchColumns
+from blocks.cost.many import Integers
 from blocks.units import RESIDUAL, STEM, TAIL, Unit
 
 _KINDS: Final = (STEM, TAIL, RESIDUAL, *BLOCKS)
@@ -76,18 +77,19 @@ class UnitColumns:
             1, kind=_KINDS.index(STEM), inputs=columns.in_channels, outputs=channels, side=side,
             kernel=columns.stem_kernel, stride=columns.stem_stride, pools=columns.stem_pool,
         )  # fmt: skip
-        side = -(-side // columns.stem_stride)
-        side = np.where(columns.stem_pool, -(-side // 2), side)
         leaving: list[tuple[Integers, Integers, Integers]] = []
-        for position in range(columns.channels.shape[1]):
-            here = columns.present[:, position]
-            out = np.where(here, columns.channels[:, position], channels)
-            stride = np.where(here, columns.stride[:, position], 1)
-            self._block(columns, position, here, channels, out, side, stride)
-            side, channels = -(-side // stride), out
-            later = np.where(here, columns.repeats[:, position] - 1, 0)
-            self._block(columns, position, later, out, out, side, np.ones_like(stride))
-            leaving.append((out, side, stride))
+        for blocks in columns.blocks():
+            position = blocks.position
+            self._add(
+                blocks.times, kind=_KIND_OF_BLOCK[columns.block[:, position]],
+                inputs=blocks.in_channels, outputs=blocks.out_channels, side=blocks.in_side,
+                kernel=columns.kernel[:, position], stride=blocks.stride, hidden=blocks.hidden,
+                squeezed=blocks.squeezed, groups=columns.groups[:, position], adds=blocks.adds,
+                projects=blocks.projects,
+            )  # fmt: skip
+            side, channels = blocks.out_side, blocks.out_channels
+            if position == len(leaving):
+                leaving.append((channels, side, blocks.stride))
         for position, (width, its_side, _) in enumerate(leaving[:-1]):
             behind = np.prod([stride for _, _, stride in leaving[position + 1 :]], axis=0)
             times = (columns.global_residual > 0) & (position < columns.present.sum(1) - 1)
@@ -98,23 +100,6 @@ class UnitColumns:
         self._add(
             1, kind=_KINDS.index(TAIL), inputs=channels, outputs=num_classes, side=side,
             hidden=columns.head, squeezed=columns.head_hidden,
-        )  # fmt: skip
-
-    def _block(
-        self, columns: ArchColumns, position: int, times: Any, channels: Integers, out: Integers,
-        side: Integers, stride: Integers,
-    ) -> None:  # fmt: skip
-        """The first blocks (or all later ones) of every architecture's stage at `position`."""
-        block = columns.block[:, position]
-        bottleneck = np.isin(block, [BLOCK_NUMBERS[name] for name in BOTTLENECKS])
-        hidden, squeezed = columns.inner_widths(position, channels, out)
-        fits = (stride == 1) & (channels == out)
-        skip = columns.skip[:, position]
-        self._add(
-            times, kind=_KIND_OF_BLOCK[block], inputs=channels, outputs=out, side=side,
-            kernel=columns.kernel[:, position], stride=stride, hidden=hidden, squeezed=squeezed,
-            groups=columns.groups[:, position], adds=skip & fits,
-            projects=bottleneck & skip & ~fits,
         )  # fmt: skip
 
     def distinct(self) -> Distinct:

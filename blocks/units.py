@@ -8,8 +8,8 @@ import itertools
 import math
 from typing import Final, NamedTuple
 
-from blocks.arch import ACTIVATIONS, BLOCKS, BOTTLENECKS, ArchSpec, StageSpec
-from blocks.rounding import expanded_channels, squeezed_channels
+from blocks.arch import ACTIVATIONS, BLOCKS, ArchSpec
+from blocks.arch.walk import Block, stem_side, strides_to_the_end, walk_alike
 
 STEM, TAIL, RESIDUAL = "stem", "tail", "residual"
 
@@ -58,22 +58,18 @@ def units_of(arch: ArchSpec, num_classes: int = 1000) -> list[tuple[Unit, int]]:
             1,
         )
     ]  # fmt: skip
-    side = -(-arch.resolution // arch.stem_stride)
-    if arch.stem_pool:
-        side = -(-side // 2)
-    channels = arch.stem
-    projections: list[tuple[int, int, int]] = []
-    for number, stage in enumerate(arch.stages):
-        first = _block_unit(arch, stage, channels, side, stage.stride)
-        units.append((first, 1))
-        side, channels = first.out_side, stage.channels
-        stride = math.prod(later.stride for later in arch.stages[number + 1 :])
-        projections.append((channels, side, stride))
-        if stage.repeats > 1:
-            units.append((_block_unit(arch, stage, channels, side, 1), stage.repeats - 1))
+    side, channels = stem_side(arch), arch.stages[-1].channels
+    sides = []  # of the maps that leave the stages
+    for block, times in walk_alike(arch):
+        units.append((_block_unit(arch, block), times))
+        side = block.out_side
+        if block.repeat == 0:
+            sides.append(side)
     if arch.global_residual:
-        for width, its_side, stride in projections[:-1]:
-            units.append((Unit(RESIDUAL, width, channels, its_side, 1, stride, adds=True), 1))
+        strides = strides_to_the_end(arch)
+        for stage, its_side, stride in zip(arch.stages[:-1], sides, strides, strict=False):
+            residual = Unit(RESIDUAL, stage.channels, channels, its_side, 1, stride, adds=True)
+            units.append((residual, 1))
     tail = Unit(
         TAIL, channels, num_classes, side, hidden=arch.head, squeezed=arch.head_hidden,
         act=arch.act, group_norm=group_norm,
@@ -81,19 +77,12 @@ def units_of(arch: ArchSpec, num_classes: int = 1000) -> list[tuple[Unit, int]]:
     return [*units, (tail, 1)]
 
 
-def _block_unit(arch: ArchSpec, stage: StageSpec, channels: int, side: int, stride: int) -> Unit:
-    bottleneck = stage.block in BOTTLENECKS
-    hidden = expanded_channels(stage.channels if bottleneck else channels, stage.expand_ratio)
-    squeezed = 0
-    if stage.se_ratio:
-        base = hidden if arch.se_base == "expanded" else channels
-        squeezed = squeezed_channels(base, stage.se_ratio, arch.se_divisor)
-    fits = stride == 1 and channels == stage.channels
+def _block_unit(arch: ArchSpec, block: Block) -> Unit:
+    stage = block.stage
     return Unit(
-        stage.block, channels, stage.channels, side, stage.kernel, stride, hidden, squeezed,
-        stage.groups, stage.act or arch.act, stage.skip and fits,
-        bottleneck and stage.skip and not fits, False, arch.padding == "same",
-        arch.norm_group_size > 0,
+        stage.block, block.in_channels, block.out_channels, block.in_side, stage.kernel,
+        block.stride, block.hidden, block.squeezed, stage.groups, stage.act or arch.act,
+        block.adds, block.projects, False, arch.padding == "same", arch.norm_group_size > 0,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,9 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blocks.arch import BOTTLENECKS, ArchSpec, StageSpec, nearest, parse_arch
+from blocks.arch import BOTTLENECKS, ArchSpec, parse_arch
+from blocks.arch.walk import Block, walk
 from blocks.errors import WeightsError, one_line
 from blocks.files import write_whole
+from blocks.names import did_you_mean
 from blocks.network import Network
 
 State = dict[str, Tensor]
@@ -56,41 +58,17 @@ _PREFIXES: Final = ("module.", "_orig_mod.", "model.", "net.")
 _SUFFIXES: Final = (".pth", ".pt", ".bin", ".safetensors")
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """A block in its place: `index` counts within the stage, `number` through the network."""
-
-    stage: StageSpec
-    stage_index: int
-    index: int
-    number: int
-    shortcut_is_conv: bool
-
-    @property
-    def ours(self) -> str:
-        return f"stages.{self.stage_index}.{self.index}"
-
-    @property
-    def parts(self) -> list[str]:
-        """Its convolutions in the order of execution, by our names."""
-        if self.stage.block in BOTTLENECKS:
-            return ["reduce", "spatial", "expand"]
-        if self.stage.block == "cn":
-            return ["spatial"]
-        middle = ["squeeze_excite"] if self.stage.se_ratio else []
-        if self.stage.block == "er":
-            return ["expand", *middle, "project"]
-        return [*(["expand"] if self.stage.block == "ir" else []), "depthwise", *middle, "project"]
-
-
-def _blocks(arch: ArchSpec) -> Iterator[_Block]:
-    number, channels = 0, arch.stem
-    for stage_index, stage in enumerate(arch.stages):
-        for index in range(stage.repeats):
-            changes = index == 0 and (stage.stride != 1 or channels != stage.channels)
-            conv = stage.block in BOTTLENECKS and stage.skip and changes
-            yield _Block(stage, stage_index, index, number, conv)
-            number, channels = number + 1, stage.channels
+def _parts(block: Block) -> list[str]:
+    """The convolutions of a block in the order of execution, by our names."""
+    kind = block.stage.block
+    if kind in BOTTLENECKS:
+        return ["reduce", "spatial", "expand"]
+    if kind == "cn":
+        return ["spatial"]
+    middle = ["squeeze_excite"] if block.stage.se_ratio else []
+    if kind == "er":
+        return ["expand", *middle, "project"]
+    return [*(["expand"] if kind == "ir" else []), "depthwise", *middle, "project"]
 
 
 def _conv_norm(ours: str, conv: str, norm: str) -> Names:
@@ -128,18 +106,18 @@ def _timm(arch: ArchSpec) -> Names:
     yield from _conv_norm("stem", "conv_stem", "bn1")
     stages = timm_stages(arch)
     blocks_before: dict[int, int] = {}
-    for block in _blocks(arch):
+    for block in walk(arch):
         stage = stages[block.stage_index]
         theirs = f"blocks.{stage}.{blocks_before.setdefault(stage, 0)}"
         blocks_before[stage] += 1
-        for part in block.parts:
+        for part in _parts(block):
             if part == "squeeze_excite":
-                yield f"{block.ours}.{part}.fc1", f"{theirs}.se.conv_reduce"
-                yield f"{block.ours}.{part}.fc2", f"{theirs}.se.conv_expand"
+                yield f"{block.name}.{part}.fc1", f"{theirs}.se.conv_reduce"
+                yield f"{block.name}.{part}.fc2", f"{theirs}.se.conv_expand"
             elif block.stage.block in _TIMM_PARTS:  # a bottleneck has no name there
                 conv, norm = _TIMM_PARTS[block.stage.block][part]
                 yield from _conv_norm(
-                    f"{block.ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}"
+                    f"{block.name}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}"
                 )
     if arch.head_hidden:  # MobileNetV3: the head is the last stage, the hidden layer a convolution
         last = stages[-1] + 1
@@ -153,15 +131,15 @@ def _timm(arch: ArchSpec) -> Names:
 def _resnet(arch: ArchSpec) -> Names:
     """torchvision/models/resnet.py, and timm's, which kept the names."""
     yield from _conv_norm("stem", "conv1", "bn1")
-    for block in _blocks(arch):
-        theirs = f"layer{block.stage_index + 1}.{block.index}"
-        for number, part in enumerate(block.parts, 1):
+    for block in walk(arch):
+        theirs = f"layer{block.stage_index + 1}.{block.repeat}"
+        for number, part in enumerate(_parts(block), 1):
             yield from _conv_norm(
-                f"{block.ours}.{part}", f"{theirs}.conv{number}", f"{theirs}.bn{number}"
+                f"{block.name}.{part}", f"{theirs}.conv{number}", f"{theirs}.bn{number}"
             )
-        if block.shortcut_is_conv:
+        if block.projects:
             yield from _conv_norm(
-                f"{block.ours}.shortcut", f"{theirs}.downsample.0", f"{theirs}.downsample.1"
+                f"{block.name}.shortcut", f"{theirs}.downsample.0", f"{theirs}.downsample.1"
             )
     yield "classifier", "fc"
 
@@ -169,8 +147,8 @@ def _resnet(arch: ArchSpec) -> Names:
 def _torchvision_efficientnet(arch: ArchSpec) -> Names:
     """torchvision/models/efficientnet.py."""
     yield from _conv_norm("stem", "features.0.0", "features.0.1")
-    for block in _blocks(arch):
-        yield from _numbered(block, f"features.{block.stage_index + 1}.{block.index}.block")
+    for block in walk(arch):
+        yield from _numbered(block, f"features.{block.stage_index + 1}.{block.repeat}.block")
     last = len(arch.stages) + 1
     yield from _conv_norm("head", f"features.{last}.0", f"features.{last}.1")
     yield "classifier", "classifier.1"
@@ -180,22 +158,21 @@ def _torchvision_mobilenetv3(arch: ArchSpec) -> Names:
     """torchvision/models/mobilenetv3.py."""
     yield from _conv_norm("stem", "features.0.0", "features.0.1")
     last = 0
-    for block in _blocks(arch):
-        last = block.number + 1
+    for last, block in enumerate(walk(arch), 1):
         yield from _numbered(block, f"features.{last}.block")
     yield from _conv_norm("head", f"features.{last + 1}.0", f"features.{last + 1}.1")
     yield "hidden.0", "classifier.0"
     yield "classifier", "classifier.3"
 
 
-def _numbered(block: _Block, theirs: str) -> Names:
-    for number, part in enumerate(block.parts):
+def _numbered(block: Block, theirs: str) -> Names:
+    for number, part in enumerate(_parts(block)):
         if part == "squeeze_excite":
-            yield f"{block.ours}.{part}.fc1", f"{theirs}.{number}.fc1"
-            yield f"{block.ours}.{part}.fc2", f"{theirs}.{number}.fc2"
+            yield f"{block.name}.{part}.fc1", f"{theirs}.{number}.fc1"
+            yield f"{block.name}.{part}.fc2", f"{theirs}.{number}.fc2"
         else:
             yield from _conv_norm(
-                f"{block.ours}.{part}", f"{theirs}.{number}.0", f"{theirs}.{number}.1"
+                f"{block.name}.{part}", f"{theirs}.{number}.0", f"{theirs}.{number}.1"
             )
 
 
@@ -203,17 +180,16 @@ def _torchvision_mobilenetv2(arch: ArchSpec) -> Names:
     """torchvision/models/mobilenetv2.py."""
     yield from _conv_norm("stem", "features.0.0", "features.0.1")
     last = 0
-    for block in _blocks(arch):
-        last = block.number + 1
+    for last, block in enumerate(walk(arch), 1):
         theirs = f"features.{last}.conv"
-        *activated, linear = block.parts
+        *activated, linear = _parts(block)
         for number, part in enumerate(activated):
             yield from _conv_norm(
-                f"{block.ours}.{part}", f"{theirs}.{number}.0", f"{theirs}.{number}.1"
+                f"{block.name}.{part}", f"{theirs}.{number}.0", f"{theirs}.{number}.1"
             )
         number = len(activated)
         yield from _conv_norm(
-            f"{block.ours}.{linear}", f"{theirs}.{number}", f"{theirs}.{number + 1}"
+            f"{block.name}.{linear}", f"{theirs}.{number}", f"{theirs}.{number + 1}"
         )
     yield from _conv_norm("head", f"features.{last + 1}.0", f"features.{last + 1}.1")
     yield "classifier", "classifier.1"
@@ -222,17 +198,17 @@ def _torchvision_mobilenetv2(arch: ArchSpec) -> Names:
 def _torchvision_mnasnet(arch: ArchSpec) -> Names:
     """torchvision/models/mnasnet.py: stem and first block stand unrolled in one Sequential."""
     yield from _conv_norm("stem", "layers.0", "layers.1")
-    for block in _blocks(arch):
-        if block.number == 0:
+    for number, block in enumerate(walk(arch)):
+        if number == 0:
             places = ["layers.3", "layers.6"], ["layers.4", "layers.7"]
         else:
-            theirs = f"layers.{block.stage_index + 7}.{block.index}.layers"
+            theirs = f"layers.{block.stage_index + 7}.{block.repeat}.layers"
             places = (
                 [f"{theirs}.{number}" for number in (0, 3, 6)],
                 [f"{theirs}.{number}" for number in (1, 4, 7)],
             )
-        for part, conv, norm in zip(block.parts, *places, strict=False):
-            yield from _conv_norm(f"{block.ours}.{part}", conv, norm)
+        for part, conv, norm in zip(_parts(block), *places, strict=False):
+            yield from _conv_norm(f"{block.name}.{part}", conv, norm)
     last = len(arch.stages) + 7
     yield from _conv_norm("head", f"layers.{last}", f"layers.{last + 1}")
     yield "classifier", "classifier.1"
@@ -246,16 +222,16 @@ def _efficientnet_pytorch(arch: ArchSpec) -> Names:
         "project": ("_project_conv", "_bn2"),
     }
     yield from _conv_norm("stem", "_conv_stem", "_bn0")
-    for block in _blocks(arch):
-        theirs = f"_blocks.{block.number}"
-        for part in block.parts:
+    for number, block in enumerate(walk(arch)):
+        theirs = f"_blocks.{number}"
+        for part in _parts(block):
             if part == "squeeze_excite":
-                yield f"{block.ours}.{part}.fc1", f"{theirs}._se_reduce"
-                yield f"{block.ours}.{part}.fc2", f"{theirs}._se_expand"
+                yield f"{block.name}.{part}.fc1", f"{theirs}._se_reduce"
+                yield f"{block.name}.{part}.fc2", f"{theirs}._se_expand"
             elif part in names:
                 conv, norm = names[part]
                 yield from _conv_norm(
-                    f"{block.ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}"
+                    f"{block.name}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}"
                 )
     yield from _conv_norm("head", "_conv_head", "_bn1")
     yield "classifier", "_fc"
@@ -576,7 +552,7 @@ def check_source(source: str) -> None:
     """
     if source not in SOURCES:
         raise WeightsError(
-            f"unknown source {source!r}{nearest(source, SOURCES)}; expected one of "
+            f"unknown source {source!r}{did_you_mean(source, SOURCES)}; expected one of "
             f"{', '.join(SOURCES)}"
         )
 

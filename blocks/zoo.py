@@ -7,8 +7,9 @@ reference implementations build them: they are data to compare with, not compute
 from dataclasses import dataclass, replace
 from typing import Final
 
-from blocks.arch import ArchSpec, StageSpec, nearest, parse_arch
+from blocks.arch import ArchSpec, StageSpec, parse_arch
 from blocks.errors import ArchError
+from blocks.names import did_you_mean
 
 # EfficientNet (arXiv 1905.11946) Table 1; repeats, kernel, stride, expansion, channels, SE.
 EFFICIENTNET_B0: Final = ArchSpec(
@@ -311,7 +312,7 @@ def find_arch(name_or_spelling: str) -> ArchSpec:
         return arch if name == name_or_spelling else replace(arch, padding="same", norm_eps=1e-3)
     if "[" not in name_or_spelling:
         raise ArchError(
-            f"unknown network {name_or_spelling!r}{nearest(name, ZOO)}; expected a name that "
+            f"unknown network {name_or_spelling!r}{did_you_mean(name, ZOO)}; expected a name that "
             "`python -m blocks list` prints, or a spelling r…-s…-[…]-h…"
         )
     return parse_arch(name_or_spelling)

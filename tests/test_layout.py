@@ -36,5 +36,5 @@ def test_matplotlib_and_fvcore_have_one_home() -> None:
                 homes[name].add(str(path.relative_to(ROOT)))
     assert homes == {
         "matplotlib": {"blocks/figure.py", "blocks/plot.py", "search/plot.py", "scaling/plot.py"},
-        "fvcore": {"blocks/cost.py"},
+        "fvcore": {"blocks/cost/referee.py"},
     }

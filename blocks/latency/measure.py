@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from blocks.arch import nearest
 from blocks.errors import ExportError, LatencyError, one_line
 from blocks.machine import processor
+from blocks.names import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -156,12 +156,13 @@ def check_settings(runtime: str, threads: int, batch: int, device: str = "cpu") 
     """
     if runtime not in RUNTIMES:
         raise LatencyError(
-            f"unknown runtime {runtime!r}{nearest(runtime, RUNTIMES)}; "
+            f"unknown runtime {runtime!r}{did_you_mean(runtime, RUNTIMES)}; "
             f"expected {', '.join(RUNTIMES)}"
         )
     if device not in DEVICES:
         raise LatencyError(
-            f"unknown device {device!r}{nearest(device, DEVICES)}; expected {', '.join(DEVICES)}"
+            f"unknown device {device!r}{did_you_mean(device, DEVICES)}; "
+            f"expected {', '.join(DEVICES)}"
         )
     cores = available_cores()
     if not 1 <= threads <= cores:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec, StageSpec
+from blocks.arch.walk import has_identity
 from blocks.cost import BLOCK_NUMBERS, ArchColumns, count
 from blocks.errors import ArchError
 from blocks.rounding import ROUNDINGS, round_column
@@ -97,7 +98,7 @@ class SearchSpace:
             channels = round_channels(stage.channels * values[f"stage{number}.width"])
             entering = stages[-1].channels if stages else self.config.stem
             # Without a shortcut to drop, with and without one are the same network: one spelling.
-            has_shortcut = repeats > 1 or (stage.stride == 1 and entering == channels)
+            has_shortcut = has_identity(repeats, stage.stride, entering, channels)
             stages.append(
                 StageSpec(
                     block="ds" if expand_ratio == 1 else "ir",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec
+from blocks.arch.walk import has_identity
 from blocks.cost import ArchColumns, CostColumns
 from blocks.rounding import round_column
 from search.space.budget import Budget
@@ -104,7 +105,7 @@ def with_widths(arch: ArchSpec, columns: ArchColumns, row: int, skip: Sequence[b
             int(columns.channels[row, position]),
             int(columns.repeats[row, position]),
         )
-        has_shortcut = repeats > 1 or (stage.stride == 1 and entering == channels)
+        has_shortcut = has_identity(repeats, stage.stride, entering, channels)
         stages.append(
             # Without a shortcut to drop, with and without one are the same network.
             replace(

@@ -1,0 +1,26 @@
+"""What networks cost, by arithmetic, and the measuring tool that referees it.
+
+`macs` are the papers' multiply-adds: convolutions and linear layers only. `flops_fvcore` is
+fvcore's total in eval mode: the same multiply-adds, plus 2 per batch-norm output element (5
+under group norm) and 1 per element that adaptive average pooling reads (fvcore
+`jit_handles.py`). Activations, max pooling, additions and the squeeze-excite product are
+counted by neither.
+"""
+
+from blocks.cost.columns import BLOCK_NUMBERS, ArchColumns, count_many
+from blocks.cost.counting import Cost, count, count_by_operator, count_by_stage
+from blocks.cost.many import CostColumns
+from blocks.cost.referee import measure_flops_fvcore, referee
+
+__all__ = [
+    "BLOCK_NUMBERS",
+    "ArchColumns",
+    "Cost",
+    "CostColumns",
+    "count",
+    "count_by_operator",
+    "count_by_stage",
+    "count_many",
+    "measure_flops_fvcore",
+    "referee",
+]

@@ -1,0 +1,27 @@
+"""Names a user may misspell: is this one known, and which known one is near."""
+
+import difflib
+from collections.abc import Iterable
+
+from blocks.errors import CompoundNasError
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)`, or nothing where no known word is near."""
+    close = difflib.get_close_matches(str(word), list(known), 1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def choose(name: str, value: str, known: Iterable[str], error: type[CompoundNasError]) -> str:
+    """`value`, if it is one of `known`; `name` is the setting that it stands in.
+
+    Raises:
+        CompoundNasError: it is not; of the class `error`, with the nearest known value.
+    """
+    known = list(known)
+    if value not in known:
+        raise error(
+            f"{name}={value} is unknown; expected one of {', '.join(known)}"
+            f"{did_you_mean(value, known)}"
+        )
+    return value
