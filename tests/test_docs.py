@@ -1,0 +1,444 @@
+"""README and docs/ are true: every command and every Python block in them is run, made small.
+
+The commands are read from the fenced blocks of the pages. A command is run in this process, in a
+folder that holds a small study; `smaller` lessens what it trains, and `NOT_RUN` says which cannot
+be run here, why, and what is checked instead.
+"""
+
+import argparse
+import importlib
+import re
+import runpy
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from blocks.embedded import __file__ as embedded
+from scaling.config import ScalingConfig
+from search.benchmark.compare import BenchmarkConfig
+from search.config.compose import compose_config, known_keys, register_schema
+from search.config.schema import RunConfig
+from search.evaluators import pool
+from tests.conftest import ROOT
+
+PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MOST_WORDS: Final = 700
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its page, the line of its first line, its language, its text."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a block of `sh`, its words as a shell hands them over."""
+
+    block: Block
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.block}:{' '.join(self.words)}"
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    pattern = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    text = page.read_text(encoding="utf-8")
+    for found in pattern.finditer(text):
+        yield Block(page, text.count("\n", 0, found.start()) + 2, found[1], found[2])
+
+
+def commands_of(block: Block) -> Iterator[Command]:
+    """The commands of a block, without the environment that an installation made."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        for part in line.split("&&"):
+            words = shlex.split(part, comments=True)
+            if words:
+                yield Command(block, tuple(word.removeprefix(".venv/bin/") for word in words))
+
+
+BLOCKS: Final = [block for page in PAGES for block in blocks_of(page)]
+COMMANDS: Final = [c for block in BLOCKS if block.language == "sh" for c in commands_of(block)]
+
+NOT_RUN: Final = {
+    r"python3 -m venv \.venv|pip install .*": "makes an environment; .ci/run does",
+    r"python -m pytest": "is what runs this file",
+    r"python results/benchmarks/.*": "measures for minutes; its arguments are parsed",
+    r"python -m search benchmark .*accel_nasbench.*": "reads a table that is not in the project",
+    r"python -m scaling emit .*latency_ms=.*": "a busy machine may rightly fail; settings composed",
+}
+"""Whole commands that are not run, as patterns, and why."""
+
+SLOW: Final = (
+    r"python -m search fidelity .*",
+    r"python -m search run .*supernet.*",
+    r"python -m search run .*latency_table.*",
+    r"python -m search run -m .*",
+    r"python -m search run study=(?!main).*",
+    r"python -m search plan .+",
+    r"python -m scaling (fit|compare study).*",
+    r"python -m blocks (profile|latency-table|predict|export|load).*",
+    r"python -m scaling emit baseline=efficientnet_b0 coefficients=published",
+)
+"""Commands that take more than a second or two however small they are made."""
+
+
+def matches(command: Command, patterns: Sequence[str]) -> bool:
+    return any(re.fullmatch(pattern, " ".join(command.words)) for pattern in patterns)
+
+
+def parameters(commands: Sequence[Command]) -> list[Any]:
+    """Each command once, the slow ones marked."""
+    unique = {command.words: command for command in commands}.values()
+    return [
+        pytest.param(
+            command,
+            id=" ".join(command.words),
+            marks=[pytest.mark.slow] if matches(command, SLOW) else [],
+        )
+        for command in unique
+    ]
+
+
+# What commands are run on
+
+
+class Here(Executor):
+    """Worker processes that are none: each imports PyTorch first, for seconds."""
+
+    def __init__(
+        self, count: int, *, mp_context: object, initializer: object, initargs: tuple[Any, ...]
+    ) -> None:
+        self._processes: dict[int, Any] = {}
+        pool._work = initargs[0]
+
+    def submit(self, function: Any, /, *arguments: Any, **named: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands run here as a user's do: with warnings, their own signals, and one thread."""
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Here)
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    threads, state = torch.get_num_threads(), mpl.rcParams.copy()
+    yield
+    torch.set_num_threads(threads)
+    mpl.rcParams.update(state)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few of the shipped images: images.npz, and a folder per class, enlarged to colour."""
+    folder = tmp_path_factory.mktemp("images")
+    with np.load(Path(embedded).parent / "fashion_mnist_6000_2000.npz") as arrays:
+        x, y = arrays["x_train"], arrays["y_train"]
+    x, y = x[:240], y[:240]
+    np.savez(folder / "images.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    for label in (0, 1):
+        path = folder / "photos" / f"class{label}"
+        path.mkdir(parents=True)
+        for number, image in enumerate(x[y == label][:14]):
+            Image.fromarray(image).convert("RGB").resize((70, 64)).save(path / f"{number}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[Path]:
+    """A folder with the study `main`, a small one; made by README's own command."""
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(pool, "ProcessPoolExecutor", Here)
+        arguments = ["run", *smaller(["search", "run"], images), "search.trials=6"]
+        run("search", arguments, patch)
+        study = folder / "results" / "main"
+        arch = yaml.safe_load((study / "b0.yaml").read_text())["arch"]
+        triple = {"alpha": 1.2, "beta": 1.1, "gamma": 1.1, "baseline": arch}
+        (study / "coefficients.yaml").write_text(yaml.safe_dump(triple, width=10_000))
+        run("scaling", ["emit", "members=2"], patch)
+    yield folder
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, template: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Where a command is run: with results/main, and whatever the pages call their images."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    for name in ("pets", "hands"):
+        shutil.copytree(images / "photos", tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(package: str, arguments: Sequence[str], patch: pytest.MonkeyPatch) -> None:
+    """`python -m <package> …`, which must end well."""
+    patch.setattr(sys, "argv", [f"python -m {package}", *arguments])
+    try:
+        importlib.import_module(f"{package}.__main__").main(list(arguments))
+    except SystemExit as stop:
+        assert stop.code in (None, 0), f"python -m {package} {' '.join(arguments)}"
+
+
+# Small, whatever the command
+
+
+def smaller(words: Sequence[str], images: Path) -> list[str]:
+    """The settings of a command, as they stand, and those that make it take a second."""
+    package, verb, *given = words
+    less: dict[str, str] = {}
+    if package == "search" and verb in ("run", "plan", "fidelity"):
+        pruned = any(setting.startswith("search.pruner") for setting in given)
+        less = {
+            "proxy.epochs": "2" if pruned else "1",
+            "proxy.kernels": "torch",  # to build the others takes longer than all of this
+            "search.trials": "2",
+            "search.final_epochs": "1",
+            "search.reference": "null",
+            "search.controls": "0",
+            "search.scale": "false",
+            "workers.count": "1",
+            "workers.device": "cpu",
+        }
+        if any(setting.startswith("search.zero_cost") for setting in given):
+            less["search.zero_cost"] = "10"
+        if verb == "fidelity":
+            less |= {"fidelity.architectures": "5", "fidelity.seeds": "2", "fidelity.repeated": "1"}
+            less |= {"fidelity.epochs": "2"}
+        if any("supernet" in setting for setting in given):
+            less |= {"supernet.epochs": "1", "supernet.samples": "1"}
+            less |= {"supernet.calibration_images": "64"}
+        if not any(setting.startswith("dataset=") for setting in given):
+            less |= {"dataset": "npz", "dataset.root": str(images / "images.npz")}
+    elif words[:2] == ["search", "benchmark"]:
+        less = {"samplers": "[random,tpe]", "seeds": "2", "evaluations": "3", "workers": "1"}
+    elif words[:2] == ["scaling", "fit"]:
+        less = {"fit.points": "12", "fit.repeated": "1", "fit.seeds": "2", "fit.resamples": "100"}
+        less |= {"fit.form": "additive", "grid.step": "0.4", "grid.tolerance": "0.4"}
+    elif words[:2] == ["scaling", "compare"] and "study=main" in given:
+        less = {"compare.ratios": "[2]", "compare.seeds": "2", "compare.random": "0"}
+        less |= {"compare.rules": "[width]"}
+    elif words[:2] == ["scaling", "emit"] and "study=main" in given:
+        less = {} if any(s.startswith(("phis", "budgets")) for s in given) else {"members": "2"}
+    return replaced(given, less)
+
+
+def replaced(given: Sequence[str], settings: dict[str, str]) -> list[str]:
+    """`given` with other values of these settings, which are added where they are not given."""
+    kept = [word for word in given if word.partition("=")[0] not in settings]
+    return [*kept, *(f"{name}={value}" for name, value in settings.items())]
+
+
+OPTIONS: Final = {
+    "profile": ["--seconds", "0.05", "--threads", "1"],
+    "export": ["--limit", "8"],
+    "load": ["--num-classes", "1000"],
+}
+"""What makes a command of `blocks` small."""
+
+
+# The tests
+
+
+def test_pages_are_the_ones_that_are_listed() -> None:
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text())
+    assert sorted(listed) == sorted(page.name for page in PAGES[1:] if page.name != "README.md")
+
+
+def test_the_readme_is_short() -> None:
+    text = re.sub(r"^```.*?^```$", "", PAGES[0].read_text(), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"<!--.*?-->|\]\([^)]*\)", " ", text)
+    words = [word for word in text.split() if re.search(r"\w", word)]
+    assert len(words) <= MOST_WORDS
+
+
+def test_the_test_command_is_where_ci_looks_for_it() -> None:
+    lines = PAGES[0].read_text().splitlines()
+    [marker] = [number for number, line in enumerate(lines) if "<!-- the test command -->" in line]
+    assert lines[marker + 2] == (
+        'python3 -m venv .venv && .venv/bin/pip install -e ".[dev]" && .venv/bin/python -m pytest'
+    )
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading gets: GitHub's rule."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text.replace("\n", " ")):
+        if target.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = target.partition("#")
+        found = (page.parent / name).resolve() if name else page
+        assert found.exists(), f"{page.name}: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", found.read_text(), flags=re.MULTILINE)
+            assert anchor in map(slug, headings), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_exist(page: Path) -> None:
+    text = page.read_text()
+    for name in re.findall(r"\b(?:results/(?:benchmarks|examples)|tests|conf)/[\w/]+\.\w+", text):
+        assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+GROUPS: Final = "dataset|space|proxy|budget|reward|search|workers|fidelity|supernet|grid|fit|compare"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_settings_that_are_named_exist(page: Path) -> None:
+    known = {*known_keys(RunConfig), *known_keys(ScalingConfig), *known_keys(BenchmarkConfig)}
+    known |= {name.rpartition(".")[0] for name in known}
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for code in re.findall(r"`([^`]+)`", text):
+        for name in re.findall(rf"(?<![\w./])(?:{GROUPS}|table|resolution)\.[a-z_]+(?![\w.(])", code):
+            assert name in known, f"{page.name}: {name}"
+
+
+def test_what_is_not_run_is_there() -> None:
+    for pattern in (*NOT_RUN, *SLOW):
+        assert any(matches(command, [pattern]) for command in COMMANDS), pattern
+
+
+RUN: Final = [command for command in COMMANDS if not matches(command, list(NOT_RUN))]
+
+
+def test_every_command_is_one_of_ours() -> None:
+    for command in RUN:
+        assert command.words[:2] == ("python", "-m"), str(command)
+        assert command.words[2] in ("blocks", "search", "scaling"), str(command)
+
+
+@pytest.mark.filterwarnings("default")  # a command warns whom it wants
+@pytest.mark.parametrize(
+    "command", parameters([c for c in RUN if c.words[2] in ("search", "scaling")])
+)
+def test_settings_commands(
+    command: Command,
+    folder: Path,
+    images: Path,
+    in_process: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package, verb, *given = command.words[2:]
+    for earlier in needed(command):
+        run("blocks", earlier, monkeypatch)
+    if verb == "resolution" or given[:1] == ["--cfg"]:
+        run(package, [verb, *given], monkeypatch)
+        return
+    if package == "search" and verb == "run" and "study=main" not in given and not given:
+        shutil.rmtree(folder / "results" / "main")  # the study as it was made is another's
+    run(package, [verb, *smaller([package, verb, *given], images)], monkeypatch)
+
+
+def needed(command: Command) -> list[list[str]]:
+    """Commands of blocks that make what this one reads."""
+    tables = [
+        word.rpartition("=")[2] for word in command.words if word.startswith("budget.latency_table")
+    ]
+    measure = ["--minutes", "0.02", "--resolution", "28", "--in-channels", "1", "--output"]
+    return [["latency-table", *measure, table] for table in tables]
+
+
+@pytest.mark.filterwarnings("default")  # ONNX's and torch.export's own
+@pytest.mark.parametrize("command", parameters([c for c in RUN if c.words[2] == "blocks"]))
+def test_blocks_commands(
+    command: Command, folder: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verb, *given = command.words[3:]
+    if verb == "load":
+        timm = pytest.importorskip("timm")
+        torch.save(timm.create_model("efficientnet_b0").state_dict(), given[1])
+    if verb == "latency-table":
+        given[given.index("--minutes") + 1] = "0.02"
+    if "--table" in given:
+        table = given[given.index("--table") + 1]
+        run("blocks", ["latency-table", "--minutes", "0.02", "--output", table], monkeypatch)
+    run("blocks", [verb, *given, *OPTIONS.get(verb, [])], monkeypatch)
+
+
+SCRIPTS: Final = [c for c in COMMANDS if c.words[1].startswith("results/benchmarks/")]
+
+
+class Parsed(Exception):  # noqa: N818 - no error
+    """A script has read its arguments."""
+
+
+@pytest.mark.filterwarnings("default")  # what scripts import
+@pytest.mark.parametrize("command", parameters(SCRIPTS))
+def test_benchmarks_take_these_arguments(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self: argparse.ArgumentParser, *arguments: Any) -> None:
+        parse(self, *arguments)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.setattr(sys, "argv", list(command.words[1:]))
+    monkeypatch.syspath_prepend(str(ROOT / "results" / "benchmarks"))
+    with pytest.raises(Parsed):
+        runpy.run_path(str(ROOT / command.words[1]), run_name="__main__")
+
+
+COMPOSED: Final = [
+    c for c in COMMANDS if matches(c, [p for p in NOT_RUN if p.startswith("python -m s")])
+]
+
+
+@pytest.mark.parametrize("command", parameters(COMPOSED))
+def test_settings_that_are_not_run_compose(command: Command) -> None:
+    schemas: dict[str, tuple[str, type]] = {
+        "search": ("benchmark", BenchmarkConfig),
+        "scaling": ("scaling", ScalingConfig),
+    }
+    name, schema = schemas[command.words[2]]
+    register_schema(f"{name}_schema", schema)
+    compose_config(name, command.words[4:], schema)
+
+
+PYTHON: Final = [block for block in BLOCKS if block.language == "python"]
+
+
+@pytest.mark.filterwarnings("default")  # what examples import
+@pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}), ids=lambda p: p.name)
+def test_python_blocks(page: Path, folder: Path, in_process: None) -> None:
+    """All blocks of a page, one after the other, as a reader would paste them."""
+    names: dict[str, Any] = {"__name__": "docs"}
+    for block in PYTHON:
+        if block.page == page:
+            exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
