@@ -162,7 +162,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with np.load(Path(embedded).parent / "fashion_mnist_6000_2000.npz") as arrays:
         x, y = arrays["x_train"], arrays["y_train"]
     x, y = x[:240], y[:240]
-    np.savez(folder / "images.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    np.savez(
+        folder / "images.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:]
+    )
     for label in (0, 1):
         path = folder / "photos" / f"class{label}"
         path.mkdir(parents=True)
@@ -189,9 +191,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator
 
 
 @pytest.fixture
-def folder(
-    tmp_path: Path, template: Path, images: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def folder(tmp_path: Path, template: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a command is run: with results/main, and whatever the pages call their images."""
     shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     for name in ("pets", "hands"):
@@ -315,7 +315,9 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert (ROOT / name).exists(), f"{page.name}: {name}"
 
 
-GROUPS: Final = "dataset|space|proxy|budget|reward|search|workers|fidelity|supernet|grid|fit|compare"
+GROUPS: Final = (
+    "dataset|space|proxy|budget|reward|search|workers|fidelity|supernet|grid|fit|compare"
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -324,7 +326,9 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     known |= {name.rpartition(".")[0] for name in known}
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     for code in re.findall(r"`([^`]+)`", text):
-        for name in re.findall(rf"(?<![\w./])(?:{GROUPS}|table|resolution)\.[a-z_]+(?![\w.(])", code):
+        for name in re.findall(
+            rf"(?<![\w./])(?:{GROUPS}|table|resolution)\.[a-z_]+(?![\w.(])", code
+        ):
             assert name in known, f"{page.name}: {name}"
 
 
@@ -399,9 +403,7 @@ class Parsed(Exception):  # noqa: N818 - no error
 
 @pytest.mark.filterwarnings("default")  # what scripts import
 @pytest.mark.parametrize("command", parameters(SCRIPTS))
-def test_benchmarks_take_these_arguments(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_benchmarks_take_these_arguments(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     parse = argparse.ArgumentParser.parse_args
 
     def parse_and_stop(self: argparse.ArgumentParser, *arguments: Any) -> None:
