@@ -34,7 +34,8 @@ from threadpoolctl import threadpool_limits
 
 from blocks.arch import parse_arch
 from blocks.cost import count, count_many
-from search.benchmark.compare import BenchmarkConfig, TableBudgetConfig, make_problem
+from search.benchmark.config import BenchmarkConfig, TableBudgetConfig
+from search.benchmark.problem import make_problem
 from search.benchmark.table import read_table
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
@@ -82,7 +83,10 @@ class Case:
 
 def table_case(path: str, adapter: str, max_macs: str, trials: int) -> Case:
     config = BenchmarkConfig(
-        objectives=["val_accuracy", "-macs"], budget=TableBudgetConfig(max=max_macs), evaluations=1
+        objectives=["val_accuracy", "-macs"],
+        budget=TableBudgetConfig(max=max_macs),
+        evaluations=1,
+        longer={},
     )
     problem = make_problem(read_table(path, adapter), config)
     pool = problem.pool

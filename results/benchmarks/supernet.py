@@ -42,7 +42,7 @@ from search.record.trials import TrialRecord, derive_seed
 from search.space.budget import cost_budget
 from search.space.members import draw_members
 from search.study.settle import decide
-from search.training.train import read_checkpoint
+from search.training.checkpoint import read_checkpoint
 
 METRICS = {"val_accuracy": 1, "val_loss": -1}
 PROXY = "one proxy training"

@@ -22,7 +22,7 @@ from search.record.folder import environment
 from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.study.progress import Progress
 from search.study.study import OpenStudy, Study
-from search.training.train import macs_share
+from search.training.schedule import macs_share
 
 RECORDS: Final = "scaling/compare.jsonl"
 

@@ -18,7 +18,7 @@ from scaling.fitting.schedules import Schedules
 from search.errors import StudyError
 from search.record.trials import TrialRecord, read_records
 from search.study.study import OpenStudy
-from search.training.train import macs_share
+from search.training.schedule import macs_share
 
 DESIGN: Final = "scaling/design.json"
 """In a study's folder: the points of the last fit, and what they were made by."""

@@ -20,7 +20,7 @@ from search.space.latency_budget import describe_latency
 from search.space.members import draw_members, too_few
 from search.study.reference import reference_arch
 from search.study.settle import settle
-from search.training.train import macs_share
+from search.training.schedule import macs_share
 
 MEMBERS: Final = 8
 """Random architectures that are timed."""

@@ -26,7 +26,8 @@ from blocks.cost import count_many
 from blocks.errors import ArchError
 from search.benchmark.table import COSTS, Table
 from search.errors import ConfigError
-from search.samplers.candidates import Box, Codes
+from search.samplers.box import Box
+from search.samplers.candidates import Codes
 
 FOLDS: Final = 5
 LEAST_RECORDS: Final = 20

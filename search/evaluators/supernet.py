@@ -23,8 +23,8 @@ from search.evaluators.process import await_any, deferred_interrupts
 from search.evaluators.train import Evaluation, Job
 from search.record.folder import StudyFolder
 from search.space.members import SpaceCandidates
+from search.training.checkpoint import read_checkpoint, save_whole
 from search.training.supernet import Supernet
-from search.training.train import read_checkpoint, save_whole
 from search.training.train_supernet import judge, train_supernet
 
 FILE: Final = "supernet.pt"

@@ -19,9 +19,11 @@ from search.errors import TrainingError
 from search.evaluators.pool import WorkerPool
 from search.evaluators.process import await_any
 from search.record.trials import derive_seed
+from search.training.checkpoint import save_whole
 from search.training.device import compiled, resolve_device
+from search.training.evaluate import evaluate
 from search.training.supernet import Supernet
-from search.training.train import evaluate, save_whole, train
+from search.training.train import train
 
 
 @dataclass(frozen=True, slots=True)

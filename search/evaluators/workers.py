@@ -13,7 +13,7 @@ from search.data.splits import ImageData
 from search.record.folder import StudyFolder
 from search.space.choices import SearchSpace
 from search.training.device import resolve_device
-from search.training.train import EVALUATED
+from search.training.evaluate import EVALUATED
 
 PROCESS_BYTES: Final = 2**30
 """Of a training process without its maps: PyTorch and its libraries."""

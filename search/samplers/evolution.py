@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.pareto import dominators
 from search.samplers.base import SharedSpaceSampler, signs
-from search.samplers.candidates import Box
+from search.samplers.box import Box
 
 POPULATION: Final = 20
 """The youngest trials, of which the eldest dies with every birth. The paper's 100 would be a

@@ -12,7 +12,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from blocks.arch import ArchSpec, format_arch
 from blocks.cost import ArchColumns, Cost, CostColumns
 from search.errors import ConfigError
-from search.samplers.candidates import Box, Code, Codes, Features
+from search.samplers.box import Box
+from search.samplers.candidates import Code, Codes, Features
 from search.space.budget import Budget
 from search.space.choices import SearchSpace
 from search.space.widths import DEPTHS, deepened, fit, with_widths

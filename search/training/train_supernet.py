@@ -10,13 +10,15 @@ short as this one these two became good, and the others did not.
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from blocks.arch import ArchSpec
 from blocks.cost import count
@@ -27,17 +29,53 @@ from search.data.splits import ImageData
 from search.errors import ConfigError, TrainingError
 from search.record.trials import derive_seed
 from search.space.members import SpaceCandidates
+from search.training.checkpoint import read_checkpoint, save_whole
+from search.training.evaluate import evaluate
+from search.training.schedule import average_decay, warmup_cosine
 from search.training.supernet import Supernet, build_supernet, copy_of
-from search.training.train import (
-    augmentation_of,
-    evaluate,
-    read_checkpoint,
-    save_whole,
-    warmup_cosine,
-)
+from search.training.train import augmentation_of
 
 CALIBRATION_BATCH: Final = 128
 """Images at a time that batch norm's statistics are measured on."""
+
+
+@dataclass
+class _Training:
+    """A training between two epochs: all that changes while it goes on.
+
+    `average` follows `tensors`; there are `steps` to an epoch; `epochs` and `seconds` are those
+    so far.
+    """
+
+    tensors: list[Tensor]
+    average: list[Tensor]
+    optimizer: torch.optim.Optimizer
+    schedule: LambdaLR
+    shuffle: torch.Generator
+    steps: int
+    epochs: int = 0
+    seconds: float = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "tensors": [tensor.detach() for tensor in self.tensors],
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "shuffle": self.shuffle.get_state(),
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        _restore(self.tensors, state["tensors"])
+        _restore(self.average, state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.shuffle.set_state(state["shuffle"])
+        self.epochs, self.seconds = state["epochs"], state["seconds"]
 
 
 def train_supernet(
@@ -66,66 +104,81 @@ def train_supernet(
         candidates.num_classes,
         derive_seed(seed, "supernet", "weights"),
     )
-    tensors = list(supernet.tensors.values())
-    average = [tensor.detach().clone() for tensor in tensors]
-    optimizer = _optimizer(tensors, proxy, settings)
     batches = prepare(data, max(candidates.space.choices["resolution"]))
-    batch_size = min(proxy.batch_size, len(batches.train))
-    steps = len(batches.train) // batch_size
-    schedule = torch.optim.lr_scheduler.LambdaLR(
+    training = _begin(supernet, batches, proxy, settings, seed)
+    state = read_checkpoint(checkpoint)
+    if state is not None:
+        training.restore(state)
+    for epoch in range(training.epochs, settings.epochs):
+        started = time.perf_counter()
+        generator = np.random.default_rng(derive_seed(seed, "supernet", "members", epoch))
+        members = _members(candidates, settings.samples * training.steps, generator)
+        loss = _train_epoch(training, supernet, members, batches, proxy, settings)
+        if not math.isfinite(loss):
+            raise TrainingError("nan", f"its loss became {loss} in epoch {epoch + 1}")
+        spent = time.perf_counter() - started
+        training.epochs, training.seconds = epoch + 1, training.seconds + spent
+        say(epoch + 1, loss, spent)
+        save_whole(training.state(), checkpoint)
+    averaged = dict(zip(supernet.tensors, training.average, strict=True))
+    return Supernet(averaged, supernet.num_classes), training.seconds
+
+
+def _begin(
+    supernet: Supernet, batches: Batches, proxy: ProxyConfig, settings: SupernetConfig, seed: int
+) -> _Training:
+    """A training before its first step."""
+    tensors = list(supernet.tensors.values())
+    optimizer = _optimizer(tensors, proxy, settings)
+    steps = len(batches.train) // _batch_size(proxy, batches)
+    schedule = LambdaLR(
         optimizer,
         lambda step: warmup_cosine(step, settings.epochs * steps, settings.warmup_fraction),
     )
-    shuffle = torch.Generator().manual_seed(derive_seed(seed, "supernet", "shuffle"))
-    augmentation = augmentation_of(proxy)
-    done, seconds = 0, 0.0
-    state = read_checkpoint(checkpoint)
-    if state is not None:
-        _restore(tensors, state["tensors"])
-        _restore(average, state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        shuffle.set_state(state["shuffle"])
-        done, seconds = state["epochs"], state["seconds"]
-    for epoch in range(done, settings.epochs):
-        started = time.perf_counter()
-        generator = np.random.default_rng(derive_seed(seed, "supernet", "members", epoch))
-        members = _members(candidates, settings.samples * steps, generator)
-        losses = []
-        for images, labels in batches.shuffled(batch_size, augmentation, data.num_classes, shuffle):
-            chosen = [next(members) for _ in range(settings.samples)]
-            chosen.sort(key=lambda arch: _size(arch, data.num_classes), reverse=True)
-            wanted, smoothing = labels, proxy.label_smoothing
-            for number, arch in enumerate(chosen):
-                optimizer.zero_grad(set_to_none=True)  # what has no part in a step stays as it is
-                logits, loss = backward(supernet, arch, images, wanted, smoothing, proxy.kernels)
-                optimizer.step()
-                if number == 0:
-                    losses.append(loss)
-                    if settings.distil:
-                        wanted, smoothing = logits.softmax(1), 0.0
-            schedule.step()
-            decay = min(settings.ema, (1 + schedule.last_epoch) / (10 + schedule.last_epoch))
-            with torch.no_grad():
-                torch._foreach_lerp_(average, tensors, 1 - decay)
-        mean_loss = torch.stack(losses).mean().item()
-        if not math.isfinite(mean_loss):
-            raise TrainingError("nan", f"its loss became {mean_loss} in epoch {epoch + 1}")
-        spent = time.perf_counter() - started
-        seconds += spent
-        say(epoch + 1, mean_loss, spent)
-        state = {
-            "tensors": [tensor.detach() for tensor in tensors],
-            "average": average,
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "shuffle": shuffle.get_state(),
-            "epochs": epoch + 1,
-            "seconds": seconds,
-        }
-        save_whole(state, checkpoint)
-    averaged = dict(zip(supernet.tensors, average, strict=True))
-    return Supernet(averaged, supernet.num_classes), seconds
+    return _Training(
+        tensors,
+        [tensor.detach().clone() for tensor in tensors],
+        optimizer,
+        schedule,
+        torch.Generator().manual_seed(derive_seed(seed, "supernet", "shuffle")),
+        steps,
+    )
+
+
+def _train_epoch(
+    training: _Training,
+    supernet: Supernet,
+    members: Iterator[ArchSpec],
+    batches: Batches,
+    proxy: ProxyConfig,
+    settings: SupernetConfig,
+) -> float:
+    """One epoch; the mean loss of each batch's largest member."""
+    num_classes, losses = supernet.num_classes, []
+    for images, labels in batches.shuffled(
+        _batch_size(proxy, batches), augmentation_of(proxy), num_classes, training.shuffle
+    ):
+        chosen = [next(members) for _ in range(settings.samples)]
+        chosen.sort(key=lambda arch: _size(arch, num_classes), reverse=True)
+        wanted, smoothing = labels, proxy.label_smoothing
+        for number, arch in enumerate(chosen):
+            # What has no part in a step stays as it is.
+            training.optimizer.zero_grad(set_to_none=True)
+            logits, loss = backward(supernet, arch, images, wanted, smoothing, proxy.kernels)
+            training.optimizer.step()
+            if number == 0:
+                losses.append(loss)
+                if settings.distil:
+                    wanted, smoothing = logits.softmax(1), 0.0
+        training.schedule.step()
+        decay = average_decay(settings.ema, training.schedule.last_epoch)
+        with torch.no_grad():
+            torch._foreach_lerp_(training.average, training.tensors, 1 - decay)
+    return torch.stack(losses).mean().item()
+
+
+def _batch_size(proxy: ProxyConfig, batches: Batches) -> int:
+    return min(proxy.batch_size, len(batches.train))
 
 
 def judge(supernet: Supernet, arch: ArchSpec, batches: Batches, images: int) -> tuple[float, float]:

@@ -5,32 +5,27 @@ A score is worth something only where it ranks better than what counting gives f
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from blocks.arch import ArchSpec
 from blocks.cost import count
-from blocks.layers import ACTIVATION_LAYERS
 from blocks.network import Network
 from search.data.batches import Batches
 from search.errors import DataError, TrainingError, choose
+from search.training.reading import gradients_of, made_linear, observe, weights_of
 
 BATCH_SIZE: Final = 64
 """Images of the one batch that all scores are of."""
 MIN_IMAGES: Final = 4
 """Two halves (ZiCo) of the two images that batch normalisation needs."""
 BASELINES: Final = ("params", "macs")
-
-_ACTIVATIONS: Final = tuple(ACTIVATION_LAYERS.values())
-_NORMS: Final = (nn.BatchNorm2d, nn.GroupNorm)
 
 
 def draw_batch(batches: Batches, seed: int) -> tuple[Tensor, Tensor]:
@@ -88,9 +83,9 @@ def synflow(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     """
     network.eval()
     state = {name: tensor.double().abs() for name, tensor in network.state_dict().items()}
-    weights = {name: state[name].requires_grad_() for name in _weights(network)}
+    weights = {name: state[name].requires_grad_() for name in weights_of(network)}
     ones = torch.ones(1, *images.shape[1:], dtype=torch.float64)
-    with _linear(network):
+    with made_linear(network):
         flow = torch.func.functional_call(network, state, (ones,)).sum()
     gradients = torch.autograd.grad(flow, list(weights.values()))
     pairs = zip(weights.values(), gradients, strict=True)
@@ -115,7 +110,7 @@ def naswot(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         signs = active.float().mul_(2).sub_(1)
         kernel.add_(signs @ signs.T)  # agreements less disagreements
 
-    _observe(network, images, add)
+    observe(network, images, add)
     kernel.add_(units).div_(2)
     return float(torch.linalg.slogdet(kernel + torch.eye(len(images)))[1])
 
@@ -129,7 +124,7 @@ def swap(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     Source: Peng et al., arXiv 2403.04161, the definition of SWAP-Score.
     """
     packed: list[NDArray[np.uint8]] = []
-    _observe(network, images, lambda active: packed.append(np.packbits(active.numpy(), axis=0)))
+    observe(network, images, lambda active: packed.append(np.packbits(active.numpy(), axis=0)))
     patterns = np.concatenate(packed, axis=1)
     codes = np.zeros(patterns.shape[1], dtype=np.int64)
     for row in patterns:
@@ -145,7 +140,7 @@ def grad_norm(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
     Source: Abdelfattah et al., arXiv 2101.08134, §3.
     """
-    return math.fsum(part.norm().item() for part in _gradients(network, images, labels))
+    return math.fsum(part.norm().item() for part in gradients_of(network, images, labels))
 
 
 def zico(network: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -158,7 +153,7 @@ def zico(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     of g instead).
     """
     halves = zip(torch.tensor_split(images, 2), torch.tensor_split(labels, 2), strict=True)
-    gradients = [_gradients(network, *half) for half in halves]
+    gradients = [gradients_of(network, *half) for half in halves]
     total = 0.0
     for layer in zip(*gradients, strict=True):
         one, other = (part.double().abs() for part in layer)
@@ -181,58 +176,3 @@ SCORES: Final[dict[str, Callable[[nn.Module, Tensor, Tensor], float]]] = {
 
 The weights stay as they were; the mode and the running statistics of the network, which no
 score reads, do not."""
-
-
-def _weights(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of convolutions and linear layers by name; norms and biases are left out."""
-    return {
-        f"{name}.weight": module.weight
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    }
-
-
-def _gradients(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-    network.train()
-    loss = F.cross_entropy(network(images), labels)
-    return torch.autograd.grad(loss, list(_weights(network).values()))
-
-
-@torch.no_grad()
-def _observe(network: nn.Module, images: Tensor, see: Callable[[Tensor], None]) -> None:
-    """Run the batch; `see` gets what every activation is fed, as bool (N, units): above 0."""
-
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        see((inputs[0] > 0).flatten(1))
-
-    network.train()  # normalised by the batch: an untrained network has no statistics of its own
-    active = [module for module in network.modules() if isinstance(module, _ACTIVATIONS)]
-    handles = [module.register_forward_pre_hook(hook) for module in active]
-    try:
-        network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _linear(network: nn.Module) -> Iterator[None]:
-    """Normalisations and activations hand on their input meanwhile."""
-    bypassed = [
-        module for module in network.modules() if isinstance(module, (*_ACTIVATIONS, *_NORMS))
-    ]
-    handles = [module.register_forward_hook(_hand_on) for module in bypassed]
-    in_place: list[Any] = [module for module in bypassed if getattr(module, "inplace", False)]
-    for module in in_place:
-        module.inplace = False  # its input would be gone
-    try:
-        yield
-    finally:
-        for module in in_place:
-            module.inplace = True
-        for handle in handles:
-            handle.remove()
-
-
-def _hand_on(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return inputs[0]

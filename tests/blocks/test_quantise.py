@@ -29,7 +29,8 @@ from blocks.zoo import ZOO
 from search.config.schema import DatasetConfig, ProxyConfig
 from search.data.batches import prepare
 from search.data.datasets import load_data
-from search.training.train import evaluate, train
+from search.training.evaluate import evaluate
+from search.training.train import train
 
 LITE = parse_arch("r28-i1-s16-[ds_r1_k3_s1_e1_c16|ir_r1_k3_s2_e4_c48|ir_r1_k5_s2_e4_c96]-h1024-nr6")
 

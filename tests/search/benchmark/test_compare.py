@@ -10,9 +10,12 @@ import pytest
 from blocks.arch import ArchSpec, format_arch, parse_arch
 from blocks.cost import count
 from blocks.errors import ArchError
-from search.benchmark.compare import BenchmarkConfig, make_problem, regrets, search_pool
+from search.benchmark.config import BenchmarkConfig, TableBudgetConfig
 from search.benchmark.fill import fill_table
-from search.benchmark.table import COSTS, Pool, Table, feasible_rows, read_table
+from search.benchmark.pool import Pool, feasible_rows
+from search.benchmark.problem import make_problem, regrets
+from search.benchmark.runs import search_pool
+from search.benchmark.table import COSTS, Table, read_table
 from search.errors import ConfigError, StudyError
 from tests.conftest import Cli, Refuse, one_line_error
 
@@ -79,8 +82,9 @@ def test_a_pool_finds_every_row_and_no_other(table: Table) -> None:
 def test_every_evaluation_is_feasible_and_new(
     table: Table, sampler: str, objectives: list[str]
 ) -> None:
-    config = BenchmarkConfig(objectives=objectives, evaluations=24)
-    config.budget.max = "1M"
+    config = BenchmarkConfig(
+        objectives=objectives, evaluations=24, longer={}, budget=TableBudgetConfig(max="1M")
+    )
     problem = make_problem(table, config)
     positions = list(search_pool(problem, sampler, 0, 24))
     assert len(set(positions)) == 24
@@ -129,7 +133,7 @@ def test_codes_of_networks_of_different_depths_and_blocks(tmp_path: Path) -> Non
 
 
 def test_the_surrogate_finds_the_best_of_a_smooth_table(table: Table) -> None:
-    config = BenchmarkConfig(evaluations=40)
+    config = BenchmarkConfig(evaluations=40, longer={})
     problem = make_problem(table, config)
     for seed in range(3):
         assert regrets(problem, list(search_pool(problem, "surrogate", seed, 40)))[-1] == 0
@@ -137,7 +141,7 @@ def test_the_surrogate_finds_the_best_of_a_smooth_table(table: Table) -> None:
 
 def test_a_whole_pool_has_no_regret(table: Table) -> None:
     for objectives in (["val_accuracy"], ["val_accuracy", "-macs"]):
-        problem = make_problem(table, BenchmarkConfig(objectives=objectives))
+        problem = make_problem(table, BenchmarkConfig(objectives=objectives, longer={}))
         assert regrets(problem, range(len(problem.pool)))[-1] == pytest.approx(0, abs=1e-12)
 
 

@@ -17,7 +17,9 @@ from search.data.datasets import load_data
 from search.data.splits import ImageData
 from search.errors import TrainingError
 from search.evaluators.train import Job, run_job
-from search.training.train import macs_share, read_checkpoint, side_of, train, warmup_cosine
+from search.training.checkpoint import read_checkpoint
+from search.training.schedule import macs_share, side_of, warmup_cosine
+from search.training.train import train
 
 ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
 PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False, start_resolution=1.0)

@@ -1,0 +1,35 @@
+"""What changes over a training: the size of its images, its learning rate, its average's decay."""
+
+import math
+
+from search.config.schema import ProxyConfig
+
+
+def side_of(resolution: int, start: float, epoch: int, epochs: int) -> int:
+    """Pixels that images have in an epoch (from 0): from the share `start` of the resolution
+    linearly to all of it in the last (progressive resizing, as in EfficientNetV2, §4.2)."""
+    if epochs == 1:
+        return resolution
+    return max(1, round(resolution * (start + (1 - start) * epoch / (epochs - 1))))
+
+
+def macs_share(proxy: ProxyConfig) -> float:
+    """Of the macs of a training at full resolution, the share that a proxy's images leave."""
+    sides = [
+        side_of(proxy.resolution, proxy.start_resolution, epoch, proxy.epochs)
+        for epoch in range(proxy.epochs)
+    ]
+    return sum(side**2 for side in sides) / len(sides) / proxy.resolution**2
+
+
+def warmup_cosine(step: int, steps: int, warmup_fraction: float) -> float:
+    """Factor of the learning rate: linear rise over the warm-up, then half a cosine to 0."""
+    warmup = warmup_fraction * steps
+    if step < warmup:
+        return (step + 1) / math.ceil(warmup)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
+
+
+def average_decay(most: float, step: int) -> float:
+    """Decay of averaged weights after a step: min(most, (1 + t) / (10 + t)), as in TensorFlow's."""
+    return min(most, (1 + step) / (10 + step))
