@@ -28,7 +28,7 @@ from PIL import Image
 
 from blocks.embedded import __file__ as embedded
 from scaling.config import ScalingConfig
-from search.benchmark.compare import BenchmarkConfig
+from search.benchmark.config import BenchmarkConfig
 from search.config.compose import compose_config, known_keys, register_schema
 from search.config.schema import RunConfig
 from search.evaluators import pool
