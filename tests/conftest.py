@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,30 @@ import pytest
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
-# Networks take as long to build as they take; the same examples on every machine.
-settings.register_profile("suite", deadline=None, derandomize=True)
+from blocks.latency import torch_threads
+
+# The same examples on every machine. One takes a second at most, as `strategies.MOST_MACS` and
+# one thread see to, and longer where others hold the cores; a minute is a fault.
+settings.register_profile("suite", deadline=timedelta(minutes=1), derandomize=True)
 settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parent.parent
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Refuse = Callable[..., str]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Property tests run on one thread.
+
+    Small networks are thousands of parallel loops, and at the end of each the threads wait for one
+    another: on two cores that others use too, 100 seconds for what one thread does in 7.
+    """
+    if not getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        return (yield)
+    with torch_threads(1):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
