@@ -41,6 +41,7 @@ settings
   fit.cost=X fit.metric=METRIC   times B0's macs | params | activations | latency_ms
                              (fit.latency_table=FILE)                        [2 and macs]
   fit.epochs=[4,8] fit.train_fraction=[0.5,1]      one value, or dimensions of the design
+  fit.tolerance=X            of the cost of the real network that is named   [0.03]
   fit.resamples=N            of the bootstrap                                [1000]
   grid.step=X                spacing of the grid                             [0.1]
   grid.tolerance=X           allowed |alpha*beta^2*gamma^2 - grid.cost|      [0.05]

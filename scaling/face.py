@@ -5,6 +5,7 @@ without, `points=24`; `scaling.config` lists all of them. What the command line 
 """
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
 from blocks.arch import ArchSpec
@@ -33,7 +34,7 @@ _MEMBERS: Final = (
 
 
 def fit(
-    study: str = "main", results_dir: str = "results", **settings: Any
+    study: str = "main", results_dir: str | PathLike[str] = "results", **settings: Any
 ) -> "SurfaceFit | GridFit":
     """Fit the coefficients of a study's B0, as `python -m scaling fit` does; what is trained
     already is not trained again.
@@ -52,7 +53,9 @@ def fit(
     return fit_by(make_settings(given, ("study", "results_dir", "rounding", "method"), groups))
 
 
-def compare(study: str = "main", results_dir: str = "results", **settings: Any) -> "Comparison":
+def compare(
+    study: str = "main", results_dir: str | PathLike[str] = "results", **settings: Any
+) -> "Comparison":
     """Compare what a study has fitted with other rules, as `python -m scaling compare` does.
 
         found = compare("main", ratios=[2, 4], seeds=3)
@@ -67,7 +70,9 @@ def compare(study: str = "main", results_dir: str = "results", **settings: Any) 
     return compare_by(make_settings(given, ("study", "results_dir", "rounding"), ("compare",)))
 
 
-def emit(study: str | None = None, results_dir: str = "results", **settings: Any) -> Family:
+def emit(
+    study: str | None = None, results_dir: str | PathLike[str] = "results", **settings: Any
+) -> Family:
     """Write the family of a study's B0, or of `baseline=`, as `python -m scaling emit` does.
 
         emit("main", members=4)

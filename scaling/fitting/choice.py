@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from scaling.compound import ScalingError
-from scaling.fitting.forms import Additive, Fitted, Form, GaussianProcess, Quadratic
+from scaling.fitting.additive import Additive
+from scaling.fitting.forms import Fitted, Form
+from scaling.fitting.gaussian import GaussianProcess
 from scaling.fitting.observations import Observations
+from scaling.fitting.quadratic import Quadratic
 
 SPARE: Final = 3
 """Networks that a form needs beyond its parameters: with fewer its errors are its own noise."""

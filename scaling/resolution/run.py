@@ -11,22 +11,19 @@ import numpy as np
 import pandas as pd
 
 from blocks.arch import ArchSpec, format_arch
-from blocks.subject import Subject, read_subject
-from blocks.zoo import ZOO
-from scaling.compound import ScalingError
+from blocks.subject import Subject
 from scaling.config import ResolutionConfig, ScalingConfig
 from scaling.listener import SILENT, Listener
 from scaling.plot import plot_resolution
+from scaling.resolution.network import check_images, network_alone, network_of_study
 from scaling.resolution.scores import Score, Trained, judge
 from scaling.resolution.sizes import Size, cost_table, sizes_of
 from scaling.resolution.verdict import about_images, about_trained, choose, verdict
 from scaling.trainings import run_trainings
 from search.config.quantities import parse_quantity
-from search.errors import StudyError
 from search.evaluators.train import make_job
 from search.record.folder import StudyFolder, environment
 from search.record.trials import TrialRecord
-from search.study.baseline import read_baseline
 from search.study.study import OpenStudy, Study
 
 RECORDS: Final = "scaling/resolution.jsonl"
@@ -82,16 +79,16 @@ def resolution(config: ScalingConfig, listener: Listener[ResolutionPlan] = SILEN
     if settings.max_macs is not None:
         budget = parse_quantity("resolution.max_macs", settings.max_macs)
     if config.baseline is not None and config.study is None:
-        folder, subject = _alone(config, config.baseline)
+        folder, subject = network_alone(config, config.baseline)
         sizes = sizes_of(subject.arch, subject.num_classes, settings.percents)
         return _write_costs(folder, "resolution", sizes, budget)
     folder = StudyFolder(config.results_dir, config.study or "main").require()
-    subject, name = _subject(config, folder)
+    subject, name = network_of_study(config, folder)
     sizes = sizes_of(subject.arch, subject.num_classes, settings.percents)
     if subject.weights is None and not settings.train:
         return _write_costs(folder, name, sizes, budget)
     with Study.reopen(config.results_dir, folder.study, needs_baseline=False) as study:
-        _check(study, subject)
+        check_images(study, subject)
         scores, trained, said = None, None, []
         if subject.weights is not None:
             scores = judge(subject, study.data, sizes)
@@ -113,53 +110,6 @@ def resolution(config: ScalingConfig, listener: Listener[ResolutionPlan] = SILEN
         )
         _write(study, name, subject, found)
     return found
-
-
-def _alone(config: ScalingConfig, network: str) -> tuple[StudyFolder, Subject]:
-    """A network without a study, whose costs alone are told, and the folder for them."""
-    settings = config.resolution
-    if settings.train or settings.weights is not None:
-        named = "resolution.train=true" if settings.train else f"weights={settings.weights}"
-        raise ScalingError(f"{named} needs images to judge by; name their study with study=…")
-    subject = read_subject(network)
-    if not network.endswith((".yaml", ".yml")):
-        subject = replace(subject, num_classes=config.num_classes)
-    folder = StudyFolder(config.results_dir, subject.name if network not in ZOO else network)
-    if (folder / "config.yaml").exists():
-        raise ScalingError(
-            f"{folder.path} is the study of a search; name it with study=… to judge {network} by "
-            "its images, or give the costs a results_dir=… of their own"
-        )
-    return folder, subject
-
-
-def _subject(config: ScalingConfig, folder: StudyFolder) -> tuple[Subject, str]:
-    """The network that is asked about, its weights, and the name of its files."""
-    weights = config.resolution.weights
-    if config.baseline is None:
-        chosen = read_baseline(folder)
-        path = folder / "b0.pt" if weights is None else Path(weights)
-        if not path.is_file():
-            wanted = "finish its search" if weights is None else "expected a file of weights"
-            raise StudyError(f"there is no {path}; {wanted}")
-        return Subject("b0", chosen.arch, chosen.num_classes, path), "resolution"
-    subject = read_subject(config.baseline)
-    if not config.baseline.endswith((".yaml", ".yml")):
-        subject = replace(subject, num_classes=read_baseline(folder).num_classes)
-    if weights is not None:
-        subject = replace(subject, weights=Path(weights))
-    if subject.weights is not None and not subject.weights.is_file():
-        raise StudyError(f"there is no {subject.weights}; expected a file of weights")
-    return subject, f"resolution_{subject.name}"
-
-
-def _check(study: OpenStudy, subject: Subject) -> None:
-    data = study.data
-    if (data.num_classes, data.in_channels) != (subject.num_classes, subject.arch.in_channels):
-        raise StudyError(
-            f"the network has {subject.num_classes} classes and {subject.arch.in_channels} input "
-            f"channels, the data of {study.name} {data.num_classes} and {data.in_channels}"
-        )
 
 
 def _train(
