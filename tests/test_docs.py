@@ -27,11 +27,13 @@ import yaml
 from PIL import Image
 
 from blocks.embedded import __file__ as embedded
+from scaling import face as scaling_face
 from scaling.config import ScalingConfig
 from search.benchmark.compare import BenchmarkConfig
 from search.config.compose import compose_config, known_keys, register_schema
 from search.config.schema import RunConfig
 from search.evaluators import pool
+from search.study import face as search_face
 from tests.conftest import ROOT
 
 PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -358,8 +360,8 @@ def test_settings_commands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     package, verb, *given = command.words[2:]
-    for earlier in needed(command):
-        run("blocks", earlier, monkeypatch)
+    for earlier in needed(command, images):
+        run(earlier[0], earlier[1:], monkeypatch)
     if verb == "resolution" or given[:1] == ["--cfg"]:
         run(package, [verb, *given], monkeypatch)
         return
@@ -368,13 +370,16 @@ def test_settings_commands(
     run(package, [verb, *smaller([package, verb, *given], images)], monkeypatch)
 
 
-def needed(command: Command) -> list[list[str]]:
-    """Commands of blocks that make what this one reads."""
-    tables = [
-        word.rpartition("=")[2] for word in command.words if word.startswith("budget.latency_table")
-    ]
-    measure = ["--minutes", "0.02", "--resolution", "28", "--in-channels", "1", "--output"]
-    return [["latency-table", *measure, table] for table in tables]
+def needed(command: Command, images: Path) -> Iterator[list[str]]:
+    """Commands that make what this one reads, small."""
+    package, verb, *given = command.words[2:]
+    values = dict(word.split("=", 1) for word in given if "=" in word)
+    if table := values.get("budget.latency_table"):
+        measure = ["--minutes", "0.02", "--resolution", "28", "--in-channels", "1"]
+        yield ["blocks", "latency-table", *measure, "--output", table]
+    study = values.get("study", "main")
+    if study != "main" and (package == "scaling" or verb not in ("run", "plan", "fidelity")):
+        yield ["search", "run", *smaller(["search", "run", f"study={study}"], images)]
 
 
 @pytest.mark.filterwarnings("default")  # ONNX's and torch.export's own
@@ -436,9 +441,34 @@ def test_settings_that_are_not_run_compose(command: Command) -> None:
 PYTHON: Final = [block for block in BLOCKS if block.language == "python"]
 
 
+@pytest.fixture
+def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What trains from Python, with the settings of a small training added."""
+    search, fit = search_face.run, scaling_face.fit
+    words = smaller(["search", "run", "dataset=imagefolder"], ROOT)[1:]
+    settings = {name: yaml.safe_load(value) for name, value in (w.split("=") for w in words)}
+
+    def small_search(**given: Any) -> Any:
+        return search(**{**given, **settings})
+
+    def small_fit(study: str, **given: Any) -> Any:
+        few = {"points": 12, "repeated": 1, "seeds": 2, "resamples": 100, "form": "additive"}
+        return fit(study, **{**given, **few})
+
+    monkeypatch.setattr(search_face, "run", small_search)
+    monkeypatch.setattr(scaling_face, "fit", small_fit)
+
+
 @pytest.mark.filterwarnings("default")  # what examples import
-@pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}), ids=lambda p: p.name)
-def test_python_blocks(page: Path, folder: Path, in_process: None) -> None:
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if "fit(" in text else [])
+        for page in sorted({block.page for block in PYTHON})
+        for text in ["".join(block.text for block in PYTHON if block.page == page)]
+    ],
+)
+def test_python_blocks(page: Path, folder: Path, in_process: None, small_calls: None) -> None:
     """All blocks of a page, one after the other, as a reader would paste them."""
     names: dict[str, Any] = {"__name__": "docs"}
     for block in PYTHON:
