@@ -7,6 +7,7 @@ be run here, why, and what is checked instead.
 
 import argparse
 import importlib
+import json
 import re
 import runpy
 import shlex
@@ -176,7 +177,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[Path]:
+def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     """A folder with the study `main`, a small one; made by README's own command."""
     folder = tmp_path_factory.mktemp("template")
     with pytest.MonkeyPatch.context() as patch:
@@ -189,7 +190,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator
         triple = {"alpha": 1.2, "beta": 1.1, "gamma": 1.1, "baseline": arch}
         (study / "coefficients.yaml").write_text(yaml.safe_dump(triple, width=10_000))
         run("scaling", ["emit", "members=2"], patch)
-    yield folder
+    return folder
 
 
 @pytest.fixture
@@ -208,7 +209,8 @@ def run(package: str, arguments: Sequence[str], patch: pytest.MonkeyPatch) -> No
     try:
         importlib.import_module(f"{package}.__main__").main(list(arguments))
     except SystemExit as stop:
-        assert stop.code in (None, 0), f"python -m {package} {' '.join(arguments)}"
+        if stop.code not in (None, 0):
+            pytest.fail(f"exit code {stop.code}: python -m {package} {' '.join(arguments)}")
 
 
 # Small, whatever the command
@@ -474,3 +476,30 @@ def test_python_blocks(page: Path, folder: Path, in_process: None, small_calls: 
     for block in PYTHON:
         if block.page == page:
             exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
+
+
+NOTEBOOK: Final = ROOT / "results" / "examples" / "notebook.ipynb"
+
+
+def test_the_notebook_is_stored_without_outputs() -> None:
+    book = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    assert code
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    prose = "".join("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "markdown")
+    for target in re.findall(r"\]\(([^)#\s]+)", prose.replace("\n", " ")):
+        assert (NOTEBOOK.parent / target).exists(), target
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Jupyter's own
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    book = nbformat.read(NOTEBOOK, as_version=4)
+    place = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(book, timeout=600, kernel_name="python3", resources=place).execute()
+    assert (tmp_path / "results" / "tour" / "b0.pt").exists()
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
