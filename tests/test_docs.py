@@ -7,6 +7,7 @@ be run here, why, and what is checked instead.
 
 import argparse
 import importlib
+import json
 import re
 import runpy
 import shlex
@@ -27,11 +28,13 @@ import yaml
 from PIL import Image
 
 from blocks.embedded import __file__ as embedded
+from scaling import face as scaling_face
 from scaling.config import ScalingConfig
 from search.benchmark.config import BenchmarkConfig
 from search.config.compose import compose_config, known_keys, register_schema
 from search.config.schema import RunConfig
 from search.evaluators import pool
+from search.study import face as search_face
 from tests.conftest import ROOT
 
 PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -174,7 +177,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[Path]:
+def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     """A folder with the study `main`, a small one; made by README's own command."""
     folder = tmp_path_factory.mktemp("template")
     with pytest.MonkeyPatch.context() as patch:
@@ -187,7 +190,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator
         triple = {"alpha": 1.2, "beta": 1.1, "gamma": 1.1, "baseline": arch}
         (study / "coefficients.yaml").write_text(yaml.safe_dump(triple, width=10_000))
         run("scaling", ["emit", "members=2"], patch)
-    yield folder
+    return folder
 
 
 @pytest.fixture
@@ -206,7 +209,8 @@ def run(package: str, arguments: Sequence[str], patch: pytest.MonkeyPatch) -> No
     try:
         importlib.import_module(f"{package}.__main__").main(list(arguments))
     except SystemExit as stop:
-        assert stop.code in (None, 0), f"python -m {package} {' '.join(arguments)}"
+        if stop.code not in (None, 0):
+            pytest.fail(f"exit code {stop.code}: python -m {package} {' '.join(arguments)}")
 
 
 # Small, whatever the command
@@ -358,8 +362,8 @@ def test_settings_commands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     package, verb, *given = command.words[2:]
-    for earlier in needed(command):
-        run("blocks", earlier, monkeypatch)
+    for earlier in needed(command, images):
+        run(earlier[0], earlier[1:], monkeypatch)
     if verb == "resolution" or given[:1] == ["--cfg"]:
         run(package, [verb, *given], monkeypatch)
         return
@@ -368,13 +372,16 @@ def test_settings_commands(
     run(package, [verb, *smaller([package, verb, *given], images)], monkeypatch)
 
 
-def needed(command: Command) -> list[list[str]]:
-    """Commands of blocks that make what this one reads."""
-    tables = [
-        word.rpartition("=")[2] for word in command.words if word.startswith("budget.latency_table")
-    ]
-    measure = ["--minutes", "0.02", "--resolution", "28", "--in-channels", "1", "--output"]
-    return [["latency-table", *measure, table] for table in tables]
+def needed(command: Command, images: Path) -> Iterator[list[str]]:
+    """Commands that make what this one reads, small."""
+    package, verb, *given = command.words[2:]
+    values = dict(word.split("=", 1) for word in given if "=" in word)
+    if table := values.get("budget.latency_table"):
+        measure = ["--minutes", "0.02", "--resolution", "28", "--in-channels", "1"]
+        yield ["blocks", "latency-table", *measure, "--output", table]
+    study = values.get("study", "main")
+    if study != "main" and (package == "scaling" or verb not in ("run", "plan", "fidelity")):
+        yield ["search", "run", *smaller(["search", "run", f"study={study}"], images)]
 
 
 @pytest.mark.filterwarnings("default")  # ONNX's and torch.export's own
@@ -436,11 +443,63 @@ def test_settings_that_are_not_run_compose(command: Command) -> None:
 PYTHON: Final = [block for block in BLOCKS if block.language == "python"]
 
 
+@pytest.fixture
+def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What trains from Python, with the settings of a small training added."""
+    search, fit = search_face.run, scaling_face.fit
+    words = smaller(["search", "run", "dataset=imagefolder"], ROOT)[1:]
+    settings = {name: yaml.safe_load(value) for name, value in (w.split("=") for w in words)}
+
+    def small_search(**given: Any) -> Any:
+        return search(**{**given, **settings})
+
+    def small_fit(study: str, **given: Any) -> Any:
+        few = {"points": 12, "repeated": 1, "seeds": 2, "resamples": 100, "form": "additive"}
+        return fit(study, **{**given, **few})
+
+    monkeypatch.setattr(search_face, "run", small_search)
+    monkeypatch.setattr(scaling_face, "fit", small_fit)
+
+
 @pytest.mark.filterwarnings("default")  # what examples import
-@pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}), ids=lambda p: p.name)
-def test_python_blocks(page: Path, folder: Path, in_process: None) -> None:
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if "fit(" in text else [])
+        for page in sorted({block.page for block in PYTHON})
+        for text in ["".join(block.text for block in PYTHON if block.page == page)]
+    ],
+)
+def test_python_blocks(page: Path, folder: Path, in_process: None, small_calls: None) -> None:
     """All blocks of a page, one after the other, as a reader would paste them."""
     names: dict[str, Any] = {"__name__": "docs"}
     for block in PYTHON:
         if block.page == page:
             exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
+
+
+NOTEBOOK: Final = ROOT / "results" / "examples" / "notebook.ipynb"
+
+
+def test_the_notebook_is_stored_without_outputs() -> None:
+    book = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    assert code
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    prose = "".join("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "markdown")
+    for target in re.findall(r"\]\(([^)#\s]+)", prose.replace("\n", " ")):
+        assert (NOTEBOOK.parent / target).exists(), target
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Jupyter's own
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    book = nbformat.read(NOTEBOOK, as_version=4)
+    place = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(book, timeout=600, kernel_name="python3", resources=place).execute()
+    assert (tmp_path / "results" / "tour" / "b0.pt").exists()
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
