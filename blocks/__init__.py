@@ -1,1 +1,68 @@
-"""What a network is and costs: specification, modules, arithmetic cost."""
+"""What a network is and what it costs.
+
+    from blocks import Network, count, load, parse_arch
+
+    arch = parse_arch("r32-s16-[ds_r1_k3_s1_e1_c16|ir_r2_k5_s2_e6_c24_se0.25]-h64")
+    count(arch, num_classes=10).macs
+    network = Network(arch, num_classes=10)
+    trained = load("results/main/b0.yaml")
+
+Nothing is imported before it is used: not torch, not NumPy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from blocks.arch import ArchSpec, StageSpec, format_arch, parse_arch
+    from blocks.cost import Cost, count, count_many
+    from blocks.errors import CompoundNasError
+    from blocks.latency.measure import Latency, measure_latency
+    from blocks.loading import load
+    from blocks.network import Network
+    from blocks.zoo import ZOO
+
+__all__ = [
+    "ZOO",
+    "ArchSpec",
+    "CompoundNasError",
+    "Cost",
+    "Latency",
+    "Network",
+    "StageSpec",
+    "count",
+    "count_many",
+    "format_arch",
+    "load",
+    "measure_latency",
+    "parse_arch",
+]
+
+_HOMES: Final = {
+    "ZOO": "blocks.zoo",
+    "ArchSpec": "blocks.arch",
+    "CompoundNasError": "blocks.errors",
+    "Cost": "blocks.cost",
+    "Latency": "blocks.latency.measure",
+    "Network": "blocks.network",
+    "StageSpec": "blocks.arch",
+    "count": "blocks.cost",
+    "count_many": "blocks.cost",
+    "format_arch": "blocks.arch",
+    "load": "blocks.loading",
+    "measure_latency": "blocks.latency.measure",
+    "parse_arch": "blocks.arch",
+}
+"""Name → the module that it is imported from when it is first used (PEP 562)."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -155,27 +155,15 @@ def _build(
     subject: Subject, images: "Images", arguments: argparse.Namespace
 ) -> tuple["Network", str | None]:
     """The network with its weights, and where they are from (None: drawn at random)."""
-    from blocks.network import Network
-    from blocks.weights import (
-        check_source,
-        detect_source,
-        find_weights,
-        load_state,
-        read_state,
-        source_arch,
-    )
+    from blocks.loading import load_from
+    from blocks.weights import check_source, find_weights
 
-    source = arguments.source
-    check_source(source)
+    check_source(arguments.source)
     path = find_weights(arguments.weights) if arguments.weights else subject.weights
     if path is None:
         return _random_network(subject, images, arguments.seed), None
-    state = read_state(path)
-    if source == "auto":
-        source = detect_source(state, subject.arch)
-    network = Network(source_arch(subject.name, subject.arch, source), subject.num_classes).eval()
-    load_state(network, state, source, str(path))
-    return network, f"{path} ({source})"
+    loaded = load_from(path, subject, arguments.source)
+    return loaded.network, f"{path} ({loaded.source})"
 
 
 def _random_network(subject: Subject, images: "Images", seed: int) -> "Network":

@@ -1,13 +1,11 @@
 """`python -m blocks load ARCH FILE`."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from blocks.arch import ArchSpec
 from blocks.console import console
 from blocks.errors import WeightsError
 from blocks.subject import Subject, read_subject
@@ -38,48 +36,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    import torch  # seconds that --help need not pay
-
-    from blocks.network import Network
-    from blocks.weights import (
-        check_source,
-        detect_source,
-        find_weights,
-        fit_state,
-        put_state,
-        read_arch,
-        read_state,
-        source_arch,
-    )
+    from blocks.loading import load_from  # torch: seconds that --help need not pay
+    from blocks.weights import check_source, find_weights
 
     check_source(arguments.source)
     check_source(arguments.to)
     subject = read_subject(arguments.arch, arguments.num_classes)
     path = find_weights(arguments.file)
-    state = read_state(path)
-    source = arguments.source
-    if source == "auto":
-        source = detect_source(state, subject.arch)
-    arch = source_arch(subject.name, subject.arch, source)
-    written = read_arch(path)
-    if written is not None and replace(written, **_conventions(arch)) == arch:
-        arch = written  # with the conventions that the file was written with
-    with torch.device("meta"):  # before memory for a network that the file is not of
-        fitted = fit_state(Network(arch, subject.num_classes), state, source, str(path))
-    network = Network(arch, subject.num_classes).eval()
-    put_state(network, fitted)
+    loaded = load_from(path, subject, arguments.source)
+    network = loaded.network
     params = sum(parameter.numel() for parameter in network.parameters())
-    console.print(escape(f"{path.name} ({source}): every tensor fits, {params:,} params"))
-    console.print(escape(str(arch)))
+    console.print(escape(f"{path.name} ({loaded.source}): every tensor fits, {params:,} params"))
+    console.print(escape(str(network.arch)))
     if arguments.images is not None:
         _classify(network, subject, arguments)
     if arguments.output is not None:
         _write(network, subject, arguments)
-
-
-def _conventions(arch: ArchSpec) -> dict[str, Any]:
-    """What of an architecture its tensors do not show."""
-    return {name: getattr(arch, name) for name in ("padding", "norm_eps", "norm_momentum")}
 
 
 def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) -> None:
