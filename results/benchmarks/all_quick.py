@@ -19,7 +19,7 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).resolve().parent
 ROOT: Final = FOLDER.parent.parent
-NO_BENCHMARKS: Final = ("all_quick", "harness")
+NO_BENCHMARKS: Final = ("all_quick", "harness", "opening")
 FURTHER: Final[Mapping[str, list[str]]] = {
     "against_version": [str(ROOT)],
     "gpu": ["--device", "cpu", "--out", os.devnull],

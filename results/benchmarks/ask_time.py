@@ -21,14 +21,7 @@ from typing import Any
 import numpy as np
 import optuna
 import torch
-from harness import (
-    check_finite,
-    make_parser,
-    parse,
-    print_foot,
-    results_folder,
-    spread,
-)
+from harness import check_finite, make_parser, parse, print_foot, results_folder, spread
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from threadpoolctl import threadpool_limits
 

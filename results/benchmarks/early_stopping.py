@@ -17,17 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from harness import (
-    add_test_root,
-    check,
-    check_finite,
-    make_parser,
-    open_search,
-    parse,
-    print_foot,
-    results_folder,
-)
+from harness import check, check_finite, make_parser, parse, print_foot, results_folder
 from numpy.typing import NDArray
+from opening import add_test_root, open_search
 
 from search.config.compose import compose_config
 from search.config.schema import RunConfig

@@ -20,17 +20,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from harness import (
-    add_test_root,
-    check_finite,
-    make_parser,
-    mean_interval,
-    open_search,
-    parse,
-    print_foot,
-    results_folder,
-    trained,
-)
+from harness import check_finite, make_parser, mean_interval, parse, print_foot, results_folder
+from opening import add_test_root, open_search, trained
 
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job

@@ -1,29 +1,19 @@
-"""What the benchmarks share: arguments, the opening of a search, intervals. No benchmark itself."""
+"""What the benchmarks share: arguments, checks, intervals. No benchmark itself."""
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from PIL import Image
 from scipy.stats import t
 
 from blocks.machine import machine, versions
-from search.config.compose import compose_config
-from search.config.schema import DatasetConfig, RunConfig
-from search.config.settled import SettledConfig
-from search.data.datasets import load_data
-from search.data.splits import ImageData
-from search.record.trials import Record, TrialRecord
-from search.study.settle import Settled, settle
-
-Floats = NDArray[np.float64]
 
 
 def make_parser(doc: str | None, seed: int | None = None) -> argparse.ArgumentParser:
@@ -78,43 +68,6 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
         return np.nan, np.nan
     half = t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
     return float(found.mean() - half), float(found.mean() + half)
-
-
-def trained(records: Iterable[Record]) -> list[TrialRecord]:
-    """The records, if none is a failure; else the script ends with the first failure's error."""
-    found = []
-    for record in records:
-        if not isinstance(record, TrialRecord):
-            sys.exit(f"error: {record.arch} failed ({record.kind}): {record.error}")
-        found.append(record)
-    return found
-
-
-def open_search(settings: Iterable[str] = (), test_root: str | None = None) -> Settled:
-    """What `python -m search run SETTINGS` begins with; see `with_test_images`."""
-    opened = settle(compose_config("config", list(settings), RunConfig))
-    resolution = opened.config.proxy.resolution
-    return replace(opened, data=with_test_images(opened.data, test_root, resolution))
-
-
-def settled_as(opened: Settled, config: RunConfig) -> SettledConfig:
-    """`config` with the workers, the device and the precision of `opened`."""
-    workers, precision = opened.config.workers, opened.config.proxy.precision
-    return SettledConfig.of(config, workers.count, workers.device, precision)
-
-
-def add_test_root(parser: argparse.ArgumentParser) -> None:
-    """`--test-root`, of `with_test_images`."""
-    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
-
-
-def with_test_images(data: ImageData, root: str | None, resolution: int) -> ImageData:
-    """`data` with all 10,000 test images of Fashion-MNIST, from the idx files in the folder `root`,
-    instead of its own test split; as it is without a root. No search has seen these images."""
-    if not root:
-        return data
-    whole = DatasetConfig(name="fashion_mnist_full", root=root)
-    return replace(data, test=load_data(whole, resolution).test)
 
 
 def photographs() -> list[Image.Image]:

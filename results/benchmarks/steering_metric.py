@@ -11,7 +11,8 @@ members, averaged over seeds; beside it the spread between members and between s
 from dataclasses import replace
 
 import numpy as np
-from harness import add_test_root, check_finite, make_parser, open_search, parse, print_foot
+from harness import check_finite, make_parser, parse, print_foot
+from opening import add_test_root, open_search
 
 from search.evaluators.train import TrainEvaluator, make_job
 from search.space.members import draw_members

@@ -17,18 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from harness import (
-    add_test_root,
-    check_finite,
-    make_parser,
-    open_search,
-    parse,
-    print_foot,
-    results_folder,
-    settled_as,
-    trained,
-)
+from harness import check_finite, make_parser, parse, print_foot, results_folder
 from numpy.typing import NDArray
+from opening import add_test_root, open_search, settled_as, trained
 
 from search.assess.statistics import kendall_difference, rank_correlation
 from search.assess.trust import ceilings, reliability

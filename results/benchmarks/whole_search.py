@@ -28,15 +28,8 @@ import optuna
 import torch
 import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
-from harness import (
-    add_test_root,
-    check_finite,
-    make_parser,
-    open_search,
-    parse,
-    print_foot,
-    trained,
-)
+from harness import check_finite, make_parser, parse, print_foot
+from opening import add_test_root, open_search, trained
 from PIL import Image
 from scipy.stats import kendalltau
 from timm.layers.squeeze_excite import SqueezeExcite

@@ -12,7 +12,8 @@ import time
 
 import numpy as np
 import torch
-from harness import check_finite, make_parser, open_search, parse, print_foot, spread
+from harness import check_finite, make_parser, parse, print_foot, spread
+from opening import open_search
 
 from blocks.arch import ArchSpec
 from blocks.cost import count
