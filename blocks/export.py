@@ -21,7 +21,7 @@ from torch import Tensor
 from blocks.arch import format_arch, parse_arch
 from blocks.errors import ExportError, WeightsError, one_line
 from blocks.files import whole_file
-from blocks.images import batch_size
+from blocks.images.batches import batch_size
 from blocks.names import did_you_mean
 from blocks.network import Network
 from blocks.subject import Subject

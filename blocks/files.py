@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +20,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with _replacing(path, temporary):
             yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise CompoundNasError(f"cannot write {path}: {error.strerror or error}") from None
 
@@ -33,3 +30,31 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` by way of `whole_file`."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_durably(path: Path, content: bytes | memoryview) -> None:
+    """Write `content` to `path`, and wait until it is on the disk.
+
+    A crash of the machine, too, leaves the whole file or the old one. The temporary name is
+    always the same, so that writers that are killed, time and again, leave one file at most.
+
+    Raises:
+        OSError: the disk is full, or refuses.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    with _replacing(path, temporary), open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, temporary: Path) -> Iterator[None]:
+    """`temporary`, written meanwhile, becomes `path`; after an error it is gone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

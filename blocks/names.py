@@ -12,8 +12,16 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def choose(name: str, value: str, known: Iterable[str], error: type[CompoundNasError]) -> str:
+def choose(
+    name: str,
+    value: str,
+    known: Iterable[str],
+    error: type[CompoundNasError],
+    lead: str = "one of ",
+) -> str:
     """`value`, if it is one of `known`; `name` is the setting that it stands in.
+
+    `lead` stands before the known values in the message.
 
     Raises:
         CompoundNasError: it is not; of the class `error`, with the nearest known value.
@@ -21,7 +29,7 @@ def choose(name: str, value: str, known: Iterable[str], error: type[CompoundNasE
     known = list(known)
     if value not in known:
         raise error(
-            f"{name}={value} is unknown; expected one of {', '.join(known)}"
+            f"{name}={value} is unknown; expected {lead}{', '.join(known)}"
             f"{did_you_mean(value, known)}"
         )
     return value

@@ -23,7 +23,7 @@ from blocks.arch import ArchSpec
 from blocks.errors import ExportError
 from blocks.export import INPUT, export, onnx_session, optional_package, run_session
 from blocks.files import whole_file
-from blocks.images import Images
+from blocks.images.batches import Images
 from blocks.network import Network
 
 CALIBRATION_IMAGES: Final = 256

@@ -7,7 +7,7 @@ from typing import Final
 
 from blocks.console import run_main
 from blocks.errors import CompoundNasError
-from search.errors import did_you_mean
+from blocks.names import did_you_mean
 
 HELP = """\
 usage: python -m scaling COMMAND [SETTING=VALUE ...]

@@ -1,10 +1,10 @@
 """What of settings types cannot say."""
 
 import math
-from collections.abc import Iterable
 from typing import Final
 
 from blocks.latency.measure import DEVICES
+from blocks.names import choose, did_you_mean
 from blocks.rounding import ROUNDINGS
 from scaling.compound import ScalingError
 from scaling.config import (
@@ -22,7 +22,6 @@ from scaling.target import METRICS
 from search.config.checks import validate_study_name
 from search.config.quantities import parse_quantity
 from search.config.schema import LATENCY
-from search.errors import did_you_mean
 
 SPLITS: Final = ("test", "val")
 MAX_RATIO: Final = 256.0
@@ -56,8 +55,8 @@ def validate(config: ScalingConfig) -> None:
     ):
         if value > most:
             raise ScalingError(f"{name}={value:g} is too large; expected {most:g} or less")
-    _choose("grid.constraint", grid.constraint, ("nominal", "counted"))
-    _choose("method", config.method, ("surface", "grid"))
+    choose("grid.constraint", grid.constraint, ("nominal", "counted"), ScalingError, lead="")
+    choose("method", config.method, ("surface", "grid"), ScalingError, lead="")
     _validate_fit(config.fit)
     if config.study is not None:
         validate_study_name(config.study)
@@ -106,8 +105,8 @@ def _validate_fit(fit: FitConfig) -> None:
     if fit.cost > MAX_COST:
         raise ScalingError(f"fit.cost={fit.cost:g} is too large; expected {MAX_COST:g} or less")
     if fit.form is not None:
-        _choose("fit.form", fit.form, ("quadratic", "additive", "gp"))
-    _choose("fit.metric", fit.metric, (*METRICS, LATENCY))
+        choose("fit.form", fit.form, ("quadratic", "additive", "gp"), ScalingError, lead="")
+    choose("fit.metric", fit.metric, (*METRICS, LATENCY), ScalingError, lead="")
     if (fit.metric == LATENCY) != (fit.latency_table is not None):
         raise ScalingError(
             f"fit.metric={fit.metric} with fit.latency_table={fit.latency_table}: a table belongs "
@@ -131,14 +130,6 @@ def _validate_fit(fit: FitConfig) -> None:
     for name, values in (("epochs", fit.epochs), ("train_fraction", fit.train_fraction)):
         if values == [] or len(listed(values)) != len(set(listed(values))):
             raise ScalingError(f"fit.{name}={values} is empty or says one value twice")
-
-
-def _choose(name: str, value: str, known: Iterable[str]) -> None:
-    known = list(known)
-    if value not in known:
-        raise ScalingError(
-            f"{name}={value} is unknown; expected {', '.join(known)}{did_you_mean(value, known)}"
-        )
 
 
 def _validate_compare(compare: CompareConfig) -> None:

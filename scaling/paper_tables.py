@@ -9,9 +9,9 @@ from typing import Final
 
 from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import Cost, count
+from blocks.names import did_you_mean
 from blocks.zoo import ZOO
 from scaling.compound import ScalingError, scale
-from search.errors import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from blocks.names import did_you_mean
 from blocks.zoo import EFFICIENTNET_B0, EFFICIENTNET_SCALING
 from scaling.compound import PAPER, ScalingError
 from scaling.rule_kinds import PowerRule, Rule, TableRule, compound, fast, free
-from search.errors import did_you_mean
 
 # TinyNet-A to E (arXiv 2010.14819; timm's `_gen_tinynet`): width, depth, side.
 TINYNET: Final = (

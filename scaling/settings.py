@@ -9,12 +9,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from blocks.errors import one_line
+from blocks.names import did_you_mean
 from scaling.checks import validate
 from scaling.compound import ScalingCoefficients
 from scaling.config import ScalingConfig
 from search.config.compose import compose_config, register_schema
 from search.config.editable import editable
-from search.errors import ConfigError, did_you_mean
+from search.errors import ConfigError
 
 register_schema("scaling_schema", ScalingConfig)
 

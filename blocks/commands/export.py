@@ -13,7 +13,7 @@ from blocks.errors import ExportError
 from blocks.subject import Subject, read_subject
 
 if TYPE_CHECKING:
-    from blocks.images import Images
+    from blocks.images.batches import Images
     from blocks.network import Network
     from blocks.quantise import Int8Report
 
@@ -87,7 +87,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from blocks.export import export, find_format  # torch: seconds that --help need not pay
-    from blocks.images import read_images
+    from blocks.images.read import read_images
 
     formats = list(dict.fromkeys(word.strip() for word in arguments.to.split(",")))
     suffixes = {name: find_format(name).suffix for name in formats}

@@ -81,7 +81,7 @@ def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) 
 def _classify(network: "Network", subject: Subject, arguments: argparse.Namespace) -> None:
     import torch
 
-    from blocks.images import read_images
+    from blocks.images.read import read_images
 
     images = read_images(
         arguments.images,

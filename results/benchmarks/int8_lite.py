@@ -26,7 +26,7 @@ import torch
 from harness import check, check_finite, make_parser, parse, print_foot
 
 from blocks.arch import parse_arch
-from blocks.images import read_images
+from blocks.images.read import read_images
 from blocks.network import Network
 from blocks.quantise import Int8Report, quantise_network, split_calibration
 from blocks.weights import find_weights, load_weights

@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from blocks.names import choose
 from search.config.checks import check_at_least, validate_study_name
 from search.config.quantities import parse_quantity
-from search.errors import ConfigError, choose
+from search.errors import ConfigError
 from search.samplers import SAMPLERS
 
 EVALUATORS: Final = ("table",)
@@ -92,14 +93,14 @@ def validate_benchmark(config: BenchmarkConfig) -> None:
     Raises:
         ConfigError: names the setting, its value, and what was expected.
     """
-    choose("evaluator", config.evaluator, EVALUATORS)
+    choose("evaluator", config.evaluator, EVALUATORS, ConfigError)
     validate_study_name(config.study)
     if config.table.path is None:
         raise ConfigError("table.path is missing; give the benchmark's file as table.path=…")
     if not config.samplers:
         raise ConfigError("samplers is empty; expected one or more")
     for name in [*config.samplers, *config.longer]:
-        choose("samplers", name, SAMPLERS)
+        choose("samplers", name, SAMPLERS, ConfigError)
     if len(set(config.samplers)) < len(config.samplers):
         raise ConfigError(f"samplers={config.samplers} holds one twice")
     check_at_least(

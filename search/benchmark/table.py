@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from blocks.arch import ArchSpec, StageSpec, format_arch, parse_arch
 from blocks.cost import CostColumns, count_many
 from blocks.errors import ArchError, one_line
+from blocks.names import did_you_mean
 from search.benchmark.adapters import ADAPTERS, Rows
 from search.benchmark.span import STAGE, WHOLE, span_of
-from search.errors import ConfigError, StudyError, did_you_mean
+from search.errors import ConfigError, StudyError
 from search.samplers.candidates import Code, Codes
 
 COSTS: Final = tuple(field.name for field in fields(CostColumns))

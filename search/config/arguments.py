@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args, get_origin
 
 from blocks.console import fail
+from blocks.names import did_you_mean
 from search.config.build import WHERE, plain, setting_kinds, unknown
 from search.config.options import groups, options
-from search.errors import ConfigError, did_you_mean
+from search.errors import ConfigError
 
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")

@@ -6,7 +6,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from search.errors import ConfigError, did_you_mean
+from blocks.names import did_you_mean
+from search.errors import ConfigError
 
 Config = TypeVar("Config")
 WHERE: Final = "`python -m search settings` lists them"

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from blocks.errors import ArchError
+from blocks.names import choose
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
 from search.config.quantities import parse_milliseconds, parse_quantity
 from search.config.schema import LATENCY, METRICS, SOLVE, RunConfig
-from search.errors import ConfigError, choose
+from search.errors import ConfigError
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "objective": ("pareto", "reward", "accuracy", "loss"),
@@ -78,12 +79,12 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     Raises:
         ConfigError: names the setting, its value, and what was expected.
     """
-    choose("sampler", config.sampler, samplers)
+    choose("sampler", config.sampler, samplers, ConfigError)
     for name, known in CHOICES.items():
         value = value_of(config, name)
         if value is not None:
-            choose(name, value, known)
-    choose("dataset.name", config.dataset.name, datasets)
+            choose(name, value, known, ConfigError)
+    choose("dataset.name", config.dataset.name, datasets, ConfigError)
     validate_study_name(config.study)
     _check_ranges(config)
     _check_dataset(config)

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import yaml
 
-from search.errors import ConfigError, did_you_mean
+from blocks.names import did_you_mean
+from search.errors import ConfigError
 
 CONF: Final = Path(__file__).resolve().parents[2] / "conf"
 """Beside this package; a folder `conf` of the user's is another."""

@@ -2,10 +2,7 @@
 
 import contextlib
 import hashlib
-import io
 import os
-import struct
-import zlib
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,10 +11,10 @@ from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from blocks.errors import one_line
-from search.data.folder import IMAGE_SUFFIXES, ImageFile, ImageFolder
+from blocks.images.decode import IMAGE_SUFFIXES, centre_square, open_image
+from search.data.folder import ImageFile, ImageFolder
 from search.errors import DataError
 
 LONGEST: Final = 32
@@ -104,47 +101,16 @@ def side_by_side(
 
 
 def decode_file(path: Path, image_size: int) -> tuple[NDArray[np.uint8], bytes]:
-    """The image, its shorter side resized to `image_size` and its centre cut out; its hash."""
-    try:
-        content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            if image.mode in ("I", "F"):
-                raise ValueError(f"mode {image.mode} (32 bits a pixel) has no fixed range")
-            pixels = ImageOps.exif_transpose(image)
-            if pixels.mode.startswith("I;16"):
-                wide = np.asarray(pixels).astype(np.uint16)
-                pixels = Image.fromarray((wide >> 8).astype(np.uint8))
-            pixels = pixels.convert("L" if pixels.mode in ("1", "L") else "RGB")
-    except (
-        OSError,
-        UnidentifiedImageError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        IndexError,
-        TypeError,
-        zlib.error,
-        struct.error,
-    ) as error:
-        raise DataError(
-            f"cannot decode image {path}: {one_line(error) or type(error).__name__}"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise DataError(
-            f"image {path} is refused: {one_line(error) or type(error).__name__}"
-        ) from None
-    if max(pixels.size) > LONGEST * min(pixels.size):
+    """The image, its shorter side resized to `image_size` and its centre cut out; its hash.
+
+    Raises:
+        DataError: see `blocks.images.decode.open_image`.
+    """
+    image, content = open_image(path, DataError)
+    if max(image.size) > LONGEST * min(image.size):
         # A line of pixels would be made an image of gigabytes, to be cut off again.
-        width, height = (min(side, LONGEST * min(pixels.size)) for side in pixels.size)
-        left, top = (pixels.width - width) // 2, (pixels.height - height) // 2
-        pixels = pixels.crop((left, top, left + width, top + height))
-    scale = image_size / min(pixels.size)
-    size = (
-        max(image_size, round(pixels.width * scale)),
-        max(image_size, round(pixels.height * scale)),
-    )
-    pixels = pixels.resize(size, Image.Resampling.BILINEAR)
-    left, top = (size[0] - image_size) // 2, (size[1] - image_size) // 2
-    pixels = pixels.crop((left, top, left + image_size, top + image_size))
-    array = np.asarray(pixels, dtype=np.uint8)
-    return array[:, :, None] if array.ndim == 2 else array, hashlib.sha256(content).digest()
+        width, height = (min(side, LONGEST * min(image.size)) for side in image.size)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
+    pixels = centre_square(image, image_size, Image.Resampling.BILINEAR)
+    return pixels, hashlib.sha256(content).digest()

@@ -15,10 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from blocks.errors import one_line
+from blocks.files import write_durably
 from blocks.machine import processor, versions
+from blocks.names import did_you_mean
 from search.config.editable import editable
 from search.config.schema import STEERING_FREE, RunConfig
-from search.errors import StudyError, did_you_mean
+from search.errors import StudyError
 from search.record.trials import TrialRecord, read_records
 
 
@@ -130,17 +132,7 @@ class StudyFolder:
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file so that a crash or a full disk leaves the old one whole."""
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with open(partial, "wb") as file:
-                file.write(content if isinstance(content, bytes) else content.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        write_durably(path, content if isinstance(content, bytes) else content.encode())
         return path
 
     def trained(self) -> list[TrialRecord]:

@@ -1,13 +1,14 @@
 """Files that a training goes on from: whole, or as good as not there."""
 
 import io
-import os
 import pickle
 import warnings
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+
+from blocks.files import write_durably
 
 _DAMAGE: Final = (
     RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError,
@@ -24,16 +25,7 @@ def save_whole(content: Any, path: Path) -> None:
     # Through memory: torch's own writer calls a full disk a RuntimeError, like a bad network.
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    partial = path.with_suffix(".partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    write_durably(path, buffer.getbuffer())
 
 
 def read_checkpoint(path: Path) -> Any:

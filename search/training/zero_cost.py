@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from blocks.arch import ArchSpec
 from blocks.cost import count
+from blocks.names import choose
 from blocks.network import Network
 from search.data.batches import Batches
-from search.errors import DataError, TrainingError, choose
+from search.errors import ConfigError, DataError, TrainingError
 from search.training.reading import gradients_of, made_linear, observe, weights_of
 
 BATCH_SIZE: Final = 64
@@ -56,7 +57,9 @@ def score(
         DataError: fewer than `MIN_IMAGES` images.
         TrainingError: a score that is no finite number (kind nan).
     """
-    chosen = [choose("scores", name, SCORES) for name in (SCORES if names is None else names)]
+    chosen = [
+        choose("scores", name, SCORES, ConfigError) for name in (SCORES if names is None else names)
+    ]
     if len(images) < MIN_IMAGES:
         raise DataError(f"{len(images)} images are too few to score on; expected {MIN_IMAGES}")
     with torch.random.fork_rng(devices=[]):

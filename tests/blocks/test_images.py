@@ -9,14 +9,9 @@ from PIL import Image
 
 from blocks.arch import ArchSpec, parse_arch
 from blocks.errors import ExportError
-from blocks.images import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Labels,
-    batch_size,
-    decode_image,
-    read_images,
-)
+from blocks.images.batches import batch_size
+from blocks.images.folders import Labels, decode_image
+from blocks.images.read import IMAGENET_MEAN, IMAGENET_STD, read_images
 
 GREY = parse_arch("r8-i1-s8-[ds_r1_k3_s1_e1_c8]-h8")
 RGB = parse_arch("r8-s8-[ds_r1_k3_s1_e1_c8]-h8")

@@ -14,7 +14,8 @@ from blocks.arch import parse_arch
 from blocks.commands import export as command
 from blocks.errors import ExportError
 from blocks.export import export_onnx, run_onnx, save_safetensors
-from blocks.images import Images, read_images
+from blocks.images.batches import Images
+from blocks.images.read import read_images
 from blocks.network import Network
 from blocks.quantise import (
     CALIBRATION_IMAGES,

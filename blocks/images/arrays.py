@@ -1,0 +1,91 @@
+"""Images out of an `.npz` file."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blocks.arch import ArchSpec
+from blocks.errors import ExportError, one_line
+from blocks.images.batches import Part, match_channels
+from blocks.images.decode import Pixels
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images of one size in memory, uint8 (N, H, W, C)."""
+
+    pixels: Pixels
+    arch: ArchSpec
+    where: str
+
+    @property
+    def count(self) -> int:
+        return len(self.pixels)
+
+    def __call__(self, numbers: Sequence[int]) -> Tensor:
+        images = torch.from_numpy(self.pixels[list(numbers)]).permute(0, 3, 1, 2).float()
+        side = self.arch.resolution
+        if tuple(images.shape[2:]) != (side, side):
+            images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+            images = images.round_().clamp_(0, 255)
+        return match_channels(images / 255, self.arch.in_channels, self.where)
+
+
+def from_npz(
+    stream: BinaryIO, where: str, arch: ArchSpec, part: Part
+) -> tuple[str, ArrayImages, NDArray[np.int64] | None]:
+    """Where the images of `part` are from, they, and their labels (None: there are none)."""
+    first, second = ("x_train", "x_test") if part == "train" else ("x_test", "x_train")
+    try:
+        with np.load(stream, allow_pickle=False) as arrays:
+            names = list(arrays.files)
+            name = next((n for n in (first, second, "images") if n in names), None)
+            if name is None:
+                raise ExportError(
+                    f"{where} has arrays {', '.join(names) or 'none'}; expected x_test and "
+                    "y_test, x_train and y_train, or images and labels"
+                )
+            pixels = arrays[name]
+            label_name = "labels" if name == "images" else name.replace("x_", "y_")
+            labels = arrays[label_name] if label_name in names else None
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        AttributeError,
+        NotImplementedError,
+        zlib.error,
+        BadZipFile,
+    ) as error:
+        raise ExportError(
+            f"cannot read {where}: {one_line(error) or type(error).__name__}"
+        ) from None
+    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or not pixels.size:
+        raise ExportError(
+            f"{where}: {name} is {pixels.dtype} {_shape(pixels)}; expected uint8 N×H×W or N×H×W×C"
+        )
+    if pixels.ndim == 3:
+        pixels = pixels[..., None]
+    # Refused here, before anything is made of them.
+    match_channels(torch.zeros(1, pixels.shape[3], 1, 1), arch.in_channels, where)
+    if labels is not None:
+        if labels.shape != (len(pixels),) or not np.issubdtype(labels.dtype, np.integer):
+            raise ExportError(
+                f"{where}: {label_name} is {labels.dtype} {_shape(labels)}; expected "
+                f"{len(pixels)} whole numbers"
+            )
+        labels = labels.astype(np.int64)
+    return f"{where} ({name})", ArrayImages(pixels, arch, where), labels
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return "×".join(map(str, array.shape))
