@@ -25,7 +25,7 @@ from blocks.images.batches import batch_size
 from blocks.names import did_you_mean
 from blocks.network import Network
 from blocks.subject import Subject
-from blocks.weights import load_weights
+from blocks.weights.fit import load_weights
 
 RELATIVE_TOLERANCE: Final = 1e-4
 """The largest allowed difference of two logits, relative to the largest logit.

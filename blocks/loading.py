@@ -9,15 +9,12 @@ import torch
 from blocks.arch import ArchSpec
 from blocks.network import Network
 from blocks.subject import Subject, read_subject
-from blocks.weights import (
-    detect_source,
-    find_weights,
-    fit_state,
-    put_state,
-    read_arch,
-    read_state,
-    source_arch,
-)
+from blocks.weights.find import find_weights
+from blocks.weights.fit import fit_state, put_state
+from blocks.weights.layouts import source_arch
+from blocks.weights.read import read_state
+from blocks.weights.rename import detect_source
+from blocks.weights.safetensors import read_arch
 
 
 def load(
@@ -74,7 +71,7 @@ def load_from(path: Path, subject: Subject, source: str = "auto") -> Loaded:
     ours was written with.
 
     Raises:
-        WeightsError: see `blocks.weights.read_state`; or the file is of another network.
+        WeightsError: see `blocks.weights.read.read_state`; or the file is of another network.
     """
     state = read_state(path)
     if source == "auto":

@@ -26,7 +26,9 @@ from blocks.errors import ArchError
 from blocks.layers import ACTIVATION_LAYERS, GATE_LAYERS
 from blocks.network import Network
 from blocks.rounding import squeezed_channels
-from blocks.weights import load_weights, timm_stages, to_foreign
+from blocks.weights.fit import load_weights
+from blocks.weights.rename import to_foreign
+from blocks.weights.timm import timm_stages
 
 PREFIX: Final = "compound_nas_"
 
@@ -51,7 +53,7 @@ def register(
 
     Raises:
         ArchError: timm's builder cannot say the architecture, or the name is taken or none.
-        WeightsError: see `blocks.weights.load_weights`.
+        WeightsError: see `blocks.weights.fit.load_weights`.
     """
     full_name = PREFIX + name
     if not full_name.isidentifier():

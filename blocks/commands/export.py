@@ -156,7 +156,8 @@ def _build(
 ) -> tuple["Network", str | None]:
     """The network with its weights, and where they are from (None: drawn at random)."""
     from blocks.loading import load_from
-    from blocks.weights import check_source, find_weights
+    from blocks.weights.find import find_weights
+    from blocks.weights.layouts import check_source
 
     check_source(arguments.source)
     path = find_weights(arguments.weights) if arguments.weights else subject.weights

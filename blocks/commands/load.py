@@ -37,7 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from blocks.loading import load_from  # torch: seconds that --help need not pay
-    from blocks.weights import check_source, find_weights
+    from blocks.weights.find import find_weights
+    from blocks.weights.layouts import check_source
 
     check_source(arguments.source)
     check_source(arguments.to)
@@ -56,7 +57,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) -> None:
     """Write the weights; say what of the network no tensor holds."""
-    from blocks.weights import source_arch, to_foreign, write_state
+    from blocks.weights.layouts import source_arch
+    from blocks.weights.rename import to_foreign
+    from blocks.weights.write import write_state
 
     if arguments.to == "auto":
         raise WeightsError("--to auto is no layout to write; name one")

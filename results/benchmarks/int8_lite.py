@@ -29,7 +29,8 @@ from blocks.arch import parse_arch
 from blocks.images.read import read_images
 from blocks.network import Network
 from blocks.quantise import Int8Report, quantise_network, split_calibration
-from blocks.weights import find_weights, load_weights
+from blocks.weights.find import find_weights
+from blocks.weights.fit import load_weights
 from blocks.zoo import find_arch
 from search.config.schema import DatasetConfig, ProxyConfig
 from search.data.batches import prepare

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blocks.network import Network
 from blocks.subject import Subject
-from blocks.weights import load_weights
+from blocks.weights.fit import load_weights
 from scaling.resolution.sizes import Size, own_size
 from search.assess.statistics import Z, wilson
 from search.data.batches import Batches, prepare, resize

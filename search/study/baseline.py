@@ -55,7 +55,7 @@ class Baseline:
             WeightsError: the file cannot be read, or belongs to another network.
         """
         from blocks.network import Network
-        from blocks.weights import load_weights
+        from blocks.weights.fit import load_weights
 
         if self.weights is None or not self.weights.is_file():
             raise StudyError(f"B0 has no weights at {self.weights}; run the search to its end")

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from blocks.network import Network
-from blocks.weights import load_state, source_arch
+from blocks.weights.fit import load_state
+from blocks.weights.layouts import source_arch
 from blocks.zoo import ZOO, find_arch
 
 RENAMED_BY_TIMM = {

@@ -9,7 +9,7 @@ import torch
 
 from blocks.arch import parse_arch
 from blocks.network import Network
-from blocks.weights import read_state
+from blocks.weights.read import read_state
 from blocks.zoo import ZOO
 from tests.conftest import Cli, Refuse, one_line_error
 

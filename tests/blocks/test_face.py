@@ -10,7 +10,7 @@ import torch
 import blocks
 from blocks import ZOO, Network, count, load, parse_arch
 from blocks.errors import ArchError
-from blocks.weights import write_state
+from blocks.weights.write import write_state
 
 SMALL = "r16-i1-s8-[ds_r1_k3_s1_e1_c8]-h24"
 

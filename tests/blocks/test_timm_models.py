@@ -12,7 +12,7 @@ from blocks.arch import parse_arch
 from blocks.errors import ArchError
 from blocks.network import Network
 from blocks.timm_models import register
-from blocks.weights import load_state
+from blocks.weights.fit import load_state
 from blocks.zoo import find_arch
 
 FOUND = parse_arch(

@@ -16,15 +16,11 @@ from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import count
 from blocks.errors import WeightsError
 from blocks.network import Network
-from blocks.weights import (
-    detect_source,
-    find_weights,
-    from_foreign,
-    load_weights,
-    read_state,
-    to_foreign,
-    write_state,
-)
+from blocks.weights.find import find_weights
+from blocks.weights.fit import load_weights
+from blocks.weights.read import read_state
+from blocks.weights.rename import detect_source, from_foreign, to_foreign
+from blocks.weights.write import write_state
 from blocks.zoo import ZOO, find_arch
 from tests.blocks.peers import PEERS, our_twin, random_peer
 from tests.strategies import archs

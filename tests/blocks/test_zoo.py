@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from blocks.cost import count, count_by_operator, measure_flops_fvcore
 from blocks.errors import ArchError
 from blocks.network import Network
-from blocks.weights import source_arch
+from blocks.weights.layouts import source_arch
 from blocks.zoo import ZOO, find_arch
 from tests.blocks.peers import PEERS, TIMM_TF, build_peer
 

@@ -1,0 +1,1 @@
+"""Weights files of other libraries: read, mapped onto our networks and back."""
