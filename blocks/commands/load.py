@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from blocks.arch import ArchSpec
 from blocks.console import console
 from blocks.errors import WeightsError
@@ -69,8 +67,8 @@ def run(arguments: argparse.Namespace) -> None:
     network = Network(arch, subject.num_classes).eval()
     put_state(network, fitted)
     params = sum(parameter.numel() for parameter in network.parameters())
-    console.print(escape(f"{path.name} ({source}): every tensor fits, {params:,} params"))
-    console.print(escape(str(arch)))
+    console.print(f"{path.name} ({source}): every tensor fits, {params:,} params")
+    console.print(str(arch))
     if arguments.images is not None:
         _classify(network, subject, arguments)
     if arguments.output is not None:
@@ -93,7 +91,7 @@ def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) 
     own = arguments.to == "compound_nas"
     metadata = {"arch": str(arch), "num_classes": str(subject.num_classes)} if own else None
     write_state(state, arguments.output, metadata)
-    console.print(escape(f"wrote {arguments.output} in the layout of {arguments.to}"))
+    console.print(f"wrote {arguments.output} in the layout of {arguments.to}")
     if own and arguments.output.suffix == ".safetensors":
         return  # which holds the spelling, and `load` reads it
     plain = source_arch(subject.name, subject.arch, arguments.to)
@@ -102,7 +100,7 @@ def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) 
         if ours != theirs:
             console.print(
                 f"mind: these weights need {field} {ours}, which is not in the file; "
-                f"{escape(subject.name)} of {arguments.to} has {theirs}"
+                f"{subject.name} of {arguments.to} has {theirs}"
             )
 
 

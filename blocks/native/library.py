@@ -29,11 +29,16 @@ SWITCH: Final = "COMPOUND_NAS_KERNELS"
 BUILD_SECONDS: Final = 600
 
 
-@functools.cache
 def available() -> bool:
     """Whether `torch.ops.compound_nas` is there: loaded, and built if this machine has none yet."""
+    return why_not() is None
+
+
+@functools.cache
+def why_not() -> str | None:
+    """Why the compiled operators are not there, in a few words; None where they are."""
     if os.environ.get(SWITCH) == "torch":
-        return False
+        return f"{SWITCH}=torch"
     try:
         path = _built()
         try:
@@ -41,15 +46,22 @@ def available() -> bool:
         except OSError:
             path.unlink(missing_ok=True)  # damaged, as by a power cut
             torch.ops.load_library(_built())  # type: ignore[no-untyped-call]
+    except CacheError as error:
+        return str(error)
     except (OSError, subprocess.SubprocessError, RuntimeError, ValueError):
-        return False  # RuntimeError: no home for a cache; ValueError: CXX with half a quote
-    return True
+        return "is there a C++ compiler?"  # ValueError: CXX with half a quote
+    return None
+
+
+class CacheError(Exception):
+    """No folder where the library could be kept."""
 
 
 def _built() -> Path:
     """The library's file: of these sources, this compiler, processor and version of PyTorch.
 
     Raises:
+        CacheError: nowhere to keep it.
         OSError, subprocess.SubprocessError: no compiler, or it refuses.
     """
     compiler = shlex.split(os.environ.get("CXX", "c++"))
@@ -60,13 +72,23 @@ def _built() -> Path:
     for source in SOURCES:
         key.update(source.read_bytes())
     key.update("\n".join([*FLAGS, torch.__version__, _processor()]).encode())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "compound-nas"
+    place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        folder = Path(place).expanduser() / "compound-nas"
+    except RuntimeError:
+        raise CacheError(f"{place}: this user has no home; XDG_CACHE_HOME names a folder") from None
     path = folder / f"operators-{key.hexdigest()[:20]}.so"
     if path.exists():
         return path
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch_folder = tempfile.TemporaryDirectory(dir=folder)
+    except OSError as error:
+        raise CacheError(
+            f"the cache {folder} cannot be written ({error.strerror}); XDG_CACHE_HOME names another"
+        ) from None
     root = Path(torch.__file__).parent
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with scratch_folder as scratch:
         made = Path(scratch, path.name)
         subprocess.run(
             [

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from multiprocessing import get_context
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +29,7 @@ from search.benchmark.table import COSTS, Pool, Table, feasible_rows, read_table
 from search.config.checks import check_at_least, validate_study_name
 from search.config.quantities import parse_quantity
 from search.errors import ConfigError, StudyError, choose
+from search.evaluators.spawn import spawn_context
 from search.pareto import hypervolume
 from search.plot import plot_benchmark
 from search.record.folder import StudyFolder, StudyLock, environment
@@ -399,7 +399,7 @@ def _run_all(config: BenchmarkConfig, problem: Problem, folder: StudyFolder) -> 
     started = time.monotonic()
     with ProcessPoolExecutor(
         config.workers,
-        mp_context=get_context("spawn"),
+        mp_context=spawn_context(),
         initializer=_start_worker,
         initargs=(problem, config.seed),
     ) as executor:

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from search.errors import ConfigError, did_you_mean
+from search.errors import ConfigError, UnknownSettingError, did_you_mean
 
 Config = TypeVar("Config")
 WHERE: Final = "`python -m search settings` lists them"
@@ -108,15 +108,16 @@ def setting_kinds(schema: type[Any], prefix: str = "") -> dict[str, Any]:
 
 def unknown(
     name: str, schema: type[Any], prefix: str = "", listed: str = WHERE, also: Sequence[str] = ()
-) -> ConfigError:
+) -> UnknownSettingError:
     """What to say of a misspelt setting: the nearest right one, and where all of them stand."""
-    known = [*setting_kinds(schema, prefix), *also]
+    settings = setting_kinds(schema, prefix)
+    known = [*settings, *sorted({each.rpartition(".")[0] for each in settings} - {""}), *also]
     near = did_you_mean(name, known)
     last = name.rpartition(".")[2]
     same = [each for each in known if each.rpartition(".")[2] == last]
     if same and not near:
         near = f" (did you mean {same[0]!r}?)"
-    return ConfigError(f"unknown setting {name!r}{near}; {listed}")
+    return UnknownSettingError(name, f"unknown setting {name!r}{near}; {listed}")
 
 
 def _leaf(kind: Any, value: Any, name: str) -> Any:
