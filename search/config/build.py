@@ -29,9 +29,11 @@ def build(
     """
     kinds = get_type_hints(schema)
     values: dict[str, Any] = {}
-    for name in given:
+    for name, value in given.items():
         if name not in kinds:
-            raise unknown(_dotted(prefix, str(name)), schema, prefix, listed)
+            inner = next(iter(value), None) if isinstance(value, Mapping) else None
+            wrong = str(name) if inner is None else f"{name}.{inner}"
+            raise unknown(_dotted(prefix, wrong), schema, prefix, listed)
     for field in fields(cast(Any, schema)):
         inner = None if base is None else getattr(base, field.name)
         if field.name in given:

@@ -41,7 +41,8 @@ def _main_out_of_sight() -> Iterator[None]:
     main = sys.modules["__main__"]
     with _one_at_a_time:
         known: dict[str, Any] = vars(main)
-        hidden = {name: known.pop(name) for name in ("__spec__", "__file__") if name in known}
+        names = [name for name in ("__spec__", "__file__") if name in known]
+        hidden: dict[str, Any] = {name: known.pop(name) for name in names}
         known["__spec__"] = None
         try:
             yield
