@@ -1,6 +1,8 @@
 """What every command line of the toolkit shares: where it prints, and how it ends."""
 
+import io
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -9,6 +11,10 @@ from rich.console import Console
 from blocks.errors import CompoundNasError
 
 console = Console(
+    # Text is printed as it is: a file may be called `photo [final].png`, a spelling is full of
+    # brackets. Where a style is wanted, it is a `rich.text.Text` or an argument.
+    markup=False,
+    emoji=False,
     highlight=False,
     soft_wrap=True,
     width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140,
@@ -19,6 +25,7 @@ has no width, where tables get room for their cells."""
 
 def run_main(main: Callable[[], None], after_interrupt: str) -> None:
     """Run a command: a user's mistake is one line and exit code 2, Ctrl-C is 130."""
+    print_anything()
     try:
         main()
     except CompoundNasError as error:
@@ -33,8 +40,22 @@ def run_main(main: Callable[[], None], after_interrupt: str) -> None:
 
 def fail(message: str) -> None:
     """Print one line and exit with code 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    complain(message)
     sys.exit(2)
+
+
+def complain(message: str) -> None:
+    """Print one line about what went wrong."""
+    print_anything()
+    line = re.sub(r"\s*\n\s*", " ", message.strip())
+    print(f"error: {line}", file=sys.stderr)
+
+
+def print_anything() -> None:
+    """Have letters that the output's encoding lacks printed as escapes, rather than refused."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def duration(seconds: float) -> str:

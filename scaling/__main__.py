@@ -3,7 +3,11 @@
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Final
+
+if __name__ == "__main__" and Path(sys.path[0]) == Path.cwd() != Path(__file__).parents[1]:
+    del sys.path[0]  # `python -m` looks into the current folder first, which is the user's own
 
 from blocks.console import run_main
 from blocks.errors import CompoundNasError

@@ -5,16 +5,12 @@ from dataclasses import asdict, fields, is_dataclass
 from os import PathLike, fspath
 from typing import Any, get_type_hints
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from blocks.errors import one_line
 from blocks.names import did_you_mean
 from scaling.checks import validate
 from scaling.compound import ScalingCoefficients
 from scaling.config import ScalingConfig
+from search.config.build import build
 from search.config.compose import compose_config, register_schema
-from search.config.editable import editable
 from search.errors import ConfigError
 
 register_schema("scaling_schema", ScalingConfig)
@@ -59,12 +55,7 @@ def make_settings(
             tree[name] = _plain(value)
         else:
             raise _unknown(name, known)
-    try:
-        config = OmegaConf.to_object(OmegaConf.merge(editable(ScalingConfig), tree))
-    except OmegaConfBaseException as error:
-        reason = one_line(error).split(" full_key:")[0]
-        raise ConfigError(f"{error.full_key}: {reason}") from None
-    assert isinstance(config, ScalingConfig)
+    config = build(ScalingConfig, tree)
     validate(config)
     return config
 

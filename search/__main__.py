@@ -1,4 +1,4 @@
-"""`python -m search plan|fidelity|run|status|front|plot|scores|benchmark`."""
+"""`python -m search plan|fidelity|run|status|front|plot|scores|benchmark|settings`."""
 
 import importlib
 import sys
@@ -29,7 +29,10 @@ commands
            them as training does; results/<study>/scores.csv
   benchmark  samplers x seeds on a table of trained networks (--cfg job lists its settings)
 
-settings (all of them, with their values: python -m search run --cfg job)
+  settings [WORD]  every setting with its type, default and meaning; of those alone that have
+           the word in either, or match a pattern such as 'proxy.*'
+
+settings (these are not all: `python -m search settings` lists them)
   study=NAME               results go to results/NAME                        [main]
   dataset=NAME             fashion_mnist (shipped), fashion_mnist_full, cifar10, cifar100,
                            imagefolder, npz; all but the first with dataset.root=PATH
@@ -84,6 +87,7 @@ COMMANDS: Final = {
     "plot": "search.commands.plot",
     "scores": "search.commands.scores",
     "benchmark": "search.commands.benchmark",
+    "settings": "search.commands.settings",
 }
 """Name → module with `run(arguments)`; imported when it is called."""
 

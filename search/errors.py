@@ -7,6 +7,14 @@ class ConfigError(CompoundNasError):
     """A setting that is misspelt, of the wrong type, outside its range, or impossible."""
 
 
+class UnknownSettingError(ConfigError):
+    """A setting that there is not: its name, and what to say of it."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class DataError(CompoundNasError):
     """Images that are missing, unreadable or unfit for training."""
 

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
 from blocks.console import console
@@ -107,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     test = read(part="test")
     network, weights = _build(subject, test, arguments)
-    console.print(f"{subject.name}: {escape(str(network.arch))}")
+    console.print(f"{subject.name}: {network.arch!s}")
     console.print(f"weights: {weights or 'random, so that its accuracy means nothing'}")
     folder = arguments.output or Path("results") / "export" / subject.name
     if arguments.int8:

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from rich.markup import escape
-
 from blocks.console import console
 from blocks.latency.measure import device_name
 
@@ -72,6 +70,6 @@ def run(arguments: argparse.Namespace) -> None:
         console.print(
             f"  {row.name}: measured {row.measured_ms:.2f} ms, predicted "
             f"{row.predicted_ms:.2f} ms ({row.predicted_ms / row.measured_ms - 1:+.1%})"
-            f"{escape(note)}"
+            f"{note}"
         )
     console.print(f"wrote {path}")

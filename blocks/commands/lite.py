@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from rich.markup import escape
-
 from blocks.console import console, millions
 from blocks.cost import count
 from blocks.lite import lite
@@ -41,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         and (sibling := Path(arguments.arch).with_name("b0.yaml")).is_file()
     ):
         base = read_subject(str(sibling)).arch
-        console.print(escape(f"  base {sibling}"))
+        console.print(f"  base {sibling}")
     resolution = arguments.resolution
     if resolution is None:
         resolution = LITE_RESOLUTIONS.get(name)
@@ -51,4 +49,4 @@ def run(arguments: argparse.Namespace) -> None:
     before, after = (count(each, subject.num_classes) for each in (subject.arch, arch))
     console.print(f"  params {before.params:,} → {after.params:,}")
     console.print(f"  macs {millions(before.macs)} → {millions(after.macs)}")
-    console.print(escape(str(arch)))
+    console.print(str(arch))

@@ -4,8 +4,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from blocks.console import console
 from blocks.errors import WeightsError
 from blocks.subject import Subject, read_subject
@@ -47,8 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
     loaded = load_from(path, subject, arguments.source)
     network = loaded.network
     params = sum(parameter.numel() for parameter in network.parameters())
-    console.print(escape(f"{path.name} ({loaded.source}): every tensor fits, {params:,} params"))
-    console.print(escape(str(network.arch)))
+    console.print(f"{path.name} ({loaded.source}): every tensor fits, {params:,} params")
+    console.print(str(network.arch))
     if arguments.images is not None:
         _classify(network, subject, arguments)
     if arguments.output is not None:
@@ -68,7 +66,7 @@ def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) 
     own = arguments.to == "compound_nas"
     metadata = {"arch": str(arch), "num_classes": str(subject.num_classes)} if own else None
     write_state(state, arguments.output, metadata)
-    console.print(escape(f"wrote {arguments.output} in the layout of {arguments.to}"))
+    console.print(f"wrote {arguments.output} in the layout of {arguments.to}")
     if own and arguments.output.suffix == ".safetensors":
         return  # which holds the spelling, and `load` reads it
     plain = source_arch(subject.name, subject.arch, arguments.to)
@@ -77,7 +75,7 @@ def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) 
         if ours != theirs:
             console.print(
                 f"mind: these weights need {field} {ours}, which is not in the file; "
-                f"{escape(subject.name)} of {arguments.to} has {theirs}"
+                f"{subject.name} of {arguments.to} has {theirs}"
             )
 
 

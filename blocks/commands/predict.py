@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from rich.markup import escape
-
 from blocks.console import console
 from blocks.latency.measure import device_name
 from blocks.subject import read_subject
@@ -51,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         console.print(f"{subject.name}: {predicted:.2f} ms predicted ({beside})")
         outside = predictor.outside(subject.arch, subject.num_classes)
         if outside:
-            console.print(f"  outside of what was measured: {escape(outside)}")
+            console.print(f"  outside of what was measured: {outside}")
     console.print(table.describe())
     for line in table.error_lines():
         console.print(f"  {line}")

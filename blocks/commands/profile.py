@@ -8,7 +8,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
 from blocks.console import console, millions
@@ -137,7 +136,7 @@ def _profile(
         seconds=arguments.seconds,
         max_repeats=arguments.repeats,
     )
-    console.print(f"{name}: {escape(str(subject.arch))}")
+    console.print(f"{name}: {subject.arch!s}")
     console.print(f"  {millions(count(subject.arch, subject.num_classes).macs)} macs per image")
     latencies: list[Latency] = []
     total = len(batches) * len(runtimes) * len(threads)
@@ -160,7 +159,7 @@ def _profile(
         console.print(f"predicted ({where}): the table's held-out error is {error}")
         outside = predictor.outside(subject.arch, subject.num_classes)
         if outside:
-            console.print(f"  outside of what was measured: {escape(outside)}")
+            console.print(f"  outside of what was measured: {outside}")
     found = versions("onnxruntime")
     used = {key: found[key] for key in ("python", "torch", "onnxruntime", "compound-nas")}
     foot = f"{device}, {available_cores()} cores, fp32"

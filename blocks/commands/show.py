@@ -3,7 +3,6 @@
 import argparse
 from dataclasses import asdict
 
-from rich.markup import escape
 from rich.table import Table
 
 from blocks.arch import BLOCKS, ArchSpec
@@ -20,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject = read_subject(arguments.arch, arguments.num_classes)
-    console.print(escape(f"{subject.name}: {subject.arch}"))
+    console.print(f"{subject.name}: {subject.arch}")
     console.print(_stages(subject.arch, subject.num_classes))
     used = dict.fromkeys(stage.block for stage in subject.arch.stages)
     for block in used:

@@ -60,23 +60,37 @@ class KernelsError(CompoundNasError):
     """Operators that the environment variable asks for and that this machine does not have."""
 
 
-@functools.cache
+class CacheError(Exception):
+    """No folder where the library could be kept."""
+
+
 def available() -> bool:
     """Whether `torch.ops.compound_nas` is there: loaded, and built if this machine has none yet.
 
     Raises:
         KernelsError: the environment variable asks for what is unknown, or cannot be had here.
     """
+    return why_not() is None
+
+
+@functools.cache
+def why_not() -> str | None:
+    """Why the compiled operators are not there, in a few words; None where they are.
+
+    Raises:
+        KernelsError: as `available`.
+    """
     wanted = os.environ.get(SWITCH) or "auto"
     if wanted == "torch":
-        return False
+        return f"{SWITCH}=torch"
     if wanted == "auto":
         try:
             _load("native")
-        # RuntimeError: no home for a cache; ValueError: CXX with half a quote
+        except CacheError as error:
+            return str(error)
         except (OSError, subprocess.SubprocessError, RuntimeError, ValueError):
-            return False
-        return True
+            return "is there a C++ compiler?"  # ValueError: CXX with half a quote
+        return None
     if wanted not in INSTRUCTION_SETS:
         names = ", ".join(["auto", "torch", *INSTRUCTION_SETS])
         raise KernelsError(f"{SWITCH}={wanted!r} is none of {names}")
@@ -85,9 +99,9 @@ def available() -> bool:
         raise KernelsError(f"{SWITCH}={wanted} is not available: this processor has {have}")
     try:
         _load(INSTRUCTION_SETS[wanted].march)
-    except (OSError, subprocess.SubprocessError, RuntimeError, ValueError) as error:
+    except (CacheError, OSError, subprocess.SubprocessError, RuntimeError, ValueError) as error:
         raise KernelsError(f"{SWITCH}={wanted} cannot be built: {one_line(error)}") from error
-    return True
+    return None
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -111,6 +125,7 @@ def _built(march: str) -> Path:
     """The library's file: of these sources, this compiler, processor and version of PyTorch.
 
     Raises:
+        CacheError: nowhere to keep it.
         OSError, subprocess.SubprocessError: no compiler, or it refuses.
     """
     compiler = shlex.split(os.environ.get("CXX", "c++"))
@@ -122,13 +137,23 @@ def _built(march: str) -> Path:
         key.update(source.read_bytes())
     flags = [flag.format(march) for flag in FLAGS]
     key.update("\n".join([*flags, torch.__version__, _processor()]).encode())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "compound-nas"
+    place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        folder = Path(place).expanduser() / "compound-nas"
+    except RuntimeError:
+        raise CacheError(f"{place}: this user has no home; XDG_CACHE_HOME names a folder") from None
     path = folder / f"operators-{key.hexdigest()[:20]}.so"
     if path.exists():
         return path
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch_folder = tempfile.TemporaryDirectory(dir=folder)
+    except OSError as error:
+        raise CacheError(
+            f"the cache {folder} cannot be written ({error.strerror}); XDG_CACHE_HOME names another"
+        ) from None
     root = Path(torch.__file__).parent
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with scratch_folder as scratch:
         made = Path(scratch, path.name)
         subprocess.run(
             [

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from blocks.messages import say
 from search.benchmark.config import BenchmarkConfig
 from search.benchmark.problem import Problem
+from search.evaluators.spawn import spawn_context
 from search.record.trials import append_record, cut_torn_line, derive_seed, read_lines
 from search.samplers import build_sampler
 
@@ -84,7 +84,7 @@ def run_all(config: BenchmarkConfig, problem: Problem, path: Path) -> list[Run]:
     started = time.monotonic()
     with ProcessPoolExecutor(
         config.workers,
-        mp_context=get_context("spawn"),
+        mp_context=spawn_context(),
         initializer=_start_worker,
         initargs=(problem, config.seed),
     ) as executor:

@@ -1,6 +1,5 @@
 """`python -m search front`: the Pareto front of a study, as a table."""
 
-from rich.markup import escape
 from rich.table import Table
 
 from blocks.console import console, millions
@@ -23,6 +22,6 @@ def run(arguments: list[str]) -> None:
             f"{row['val_accuracy']:.4f}",
             millions(row["macs"]),
             f"{row['params']:,}",
-            escape(row["arch"]),
+            row["arch"],
         )
     console.print(table)

@@ -4,35 +4,35 @@ import argparse
 import contextlib
 import io
 import sys
-from pathlib import Path
 
+import hydra
 from hydra._internal.utils import get_args_parser  # what hydra.main itself parses with
 
 from blocks.console import fail
-from search.commands.job import run_hydra
-from search.commands.sweep import compose_job, summarise
-from search.config.compose import expand_sweep
+from search.commands.job import run_job
+from search.commands.sweep import check_launcher, compose_job, sweep
+from search.config.arguments import as_typed
+from search.config.options import CONF
+from search.config.schema import RunConfig
 
 
 def run(arguments: list[str]) -> None:
-    """Check every job's settings, so that mistakes are one line; then hand over to Hydra."""
+    """Check every job's settings, so that mistakes are one line; then run them."""
     parsed = _parse(arguments)
-    jobs, fixed = expand_sweep(parsed.overrides) if parsed.multirun else ([parsed.overrides], [])
-    configs = [compose_job(job) for job in jobs]
+    lines = as_typed(parsed.overrides, RunConfig, sweep=parsed.multirun)
+    check_launcher(lines)
+    if parsed.multirun:
+        sweep(lines, parsed.config_dir)
+        return
+    config = compose_job(lines)
     from search.study.settle import check_settings  # torch and Optuna
 
-    for config in configs:
-        check_settings(config)
-    sys.argv = [sys.argv[0], *arguments]
-    if not parsed.multirun:
-        run_hydra()
+    check_settings(config)
+    if parsed.cfg or parsed.info or parsed.hydra_help or parsed.shell_completion or parsed.resolve:
+        _show(arguments, parsed.overrides, lines)
         return
-    # Hydra makes this folder itself, but its complaint about a read-only disk is no one line.
-    Path(configs[0].results_dir, "sweeps", configs[0].study).mkdir(parents=True, exist_ok=True)
-    excluded = ",".join(sorted({*fixed, "study"}))
-    sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]")
-    run_hydra()
-    summarise(jobs, fixed)
+    if code := run_job(config):
+        sys.exit(code)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -46,3 +46,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             reason = said.getvalue().strip().rpartition("error: ")[2]
             fail(f"{reason}; settings are written name=value, see --help")
         raise
+
+
+def _show(arguments: list[str], typed: list[str], lines: list[str]) -> None:
+    """What Hydra says of the settings: `--cfg job` prints them."""
+    options = list(arguments)
+    for override in typed:
+        options.remove(override)
+    sys.argv = [sys.argv[0], *options, *lines]
+    hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda _: None)()

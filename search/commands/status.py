@@ -26,17 +26,15 @@ def describe(folder: StudyFolder) -> None:
         f"{stored.sampler}, objective {stored.aim}, budget {cost_budget(stored)}"
     )
     for failure in failed[-3:]:
-        console.print(f"  trial {failure.number} {failure.kind}: {failure.error}", markup=False)
+        console.print(f"  trial {failure.number} {failure.kind}: {failure.error}")
     if completed:
         from search.study.objective import Objective
 
         best = Objective.of(stored).best(completed)
-        for label, record in (("best", best),):
-            console.print(
-                f"  {label}: val accuracy {record.metrics['val_accuracy']:.4f}, macs "
-                f"{millions(record.cost.macs)}, trial {record.number}: {record.arch}",
-                markup=False,
-            )
+        console.print(
+            f"  best: val accuracy {best.metrics['val_accuracy']:.4f}, macs "
+            f"{millions(best.cost.macs)}, trial {best.number}: {best.arch}"
+        )
     steps = ("b0.yaml", "scaling/fit.json", "coefficients.yaml", "family/b7.yaml")
     done = [name for name in steps if (folder / name).exists()]
     console.print(f"  written: {', '.join(done) or 'nothing yet'}")

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from search.config.compose import compose_config
+from search.config.arguments import as_typed, plain_text
+from search.config.build import setting_kinds
 from search.config.schema import RunConfig
 from search.errors import ConfigError
 from search.record.folder import StudyFolder
@@ -13,6 +14,8 @@ PLACE = ("study", "results_dir")
 
 def settings_of(arguments: Sequence[str]) -> RunConfig:
     """The settings of a search, every value of them checked."""
+    from search.config.compose import compose_config  # Hydra
+
     config: RunConfig = compose_config("config", arguments, RunConfig)
     from search.study.settle import check_settings  # torch and Optuna
 
@@ -21,15 +24,17 @@ def settings_of(arguments: Sequence[str]) -> RunConfig:
 
 
 def which_study(command: str, arguments: Sequence[str]) -> StudyFolder:
-    """The study of a command that takes its settings as they were.
+    """The study of a command that takes its settings as they were. No Hydra: it is fast.
 
     Raises:
         ConfigError: another setting is given.
         StudyError: there is no such study.
     """
-    config: RunConfig = compose_config("config", arguments, RunConfig)
     refuse_others(command, arguments, PLACE)
-    return StudyFolder(config.results_dir, config.study).require()
+    given = dict(line.split("=", 1) for line in as_typed(arguments, RunConfig))
+    study = given.get("study", RunConfig.study)
+    results_dir = given.get("results_dir", RunConfig.results_dir)
+    return StudyFolder(plain_text(results_dir), plain_text(study)).require()
 
 
 def refuse_others(command: str, arguments: Sequence[str], read: Sequence[str]) -> set[str]:
@@ -38,10 +43,15 @@ def refuse_others(command: str, arguments: Sequence[str], read: Sequence[str]) -
     Raises:
         ConfigError: one that is not.
     """
-    given = {override.lstrip("+~").partition("=")[0] for override in arguments}
+    given = {argument.lstrip("+~").partition("=")[0] for argument in arguments}
+    known = setting_kinds(RunConfig)
     for name in sorted(given - set(read)):
-        raise ConfigError(
-            f"{name} is a setting of the study, which `{command}` takes as it was; expected "
-            f"{', '.join(read)}"
-        )
+        if name in known or any(each.startswith(f"{name}.") for each in known):
+            raise ConfigError(
+                f"{name} is a setting of the study, which `{command}` takes as it was; expected "
+                f"{', '.join(read)}"
+            )
+    as_typed(arguments, RunConfig)
+    for name in sorted(given - set(read)):
+        raise ConfigError(f"{name} is not of `{command}`; expected {', '.join(read)}")
     return given

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args, get_origin
 
-from blocks.console import fail
+from blocks.console import fail, print_anything
 from blocks.names import did_you_mean
 from search.config.build import WHERE, plain, setting_kinds, unknown
 from search.config.options import groups, options
@@ -33,6 +33,7 @@ def read_command(
     arguments: Sequence[str], commands: Sequence[str], usage: str
 ) -> tuple[str, list[str]]:
     """The subcommand and its settings; prints the usage where asked, or where nothing is said."""
+    print_anything()
     if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
         print(usage, end="")
         sys.exit(0 if arguments else 2)
@@ -79,7 +80,7 @@ def as_typed(
                 f"{name}=VALUE{or_none}"
             )
         added = "+" if name not in kinds and argument.startswith("+") else ""
-        lines.append(f"{added}{name}={_typed(value, kind, sweep)}")
+        lines.append(f"{added}{name}={_typed(name, value, kind, sweep)}")
     return lines
 
 
@@ -157,7 +158,7 @@ def _kind(name: str, kinds: Mapping[str, Any]) -> Any:
     return None
 
 
-def _typed(value: str, kind: Any, sweep: bool) -> str:
+def _typed(name: str, value: str, kind: Any, sweep: bool) -> str:
     """A value as Hydra reads it."""
     inner, optional = plain(kind)
     is_list = get_origin(inner) is list and get_args(inner)[0] is str
@@ -168,7 +169,7 @@ def _typed(value: str, kind: Any, sweep: bool) -> str:
     one = _list if is_list else _text
     parts = separate(value) if sweep else [value]
     if any(not part for part in parts):
-        raise ConfigError(f"{value!r} has an empty value between its commas")
+        raise ConfigError(f"{name}={value} has no value between two of its commas")
     return ",".join(one(part, optional) for part in parts)
 
 

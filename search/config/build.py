@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from blocks.names import did_you_mean
-from search.errors import ConfigError
+from search.errors import ConfigError, UnknownSettingError
 
 Config = TypeVar("Config")
 WHERE: Final = "`python -m search settings` lists them"
@@ -30,9 +30,11 @@ def build(
     """
     kinds = get_type_hints(schema)
     values: dict[str, Any] = {}
-    for name in given:
+    for name, value in given.items():
         if name not in kinds:
-            raise unknown(_dotted(prefix, str(name)), schema, prefix, listed)
+            inner = next(iter(value), None) if isinstance(value, Mapping) else None
+            wrong = str(name) if inner is None else f"{name}.{inner}"
+            raise unknown(_dotted(prefix, wrong), schema, prefix, listed)
     for field in fields(cast(Any, schema)):
         inner = None if base is None else getattr(base, field.name)
         if field.name in given:
@@ -109,15 +111,16 @@ def setting_kinds(schema: type[Any], prefix: str = "") -> dict[str, Any]:
 
 def unknown(
     name: str, schema: type[Any], prefix: str = "", listed: str = WHERE, also: Sequence[str] = ()
-) -> ConfigError:
+) -> UnknownSettingError:
     """What to say of a misspelt setting: the nearest right one, and where all of them stand."""
-    known = [*setting_kinds(schema, prefix), *also]
+    settings = setting_kinds(schema, prefix)
+    known = [*settings, *sorted({each.rpartition(".")[0] for each in settings} - {""}), *also]
     near = did_you_mean(name, known)
     last = name.rpartition(".")[2]
     same = [each for each in known if each.rpartition(".")[2] == last]
     if same and not near:
         near = f" (did you mean {same[0]!r}?)"
-    return ConfigError(f"unknown setting {name!r}{near}; {listed}")
+    return UnknownSettingError(name, f"unknown setting {name!r}{near}; {listed}")
 
 
 def _leaf(kind: Any, value: Any, name: str) -> Any:

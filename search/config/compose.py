@@ -25,7 +25,7 @@ from search.config.arguments import read_command as read_command
 from search.config.build import build, setting_kinds
 from search.config.face import config_from as config_from
 from search.config.options import CONF
-from search.config.schema import DatasetConfig, RunConfig, SpaceConfig
+from search.config.schema import RunConfig, bare_config
 from search.config.schema import dataset_named as dataset_named
 from search.config.schema import space_named as space_named
 from search.errors import ConfigError
@@ -42,7 +42,7 @@ def register_schema(name: str, schema: type[Any]) -> None:
 def _bare(schema: type[Any]) -> Any:
     # A named data set or space is set on top of what all of them have.
     if schema is RunConfig:
-        return RunConfig(dataset=DatasetConfig(), space=SpaceConfig())
+        return bare_config()
     return schema()
 
 

@@ -1,5 +1,6 @@
 """Named data sets and spaces: the files of `conf/dataset` and `conf/space`."""
 
+import functools
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,11 @@ from search.errors import ConfigError
 
 CONF: Final = Path(__file__).resolve().parents[2] / "conf"
 """Beside this package; a folder `conf` of the user's is another."""
+
+
+@functools.cache
+def _read(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
 
 
 def options(group: str) -> list[str]:
@@ -34,5 +40,4 @@ def option(group: str, name: str) -> dict[str, Any]:
             f"{group}={name} is unknown; expected one of {', '.join(known)}"
             f"{did_you_mean(name, known)}"
         )
-    text = (CONF / group / f"{name}.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text) or {})
+    return _read(CONF / group / f"{name}.yaml")

@@ -13,6 +13,9 @@ from search.config.build import build
 from search.config.options import option
 from search.config.quantities import parse_quantity
 
+DATASET: Final = "fashion_mnist"
+SPACE: Final = "tiny"
+"""Unless others are named; `conf/config.yaml` names them too."""
 SOLVE: Final = ("width", "width_depth")
 LATENCY: Final = "latency_ms"
 METRICS: Final = ("macs", "params", "activations", LATENCY)
@@ -29,8 +32,8 @@ class DatasetConfig:
     name: str = "npz"  # of the reader of the images, which dataset=NAME sets too
     root: str | None = None  # folder or file of the images
     image_size: int | None = None  # pixels; folders only; null: 1.5 × proxy.resolution
-    val_fraction: float = 1 / 6  # of the training images, carved where there is no own split
-    test_fraction: float = 1 / 7  # of the training images, carved where there is no own split
+    val_fraction: float = 1 / 6  # of the images; imagefolder: 0.15; where there is no own split
+    test_fraction: float = 1 / 7  # likewise
     on_corrupt: str = "refuse"  # refuse | skip: what an unreadable image leads to; folders only
     download: bool = False  # fetch the images into root; cifar10 and cifar100 only
     cache: str | None = "auto"
@@ -70,6 +73,11 @@ class SpaceConfig:
     skip: list[bool] = field(default_factory=lambda: [True])  # likewise: whether input is added
     rounding: str = "paper"  # of channels × width: paper | floor | floor8
     global_residual: bool = False  # an experiment: all stages' outputs, projected, into the head
+
+
+def bare_config() -> "RunConfig":
+    """The defaults below those of any named data set or space."""
+    return RunConfig(dataset=DatasetConfig(), space=SpaceConfig())
 
 
 def dataset_named(name: str) -> DatasetConfig:
@@ -214,8 +222,8 @@ class RunConfig:
     # pareto: accuracy up, macs down | reward: accuracy·(macs/target)^exponent | accuracy | loss: of
     # validation, which few images measure better than accuracy; null: accuracy at a budget.target,
     # else pareto
-    dataset: DatasetConfig = field(default_factory=lambda: dataset_named("fashion_mnist"))
-    space: SpaceConfig = field(default_factory=lambda: space_named("tiny"))
+    dataset: DatasetConfig = field(default_factory=lambda: dataset_named(DATASET))
+    space: SpaceConfig = field(default_factory=lambda: space_named(SPACE))
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)

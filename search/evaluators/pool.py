@@ -15,13 +15,14 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import torch
-from torch.multiprocessing import get_context
+import torch.multiprocessing  # its tensors travel through shared memory
 
 from blocks import messages
 from blocks.errors import one_line
 from search.config.settled import SettledWorkers
 from search.errors import StudyError, TrainingError
 from search.evaluators.process import die_with, keep_memory
+from search.evaluators.spawn import spawn_context
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -44,10 +45,9 @@ class WorkerPool(Generic[_Job, _Result]):
             # Inside a joblib worker (hydra/launcher=joblib): a spawned child is told its
             # parent's start method, and knows no loky.
             multiprocessing.set_start_method("spawn", force=True)
-        # spawn: a forked child would inherit torch's thread pools in an undefined state.
         return ProcessPoolExecutor(
             self.workers.count,
-            mp_context=get_context("spawn"),
+            mp_context=spawn_context(),
             initializer=_start_worker,
             initargs=self._arguments,
         )

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -11,16 +12,15 @@ from types import TracebackType
 from typing import Any, Final, TextIO
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf import OmegaConf
 
 from blocks.errors import one_line
 from blocks.files import write_durably
 from blocks.machine import processor, versions
 from blocks.names import did_you_mean
-from search.config.editable import editable
-from search.config.schema import STEERING_FREE, RunConfig
-from search.errors import StudyError
+from search.config.build import build
+from search.config.schema import STEERING_FREE, RunConfig, bare_config
+from search.errors import ConfigError, StudyError, UnknownSettingError
 from search.record.trials import TrialRecord, read_records
 
 
@@ -85,6 +85,13 @@ class StudyFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         if (self / "config.yaml").exists():
             stored = self.read_config()
+            if stored.study != config.study:
+                back = shlex.join(["mv", str(self.path), str(self.path.with_name(stored.study))])
+                raise StudyError(
+                    f"{self.path} is the study {stored.study!r} under another name, by which its "
+                    f"sampler's memory does not know it; to go on with it: {back}, then "
+                    f"study={stored.study}; to begin another: study=… of a new name"
+                )
             differences = [
                 f"{key} {old!r} → {new!r}"
                 for key, old, new in _differences(stored, config)
@@ -109,25 +116,23 @@ class StudyFolder:
         """
         path = self / "config.yaml"
         try:
-            stored = OmegaConf.load(path)
+            stored = yaml.safe_load(path.read_text(encoding="utf-8"))
             if not stored:
                 raise StudyError(f"{path} is empty; the study cannot be told from another")
-            for key, value in _BEFORE.items():
-                if OmegaConf.select(stored, key, default=None) is None:
-                    OmegaConf.update(stored, key, value)
-            if not isinstance(stored, DictConfig):
+            if not isinstance(stored, dict):
                 raise StudyError(f"{path} is damaged: it is no mapping of settings")
-            merged = OmegaConf.merge(editable(RunConfig), stored)
-            config = OmegaConf.to_object(merged)
-        except ConfigKeyError as error:
+            for key, value in _BEFORE.items():
+                group, _, name = key.partition(".")
+                if stored.setdefault(group, {}).get(name) is None:
+                    stored[group][name] = value
+            return build(RunConfig, stored, base=bare_config())
+        except UnknownSettingError as error:
             raise StudyError(
-                f"{path} has the setting {error.full_key or error.key!r}, which this version does "
-                "not know; the study is probably by a newer version of the toolkit"
+                f"{path} has the setting {error.name!r}, which this version does not know; the "
+                "study is probably by a newer version of the toolkit"
             ) from None
-        except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        except (ConfigError, yaml.YAMLError, ValueError, AttributeError) as error:
             raise StudyError(f"{path} is damaged: {one_line(error)}") from None
-        assert isinstance(config, RunConfig)
-        return config
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file so that a crash or a full disk leaves the old one whole."""

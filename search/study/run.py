@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from blocks.messages import say
+from blocks.native.library import why_not
 from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
@@ -142,8 +143,8 @@ def _introduction(study: OpenStudy) -> list[str]:
     device = config.workers.device
     if wants_compiled(config.proxy, device) and not compiled(config.proxy, device):
         lines.append(
-            "no compiled operators (is there a C++ compiler?): training by PyTorch's own, which "
-            "takes about twice as long"
+            f"no compiled operators ({why_not()}): training by PyTorch's own, which takes about "
+            "twice as long"
         )
     if data.skipped:
         lines.append(f"skipped {len(data.skipped)} unreadable images, first {data.skipped[0]}")

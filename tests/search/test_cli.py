@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
 import re
@@ -16,9 +17,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.table import Table
 
 from blocks.arch import parse_arch
+from blocks.console import console, print_anything
 from blocks.cost import count
+from search.__main__ import main
 from search.config.schema import ProxyConfig, RunConfig, SearchConfig
 from search.record.trials import read_records
 from search.study.reference import reference_arch
@@ -326,3 +330,140 @@ def test_multirun_gives_each_job_its_study_and_ends_with_a_table(
     assert any(row["on_front"] == "True" for row in merged)
     refused = cli("search", "run", "-m", "sampler=tpe,rnadom", check=None)
     assert "did you mean 'random'" in one_line_error(refused)
+
+
+def test_a_job_that_fails_does_not_end_its_sweep(
+    cli: Cli, tmp_path: Path, digits: Path, digits_settings: list[str]
+) -> None:
+    (tmp_path / "my digits.npz").write_bytes(digits.read_bytes())
+    settings = [*digits_settings, "search.trials=1", "search.final_epochs=1", "study=s"]
+    done = cli("search", "run", "-m", *settings, "dataset.root=missing.npz,my digits.npz", check=2)
+    names = ("s_dataset.root-missing.npz", "s_dataset.root-my-digits.npz")
+    assert f"error: 1 of 2 studies of this sweep failed: {names[0]}; the same" in done.stderr
+    assert "Traceback" not in done.stderr
+    table = done.stdout[done.stdout.index("All studies of this sweep") :]
+    for name, trials_, reason in ((names[0], 0, "missing.npz"), (names[1], 1, "")):
+        assert re.search(rf"{name}\W+{trials_}\W.*{reason}", table), table
+    assert (tmp_path / "results" / names[1] / "b0.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["seed=1,1"], r"two jobs of this sweep would share the folder results/main_seed-1"),
+        (["study=a", "dataset.root='x y','x-y'"], "would share the folder"),
+        (["seed=0,1", "hydra/launcher=slurrm"], "slurrm"),
+        (["seed=0,1", "sampler=tpe,rnadom"], "did you mean 'random'"),
+        (["seed=0,1", "proxy.epoch=3"], "did you mean 'proxy.epochs'"),
+        (["seed=[0,1"], r"'seed=\[0,1' cannot be read"),
+        (["dataset.root="], "dataset.root= has no value"),
+        (["space=tiny,tinny"], "space=tinny is unknown"),
+    ],
+)
+def test_a_sweep_is_refused_before_its_first_job(
+    refuse: Refuse, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    assert re.search(message, refuse("search", "run", "-m", *arguments))
+    assert not list(tmp_path.glob("results/main*"))
+
+
+def test_an_extra_that_is_missing_is_named(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said = refuse("search", "run", "-m", "seed=0,1", "hydra/launcher=joblib")
+    assert 'pip install "compound-nas[distributed]"' in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["status", "study="], "study= has no value"),
+        (["status", "sutdy=x"], "unknown setting 'sutdy' (did you mean 'study'?)"),
+        (["status", "study=2024_05_01", "results_dir=my results (2)"],
+         "no study '2024_05_01' in my results (2)"),
+        (["front", "seed=3"], "seed is a setting of the study"),
+        (["plot", "x"], "x is no setting"),
+        (["settings", "fractoin"], "no setting has 'fractoin'"),
+        (["scores", "dataset.rot=x"], "did you mean 'dataset.root'"),
+        (["benchmark", "sedes=3"], "did you mean 'seeds'"),
+        (["benchmark", "table.path="], "table.path= has no value"),
+        (["plan", "~proxy"], "cannot be taken away"),
+    ],
+)  # fmt: skip
+def test_other_commands_read_their_settings_alike(
+    refuse: Refuse, arguments: list[str], message: str
+) -> None:
+    assert message in refuse("search", *arguments)
+
+
+def test_every_setting_can_be_found(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["settings", "on_corrupt"])
+    shown = capsys.readouterr().out
+    assert "dataset.on_corrupt=  one of refuse, skip  [refuse]" in shown
+    main(["settings", "proxy.*"])
+    assert "proxy.lr=  number  [0.02]" in capsys.readouterr().out
+    main(["settings"])
+    shown = capsys.readouterr().out
+    assert "dataset=NAME  one of cifar10" in shown
+    assert "space.stages[…].channels=" in shown
+
+
+def test_status_and_help_import_nothing_heavy() -> None:
+    heavy = "('torch', 'optuna', 'pandas', 'hydra', 'scipy', 'sklearn', 'matplotlib', 'fvcore')"
+    for module in ("search.__main__", "search.commands.status", "search.commands.settings"):
+        code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == "[]", module
+
+
+def test_folders_of_the_users_are_left_alone(cli: Cli, tmp_path: Path) -> None:
+    for package in ("conf", "blocks", "scaling"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise SystemExit('of the user')\n")
+    (tmp_path / "conf" / "config.yaml").write_text("lr: 0.1\n")
+    shown = cli("search", "run", "--cfg", "job", "study=2024_05_01").stdout
+    assert yaml.safe_load(shown)["study"] == "2024_05_01"
+    assert "name: fashion_mnist" in shown
+
+
+@pytest.mark.parametrize("from_stdin", [False, True])
+def test_workers_need_no_guard_in_the_program_that_starts_them(
+    tmp_path: Path, from_stdin: bool
+) -> None:
+    program = """
+import math
+from search.config.settled import SettledWorkers
+from search.evaluators.pool import WorkerPool
+print("once", flush=True)
+with WorkerPool(math.sqrt, SettledWorkers(count=1)) as pool:
+    print(pool.evaluate(4.0).result())
+"""
+    (tmp_path / "program.py").write_text(program)
+    arguments = {"input": program} if from_stdin else {}
+    done = subprocess.run(
+        [sys.executable, "-" if from_stdin else "program.py"], cwd=tmp_path, env=environment(),
+        capture_output=True, text=True, check=False, **arguments,
+    )  # fmt: skip
+    assert done.stdout.split() == ["once", "2.0"], done.stderr
+
+
+def test_any_text_is_printed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(title="photo [final].png")
+    table.add_row("[/b] :smile:")
+    with console.capture() as captured:
+        console.print("skipped photo [final].png, [/b], :smile:")
+        console.rule("[x]")
+        console.print(table)
+    for text in ("photo [final].png, [/b], :smile:", "[x]", "[/b] :smile:"):
+        assert text in captured.get()
+    file = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(file, encoding="ascii"))
+    print_anything()
+    print("3×3 données \udce9", flush=True)
+    assert file.getvalue() == b"3\\xd73 donn\\xe9es \\udce9\n"
+    sys.stdout.detach()  # type: ignore[union-attr]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.commands.job import job_study
+from search.commands.sweep import job_study
 from search.config.arguments import quote
 from search.config.checks import validate, validate_study_name
 from search.config.compose import compose_config, expand_sweep, known_keys

@@ -156,3 +156,19 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         folder.write("a.yaml", "new \ud800")
     assert (folder / "a.yaml").read_text() == "old"
+
+
+def test_a_renamed_study_says_its_old_name_and_how_to_go_on(tmp_path: Path) -> None:
+    StudyFolder(str(tmp_path), "old").open(RunConfig(study="old"))
+    os.rename(tmp_path / "old", tmp_path / "my new")
+    with pytest.raises(StudyError, match=r"is the study 'old' under another name") as refused:
+        StudyFolder(str(tmp_path), "my new").open(RunConfig(study="my new"))
+    assert f"mv '{tmp_path}/my new' {tmp_path}/old, then study=old" in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["2024_05_01", "null", "1e3", "${x}", "a: b", "é", "[x", "it's"])
+def test_text_comes_back_from_a_stored_configuration(tmp_path: Path, text: str) -> None:
+    config = changed(RunConfig(), {"dataset.root": text, "search.warm_start": text})
+    folder = StudyFolder(str(tmp_path), "s")
+    folder.open(config)
+    assert folder.read_config() == config
