@@ -19,7 +19,7 @@ import numpy as np
 import optuna
 from harness import check, check_finite, make_parser, parse, print_foot, results_folder
 from numpy.typing import NDArray
-from opening import add_test_root, open_search
+from opening import add_search_arguments, open_search
 
 from search.config.compose import compose_config
 from search.config.schema import RunConfig
@@ -36,14 +36,14 @@ PRUNERS: dict[str, list[str]] = {
 
 def main() -> None:
     parser = make_parser(__doc__, seed=6)
-    add_test_root(parser)
+    add_search_arguments(parser)
     parser.add_argument("--target", default="200k", help="macs of every member")
     parser.add_argument("--members", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--orders", type=int, default=100)
     parser.add_argument("--folder", type=Path, default=Path("results/early_stopping"))
-    arguments = parse(parser, members=4, epochs=3, trials=4, orders=5)
+    arguments = parse(parser, workers=1, members=4, epochs=3, trials=4, orders=5)
     with results_folder(arguments.folder, arguments.quick) as folder:
         compare_pruners(arguments, folder)
     print_foot(arguments)
@@ -52,7 +52,7 @@ def main() -> None:
 def compare_pruners(arguments: argparse.Namespace, folder: Path) -> None:
     common = [f"budget.target={arguments.target}", f"proxy.epochs={arguments.epochs}",
               "objective=loss", "proxy.ema=0.98"]  # fmt: skip
-    opened = open_search(common, arguments.test_root)
+    opened = open_search(common, arguments)
     config = opened.config
     spellings = draw_members(opened.members, arguments.members, arguments.seed)
     path = folder / "curves.jsonl"

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from harness import check_finite, make_parser, mean_interval, parse, print_foot, results_folder
-from opening import add_test_root, open_search, trained
+from opening import add_search_arguments, open_search, trained
 
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
@@ -37,7 +37,7 @@ SHARED = ("objective=loss", "proxy.ema=0.98")
 
 def main() -> None:
     parser = make_parser(__doc__)
-    add_test_root(parser)
+    add_search_arguments(parser)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--target", default="200k", help="macs of every candidate")
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--judges", type=int, default=3, help="trainings of every found network")
     parser.add_argument("--trials", type=int, default=100_000, help="of a search, at most")
     parser.add_argument("--results", default="results/equal_time")
-    arguments = parse(parser, seeds=1, trials=2, proxy_epochs=2, epochs=1, judges=1)
+    arguments = parse(parser, workers=1, seeds=1, trials=2, proxy_epochs=2, epochs=1, judges=1)
     with results_folder(arguments.results, arguments.quick) as folder:
         arguments.results = str(folder)
         search_and_judge(arguments)
@@ -92,7 +92,7 @@ def start(arm: str, seed: int, arguments: argparse.Namespace) -> "subprocess.Pop
 
 def judge(found: dict[tuple[str, int], str], arguments: argparse.Namespace) -> None:
     """Train what was found, and compare by seed."""
-    opened = open_search(["workers.count=2"], arguments.test_root)
+    opened = open_search([], arguments)
     path = Path(arguments.results, "judges.jsonl")
     jobs = [
         (replace(make_job(arch, arguments.epochs, 10_000, judge), test=True), path)

@@ -24,22 +24,24 @@ def trained(records: Iterable[Record]) -> list[TrialRecord]:
     return found
 
 
-def open_search(settings: Iterable[str] = (), test_root: str | None = None) -> Settled:
+def add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--test-root` and `--workers`, of `open_search`."""
+    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
+    parser.add_argument("--workers", type=int, default=0, help="trainings at once; 0: as planned")
+
+
+def open_search(settings: Iterable[str], arguments: argparse.Namespace) -> Settled:
     """What `python -m search run SETTINGS` begins with; see `with_test_images`."""
-    opened = settle(compose_config("config", list(settings), RunConfig))
+    given = [f"workers.count={arguments.workers}", *settings]
+    opened = settle(compose_config("config", given, RunConfig))
     resolution = opened.config.proxy.resolution
-    return replace(opened, data=with_test_images(opened.data, test_root, resolution))
+    return replace(opened, data=with_test_images(opened.data, arguments.test_root, resolution))
 
 
 def settled_as(opened: Settled, config: RunConfig) -> SettledConfig:
     """`config` with the workers, the device and the precision of `opened`."""
     workers, precision = opened.config.workers, opened.config.proxy.precision
     return SettledConfig.of(config, workers.count, workers.device, precision)
-
-
-def add_test_root(parser: argparse.ArgumentParser) -> None:
-    """`--test-root`, of `with_test_images`."""
-    parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
 
 
 def with_test_images(data: ImageData, root: str | None, resolution: int) -> ImageData:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from harness import check_finite, make_parser, parse, print_foot, results_folder
-from opening import add_test_root, open_search, settled_as, trained
+from opening import add_search_arguments, open_search, settled_as, trained
 from scipy.stats import kendalltau
 
 from search.assess.statistics import kendall_difference
@@ -32,7 +32,7 @@ TURN = 8
 
 def main() -> None:
     parser = make_parser(__doc__, seed=5)
-    add_test_root(parser)
+    add_search_arguments(parser)
     parser.add_argument("variants", nargs="*", help="such as proxy.start_resolution=0.5")
     parser.add_argument("--common", action="append", default=[], help="setting of all of them")
     parser.add_argument("--members", type=int, default=40)
@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="of the long schedule")
     parser.add_argument("--folder", type=Path, default=Path("results/shorter_trainings"))
     arguments = parse(
-        parser, variants=["proxy.start_resolution=1"], common=["proxy.epochs=1"], members=4,
-        long_epochs=2,
+        parser, workers=1, variants=["proxy.start_resolution=1"], common=["proxy.epochs=1"],
+        members=4, long_epochs=2,
     )  # fmt: skip
     with results_folder(arguments.folder, arguments.quick) as folder:
         compare_variants(arguments, folder)
@@ -51,7 +51,7 @@ def main() -> None:
 def compare_variants(arguments: argparse.Namespace, folder: Path) -> None:
     variants = {"as it is": list(arguments.common)}
     variants |= {one: [*arguments.common, *one.split(",")] for one in arguments.variants}
-    opened = open_search(arguments.common, arguments.test_root)
+    opened = open_search(arguments.common, arguments)
     configs = {
         name: settled_as(opened, compose_config("config", each, RunConfig))
         for name, each in variants.items()

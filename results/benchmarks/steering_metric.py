@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 from harness import check_finite, make_parser, parse, print_foot
-from opening import add_test_root, open_search
+from opening import add_search_arguments, open_search
 
 from search.evaluators.train import TrainEvaluator, make_job
 from search.space.members import draw_members
@@ -20,14 +20,14 @@ from search.space.members import draw_members
 
 def main() -> None:
     parser = make_parser(__doc__, seed=77)
-    add_test_root(parser)
+    add_search_arguments(parser)
     parser.add_argument("--target", default="200k", help="macs of every member")
     parser.add_argument("--members", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=9)
-    arguments = parse(parser, members=3, epochs=1)
+    arguments = parse(parser, workers=1, members=3, epochs=1)
     overrides = [f"budget.target={arguments.target}", "proxy.ema=0.98"]
-    opened = open_search(overrides, arguments.test_root)
+    opened = open_search(overrides, arguments)
     spellings = draw_members(opened.members, arguments.members, arguments.seed)
     training, workers = opened.config.training, opened.config.workers
     with TrainEvaluator(opened.data, training, workers) as evaluator:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from harness import check_finite, make_parser, parse, print_foot, results_folder
 from numpy.typing import NDArray
-from opening import add_test_root, open_search, settled_as, trained
+from opening import add_search_arguments, open_search, settled_as, trained
 
 from search.assess.statistics import kendall_difference, rank_correlation
 from search.assess.trust import ceilings, reliability
@@ -41,7 +41,7 @@ PROXY = "one proxy training"
 
 def main() -> None:
     parser = make_parser(__doc__)
-    add_test_root(parser)
+    add_search_arguments(parser)
     parser.add_argument("--members", type=int, default=40)
     parser.add_argument("--long-epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=4, help="of the long trainings, at least 2")
@@ -50,7 +50,8 @@ def main() -> None:
     parser.add_argument("--variant", action="append", default=[], help="settings, a comma between")
     parser.add_argument("settings", nargs="*", help="such as budget.max_macs=1M")
     arguments = parse(
-        parser, members=4, long_epochs=1, seeds=2, settings=["supernet.epochs=1", "proxy.epochs=1"],
+        parser, workers=1, members=4, long_epochs=1, seeds=2,
+        settings=["supernet.epochs=1", "proxy.epochs=1"],
         variant=["proxy.init_from=supernet,proxy.epochs=1"],
     )  # fmt: skip
     with results_folder("results", arguments.quick) as results:
@@ -60,7 +61,7 @@ def main() -> None:
 
 def compare_supernet(arguments: argparse.Namespace, results: Path) -> None:
     settings = ["study=supernet_benchmark", f"results_dir={results}", *arguments.settings]
-    opened = open_search([*settings, "workers.count=1"], arguments.test_root)
+    opened = open_search([*settings, "workers.count=1"], arguments)
     config, data, candidates = opened.config, opened.data, opened.members
     variants = {
         variant: settled_as(
@@ -100,8 +101,10 @@ def compare_supernet(arguments: argparse.Namespace, results: Path) -> None:
                 rankers[variant] = finished(evaluator, jobs, path)
         with TrainEvaluator(data, config.training, config.workers) as trainer:
             proxies = grouped(finished(trainer, short, folder / "proxy.jsonl"), members)
-        open_settings: RunConfig = compose_config("config", settings, RunConfig)
-        side_by_side = decide(open_settings, data, candidates).workers
+        asked: RunConfig = compose_config(
+            "config", [f"workers.count={arguments.workers}", *settings], RunConfig
+        )
+        side_by_side = decide(asked, data, candidates).workers
         with TrainEvaluator(data, config.training, side_by_side) as trainer:
             path = arguments.long or folder / "long.jsonl"
             longest = grouped(finished(trainer, long, path), members)

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
 from harness import check_finite, make_parser, parse, print_foot
-from opening import add_test_root, open_search, trained
+from opening import add_search_arguments, open_search, trained
 from PIL import Image
 from scipy.stats import kendalltau
 from timm.layers.squeeze_excite import SqueezeExcite
@@ -52,15 +52,17 @@ from search.space.members import draw_members
 
 def main() -> None:
     parser = make_parser(__doc__, seed=0)
-    add_test_root(parser)
+    add_search_arguments(parser)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--trials", type=int, default=4, help="networks of each repeat")
     parser.add_argument("--loader-workers", type=int, default=2, help="of the DataLoader")
     parser.add_argument("--long-epochs", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=4, help="of every training")
-    arguments = parse(parser, repeats=1, trials=2, loader_workers=0, long_epochs=1, epochs=1)
+    arguments = parse(
+        parser, workers=1, repeats=1, trials=2, loader_workers=0, long_epochs=1, epochs=1
+    )
     opened = open_search([f"seed={arguments.seed}", f"proxy.epochs={arguments.epochs}"],
-                         arguments.test_root)  # fmt: skip
+                         arguments)  # fmt: skip
     config, data = opened.config, opened.data
     spellings = draw_members(opened.members, arguments.repeats * arguments.trials, arguments.seed)
     ratios: list[float] = []

@@ -13,12 +13,14 @@ import time
 import numpy as np
 import torch
 from harness import check_finite, make_parser, parse, print_foot, spread
-from opening import open_search
 
 from blocks.arch import ArchSpec
 from blocks.cost import count
 from blocks.network import Network
+from search.config.compose import compose_config
+from search.config.schema import RunConfig
 from search.data.batches import prepare
+from search.study.settle import open_members
 from search.training.zero_cost import SCORES, draw_batch
 
 
@@ -28,8 +30,11 @@ def main() -> None:
     parser.add_argument("--max-macs", default="2M")
     arguments = parse(parser, members=3)
     torch.set_num_threads(1)
-    opened = open_search([f"budget.max_macs={arguments.max_macs}"])
-    config, data, space = opened.config, opened.data, opened.members.space
+    config: RunConfig = compose_config(
+        "config", [f"budget.max_macs={arguments.max_macs}"], RunConfig
+    )
+    data, feasible = open_members(config)
+    space = feasible.space
     images, labels = draw_batch(prepare(data, config.proxy.resolution), arguments.seed)
     draw = random.Random(arguments.seed)
     members: list[ArchSpec] = []
