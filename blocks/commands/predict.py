@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from blocks.console import console
-from blocks.latency.measure import device_name
+from blocks.latency.device import device_name
 from blocks.subject import read_subject
 
 
