@@ -35,9 +35,9 @@ EXTRAS: Final = {"joblib": ("hydra_plugins.hydra_joblib_launcher", "distributed"
 
 @dataclass(frozen=True)
 class Job:
-    """One combination: how it was written, its settings, and the name of the whole sweep."""
+    """One combination: its swept settings, all settings, and the name of the whole sweep."""
 
-    lines: tuple[str, ...]
+    swept: tuple[str, ...]
     config: RunConfig
     whole: str
 
@@ -132,7 +132,7 @@ def _job(lines: Sequence[str], apart: set[str]) -> Job:
     config = compose_job(lines)
     swept = sorted(line for line in lines if line.partition("=")[0] not in apart)
     return Job(
-        tuple(lines),
+        tuple(swept),
         replace(config, study=job_study(config.study, "_".join(swept).replace("=", "-"))),
         config.study,
     )
@@ -143,7 +143,7 @@ def _refuse_shared_folders(jobs: Sequence[Job]) -> None:
     for job in jobs:
         path = job.folder.path
         if path in seen:
-            both = " and ".join(shlex.join(each.lines) for each in (seen[path], job))
+            both = " and ".join(shlex.join(each.swept) for each in (seen[path], job))
             raise ConfigError(
                 f"two jobs of this sweep would share the folder {path}: {both}; give each other "
                 "values, or run them apart with study=…"

@@ -60,14 +60,15 @@ def as_typed(
     kinds = setting_kinds(schema)
     named = groups() if grouped else []
     listed = where(schema)
-    lines = []
+    lines: dict[str, str] = {}  # of what is given twice the last holds
     for argument in arguments:
         if argument.lstrip("+~").startswith("hydra"):
-            lines.append(argument)
+            lines[argument] = argument
             continue
         name, value = _split(argument)
         if name in named:
-            lines.append(_option(name, value, sweep))
+            lines.pop(name, None)
+            lines[name] = _option(name, value, sweep)
             continue
         kind = _kind(name, kinds)
         if kind is None:
@@ -80,8 +81,9 @@ def as_typed(
                 f"{name}=VALUE{or_none}"
             )
         added = "+" if name not in kinds and argument.startswith("+") else ""
-        lines.append(f"{added}{name}={_typed(name, value, kind, sweep)}")
-    return lines
+        lines.pop(name, None)
+        lines[name] = f"{added}{name}={_typed(name, value, kind, sweep)}"
+    return list(lines.values())
 
 
 def where(schema: type[Any]) -> str:

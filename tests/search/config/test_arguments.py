@@ -99,6 +99,11 @@ def test_what_cannot_be_is_one_line(argument: str, message: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_of_a_setting_given_twice_the_last_holds() -> None:
+    assert as_typed(["seed=1", "study=x", "seed=2"], RunConfig) == ["study=x", "seed=2"]
+    assert as_typed(["dataset=npz", "dataset=cifar10"], RunConfig) == ["dataset=cifar10"]
+
+
 def test_additions_of_what_is_there_are_settings() -> None:
     assert config_of("+proxy.epochs=3") == config_of("proxy.epochs=3")
     assert config_of("++dataset=npz") == config_of("dataset=npz")
