@@ -8,7 +8,7 @@ Fails, with the last lines of what a script printed, where one does not end with
 
 import argparse
 import os
-import resource
+import re
 import signal
 import subprocess
 import sys
@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from harness import cpu_seconds
+
 FOLDER: Final = Path(__file__).resolve().parent
 ROOT: Final = FOLDER.parent.parent
-NO_BENCHMARKS: Final = ("all_quick", "harness", "opening")
 FURTHER: Final[Mapping[str, list[str]]] = {
     "against_version": [str(ROOT)],
     "gpu": ["--device", "cpu", "--out", os.devnull],
@@ -30,8 +31,13 @@ LIMIT_SECONDS: Final = 300.0
 
 
 def scripts() -> list[str]:
-    """The names of the benchmarks."""
-    return sorted({path.stem for path in FOLDER.glob("*.py")} - {*NO_BENCHMARKS})
+    """The names of the benchmarks: of the files here that offer `--quick`."""
+    own = Path(__file__).name
+    return sorted(
+        path.stem
+        for path in FOLDER.glob("*.py")
+        if path.name != own and re.search(r"make_parser\(__|\"--quick\"", path.read_text("utf-8"))
+    )
 
 
 def run(name: str, limit_seconds: float) -> str | None:
@@ -50,12 +56,6 @@ def run(name: str, limit_seconds: float) -> str | None:
     if process.returncode:
         return "\n".join(["", *said.splitlines()[-15:], f"ended with {process.returncode}"])
     return None if said.strip() else "printed nothing"
-
-
-def cpu_seconds() -> float:
-    """Of all processes that were started here and have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What the benchmarks share: arguments, checks, intervals. No benchmark itself."""
 
 import argparse
+import resource
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -68,6 +69,12 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
         return np.nan, np.nan
     half = t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
     return float(found.mean() - half), float(found.mean() + half)
+
+
+def cpu_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def photographs() -> list[Image.Image]:

@@ -2,14 +2,14 @@
 
     python results/benchmarks/whole_search.py --repeats 3 --trials 4
 
-The straightforward script is the one in this file: Optuna, timm's blocks, a torchvision DataLoader,
-fvcore, in one process with PyTorch's defaults, as a good engineer writes it first. Ours are the
-worker processes of `python -m search run` by its defaults, and its records on disk. Both train the
-same random members of `space=tiny` on the shipped images for the same epochs with the same batch
-size, optimiser and schedule, and validate on the same split; they take turns, with other networks
-in each repeat. Start-up is left out on both sides: the clock starts when the first training may.
-With `--long-epochs N` all networks are then trained for N epochs, by ours, and Kendall's tau of
-both against their test accuracy is compared by a paired bootstrap.
+The straightforward script is `straightforward` below: Optuna, timm's blocks, a torchvision
+DataLoader, fvcore, in one process with PyTorch's defaults, as a good engineer writes it first. Ours
+are the worker processes of `python -m search run` by its defaults, and its records on disk. Both
+train the same random members of `space=tiny` on the shipped images for the same epochs with the
+same batch size, optimiser and schedule, and validate on the same split; they take turns, with other
+networks in each repeat. Start-up is left out on both sides: the clock starts when the first
+training may. With `--long-epochs N` all networks are then trained for N epochs, by ours, and
+Kendall's tau of both against their test accuracy is compared by a paired bootstrap.
 """
 
 import math
@@ -21,7 +21,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -32,9 +31,8 @@ from harness import check_finite, make_parser, parse, print_foot
 from opening import add_search_arguments, open_search, trained
 from PIL import Image
 from scipy.stats import kendalltau
-from timm.layers.squeeze_excite import SqueezeExcite
-from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual
-from torch import Tensor, nn
+from timm_network import timm_network
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
@@ -145,40 +143,10 @@ def straightforward(
     train_set = Images(data.train, augment)
     val_set = Images(data.val, transforms.Compose(normalise))
 
-    def build(spelling: str) -> nn.Module:
-        arch = parse_arch(spelling)
-        layers: list[nn.Module] = [
-            nn.Conv2d(1, arch.stem, 3, 2, 1, bias=False), nn.BatchNorm2d(arch.stem), nn.SiLU()
-        ]  # fmt: skip
-        channels = arch.stem
-        for stage in arch.stages:
-            for repeat in range(stage.repeats):
-                settings: dict[str, Any] = {
-                    "in_chs": channels,
-                    "out_chs": stage.channels,
-                    "dw_kernel_size": stage.kernel,
-                    "stride": stage.stride if repeat == 0 else 1,
-                    "act_layer": nn.SiLU,
-                    "noskip": not stage.skip,
-                }
-                if stage.se_ratio:
-                    squeezed = max(1, int(channels * stage.se_ratio))
-                    settings["se_layer"] = lambda chs, squeezed=squeezed, **_: SqueezeExcite(
-                        chs, rd_channels=squeezed, act_layer=nn.SiLU
-                    )
-                if stage.block == "ds":
-                    layers.append(DepthwiseSeparableConv(**settings))
-                else:
-                    layers.append(InvertedResidual(exp_ratio=stage.expand_ratio, **settings))
-                channels = stage.channels
-        layers += [nn.Conv2d(channels, arch.head, 1, bias=False), nn.BatchNorm2d(arch.head)]
-        layers += [nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        return nn.Sequential(*layers, nn.Linear(arch.head, data.num_classes))
-
     def objective(trial: optuna.Trial) -> float:
         spelling = trial.suggest_categorical("arch", spellings)
         torch.manual_seed(seed)
-        model = build(spelling)
+        model = timm_network(parse_arch(spelling), data.num_classes)
         model.eval()
         flops = FlopCountAnalysis(model, torch.zeros(1, 1, proxy.resolution, proxy.resolution))
         flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
