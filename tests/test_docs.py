@@ -94,12 +94,11 @@ NOT_RUN: Final = {
 """Whole commands that are not run, as patterns, and why."""
 
 SLOW: Final = (
-    r"python -m search fidelity .*",
+    r"python -m search (plan|fidelity).*",
     r"python -m search run .*supernet.*",
     r"python -m search run .*latency_table.*",
     r"python -m search run -m .*",
     r"python -m search run study=(?!main).*",
-    r"python -m search plan .+",
     r"python -m scaling (fit|compare study).*",
     r"python -m blocks (profile|latency-table|predict|export|load).*",
     r"python -m scaling emit baseline=efficientnet_b0 coefficients=published",
