@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from blocks.arch import ArchSpec
+from blocks.export.safetensors import read_spec
 from blocks.network import Network
 from blocks.subject import Subject, read_subject
 from blocks.weights.find import find_weights
@@ -50,8 +51,6 @@ def _subject(subject: str | Path | ArchSpec, num_classes: int | None) -> Subject
         subject = str(subject)
     if Path(subject).suffix != ".safetensors":
         return read_subject(str(subject), num_classes)
-    from blocks.export import read_spec
-
     found = read_spec(Path(subject))
     return found if num_classes is None else replace(found, num_classes=num_classes)
 

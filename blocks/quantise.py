@@ -21,7 +21,9 @@ from torch import Tensor
 
 from blocks.arch import ArchSpec
 from blocks.errors import ExportError
-from blocks.export import INPUT, export, onnx_session, optional_package, run_session
+from blocks.export.files import export
+from blocks.export.onnx import INPUT, onnx_session, run_session
+from blocks.export.prepare import optional_package
 from blocks.files import whole_file
 from blocks.images.batches import Images
 from blocks.network import Network

@@ -85,7 +85,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from blocks.export import export, find_format  # torch: seconds that --help need not pay
+    from blocks.export.files import export  # torch: seconds that --help need not pay
+    from blocks.export.formats import find_format
     from blocks.images.read import read_images
 
     formats = list(dict.fromkeys(word.strip() for word in arguments.to.split(",")))
@@ -138,7 +139,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _subject(arguments: argparse.Namespace) -> Subject:
     if Path(arguments.arch).suffix == ".safetensors":
-        from blocks.export import read_spec
+        from blocks.export.safetensors import read_spec
 
         subject = read_spec(Path(arguments.arch))
         if arguments.num_classes not in (None, subject.num_classes):
@@ -206,7 +207,7 @@ def _limited(images: "Images", arguments: argparse.Namespace) -> "Images":
 def _print_accuracy(network: "Network", images: "Images", arguments: argparse.Namespace) -> None:
     import torch
 
-    from blocks.export import run_network
+    from blocks.export.prepare import run_network
 
     chosen = _limited(images, arguments)
     if chosen.labels is None:

@@ -381,7 +381,7 @@ def _torch_call(module: Any, device: str) -> _Bind:
 
 
 def _onnxruntime(path: Path, threads: int) -> _Bind:
-    from blocks.export import INPUT, onnx_session
+    from blocks.export.onnx import INPUT, onnx_session
 
     try:
         session = onnx_session(path, threads)
@@ -402,7 +402,8 @@ def exported(network: "Network") -> Iterator[Path]:
     Raises:
         LatencyError: a package is missing, or the network cannot be written.
     """
-    from blocks.export import export_onnx, optional_package
+    from blocks.export.onnx import export_onnx
+    from blocks.export.prepare import optional_package
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"

@@ -399,7 +399,8 @@ def _onnx_unit_times(
     The whole is timed without the profile, which costs microseconds a node; the
     ratio of both is a part of what `Predictor` corrects.
     """
-    from blocks.export import INPUT, onnx_session, optional_package
+    from blocks.export.onnx import INPUT, onnx_session
+    from blocks.export.prepare import optional_package
 
     feed = {INPUT: example_images(network, batch).numpy()}
     wholes: list[float] = []

@@ -14,19 +14,11 @@ from torch import Tensor, nn
 from blocks.arch import BLOCKS, ArchSpec, parse_arch
 from blocks.commands import export as command
 from blocks.errors import ArchError, CompoundNasError, ExportError, WeightsError
-from blocks.export import (
-    FORMATS,
-    check_logits,
-    export,
-    export_onnx,
-    find_format,
-    load_safetensors,
-    onnx_session,
-    optional_package,
-    read_spec,
-    run_network,
-    save_safetensors,
-)
+from blocks.export.files import check_logits, export
+from blocks.export.formats import FORMATS, find_format
+from blocks.export.onnx import export_onnx, onnx_session
+from blocks.export.prepare import optional_package, run_network
+from blocks.export.safetensors import load_safetensors, read_spec, save_safetensors
 from blocks.files import whole_file
 from blocks.network import Network
 

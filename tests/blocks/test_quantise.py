@@ -13,7 +13,8 @@ import torch
 from blocks.arch import parse_arch
 from blocks.commands import export as command
 from blocks.errors import ExportError
-from blocks.export import export_onnx, run_onnx, save_safetensors
+from blocks.export.onnx import export_onnx, run_onnx
+from blocks.export.safetensors import save_safetensors
 from blocks.images.batches import Images
 from blocks.images.read import read_images
 from blocks.network import Network

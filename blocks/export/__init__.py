@@ -1,0 +1,1 @@
+"""Networks written to files that other programs run: ONNX, `torch.export`, safetensors."""

@@ -1,0 +1,55 @@
+"""What every format starts from: the network at rest, its specification, optional packages."""
+
+import copy
+import importlib
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from blocks.arch import format_arch
+from blocks.errors import ExportError
+from blocks.images.batches import batch_size
+from blocks.network import Network
+
+
+def optional_package(name: str) -> Any:
+    """The module `name` of a package that only exporting needs.
+
+    Raises:
+        ExportError: it is not installed, or a part of it is not.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ExportError(
+            f'exporting needs {error.name or name}: pip install "compound-nas[export]"'
+        ) from None
+
+
+def prepared(network: Network) -> tuple[Network, Tensor, tuple[dict[int, Any]]]:
+    """A copy on the CPU in evaluation mode, an input, and which of its dimensions are dynamic.
+
+    The example has 2 images: a batch of 1 would be taken for a constant. Weights in channels-last
+    memory, as training leaves them, would make the exporter spell out strides by gathering.
+    """
+    network = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
+    arch = network.arch
+    images = torch.zeros(2, arch.in_channels, arch.resolution, arch.resolution)
+    return network, images, ({0: torch.export.Dim("batch")},)
+
+
+def spec_of(network: Network) -> dict[str, str]:
+    """What is written beside the weights, so that they are a whole network."""
+    return {
+        "arch": format_arch(network.arch),
+        "num_classes": str(network.classifier.out_features),
+    }
+
+
+def run_network(network: torch.nn.Module, images: Tensor) -> Tensor:
+    """Logits (N, num_classes) of a module that is in evaluation mode."""
+    with torch.inference_mode():
+        return torch.cat(
+            [network(chunk) for chunk in torch.split(images, batch_size(images.shape[-1]))]
+        )
