@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from blocks.arch import ArchSpec, StageSpec, format_arch, parse_arch
     from blocks.cost import Cost, count, count_many
     from blocks.errors import CompoundNasError
-    from blocks.latency.measure import Latency, measure_latency
+    from blocks.latency.measure import measure_latency
+    from blocks.latency.values import Latency
     from blocks.loading import load
     from blocks.network import Network
     from blocks.zoo import ZOO
@@ -43,7 +44,7 @@ _HOMES: Final = {
     "ArchSpec": "blocks.arch",
     "CompoundNasError": "blocks.errors",
     "Cost": "blocks.cost",
-    "Latency": "blocks.latency.measure",
+    "Latency": "blocks.latency.values",
     "Network": "blocks.network",
     "StageSpec": "blocks.arch",
     "count": "blocks.cost",

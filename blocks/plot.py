@@ -6,7 +6,7 @@ from typing import Final
 import matplotlib.ticker
 
 from blocks.figure import new_figure, png
-from blocks.latency.measure import RUNTIMES, Latency
+from blocks.latency.values import RUNTIMES, Latency
 
 COLOURS: Final = dict(zip(RUNTIMES, ("#c1440e", "#2a6f4e", "#1f5fa8"), strict=True))
 LINES: Final = ("-", "--", ":", "-.")

@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from blocks.latency.measure import DEVICES
+from blocks.latency.values import DEVICES
 from blocks.names import choose, did_you_mean
 from blocks.rounding import ROUNDINGS
 from scaling.compound import ScalingError

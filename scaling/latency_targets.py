@@ -8,7 +8,8 @@ from typing import Final, Protocol
 from blocks.arch import ArchSpec
 from blocks.cost import count
 from blocks.errors import LatencyError
-from blocks.latency.measure import Latency, measure_latency
+from blocks.latency.measure import measure_latency
+from blocks.latency.values import Latency
 from blocks.network import Network
 from scaling.compound import ScalingError
 from scaling.rule_kinds import Rule

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
-from blocks.latency.measure import torch_threads
+from blocks.latency.device import torch_threads
 
 # The same examples on every machine. One takes a second at most, as `strategies.MOST_MACS` and
 # one thread see to, and longer where others hold the cores; a minute is a fault.

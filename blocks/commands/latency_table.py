@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from blocks.console import console
-from blocks.latency.measure import device_name
+from blocks.latency.device import device_name
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +46,9 @@ def pixels(text: str) -> tuple[int, int]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from blocks.latency.predict import table_name
-    from blocks.latency.table import Inputs, build_table
+    from blocks.latency.build import build_table
+    from blocks.latency.draw import Inputs
+    from blocks.latency.table import table_name
 
     settings = arguments.runtime, arguments.threads, arguments.batch
     path = arguments.output or Path("results/latency") / table_name(device_name(), *settings)

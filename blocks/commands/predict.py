@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from blocks.console import console
-from blocks.latency.measure import device_name
+from blocks.latency.device import device_name
 from blocks.subject import read_subject
 
 

@@ -13,13 +13,9 @@ from rich.table import Table
 from blocks.console import console, millions
 from blocks.cost import count
 from blocks.errors import LatencyError
-from blocks.latency.measure import (
-    Latency,
-    available_cores,
-    check_settings,
-    device_name,
-    profile_network,
-)
+from blocks.latency.device import available_cores, device_name
+from blocks.latency.measure import check_settings, profile_network
+from blocks.latency.values import Latency
 from blocks.machine import versions
 from blocks.subject import Subject, read_subject
 
@@ -169,7 +165,8 @@ def _profile(
 
 def _predictors(latencies: list[Latency], device: str, folder: Path) -> dict[_Key, "Predictor"]:
     """The predictors whose tables are of this device and of settings that were measured."""
-    from blocks.latency.predict import load_predictor, table_name
+    from blocks.latency.predict import load_predictor
+    from blocks.latency.table import table_name
 
     found = {}
     for each in latencies:

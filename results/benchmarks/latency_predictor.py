@@ -16,15 +16,11 @@ from harness import check, check_finite, make_parser, parse, print_foot
 
 from blocks.arch import parse_arch
 from blocks.cost import count
-from blocks.latency.predict import (
-    HeldOut,
-    LatencyTable,
-    Predictor,
-    power_law,
-    prediction_error,
-    read_table,
-)
-from blocks.latency.table import build_table
+from blocks.latency.build import build_table
+from blocks.latency.held_out import HeldOut, prediction_error
+from blocks.latency.interpolate import power_law
+from blocks.latency.predict import Predictor
+from blocks.latency.table import LatencyTable, read_table
 
 
 def macs_of(spelling: str, num_classes: int) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from blocks.arch import ArchSpec
 from blocks.cost import Cost, count
 from blocks.errors import ArchError
-from blocks.latency.measure import Latency
+from blocks.latency.values import Latency
 from blocks.zoo import EFFICIENTNET_B0, EFFICIENTNET_SCALING
 from scaling.compound import ScalingCoefficients, ScalingError, scale, scale_compound
 from scaling.rule_kinds import Multipliers, Rule

@@ -11,7 +11,7 @@ import numpy as np
 from blocks.arch import ArchSpec, format_arch
 from blocks.cost import count, count_many
 from blocks.errors import LatencyError
-from blocks.latency.measure import device_name
+from blocks.latency.device import device_name
 from blocks.latency.predict import load_predictor
 from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.config import FitConfig, ScalingConfig

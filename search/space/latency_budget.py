@@ -7,7 +7,7 @@ import numpy as np
 
 from blocks.arch import parse_arch
 from blocks.errors import LatencyError
-from blocks.latency.measure import device_name
+from blocks.latency.device import device_name
 from search.config.schema import RunConfig
 from search.errors import ConfigError
 from search.space.budget import Budget, cost_budget

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 from blocks.arch import ArchSpec, StageSpec, parse_arch
-from blocks.latency.measure import torch_threads
+from blocks.latency.device import torch_threads
 from blocks.layers import ConvNormAct, MBConv
 from blocks.native import accelerate, available, library
 from blocks.native.library import INSTRUCTION_SETS, KernelsError, instruction_sets

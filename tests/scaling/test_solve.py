@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import count
 from blocks.errors import ArchError
-from blocks.latency.measure import Latency
+from blocks.latency.values import Latency
 from blocks.zoo import EFFICIENTNET_B0, ZOO
 from scaling.compound import (
     PAPER,

@@ -12,15 +12,13 @@ import torch
 
 from blocks.arch import parse_arch
 from blocks.errors import LatencyError
-from blocks.latency.measure import (
+from blocks.latency.device import available_cores
+from blocks.latency.measure import check_settings, measure_latency, profile_network
+from blocks.latency.settle import (
     FEWEST_REPEATS,
-    available_cores,
-    check_settings,
     is_settled,
-    measure_latency,
     median_interval,
     percentile,
-    profile_network,
     summarise,
     time_until_settled,
 )

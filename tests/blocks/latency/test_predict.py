@@ -18,28 +18,18 @@ from torch import nn
 from blocks.arch import ArchSpec, parse_arch
 from blocks.cost import ArchColumns, count
 from blocks.errors import LatencyError
-from blocks.latency.measure import torch_threads
-from blocks.latency.predict import (
-    HeldOut,
-    LatencyTable,
-    Predictor,
-    power_law,
-    prediction_error,
-    read_table,
-)
-from blocks.latency.table import (
-    Inputs,
-    Settings,
-    UnitTimes,
-    assign_nodes,
-    build_table,
-    draw_arch,
-    fit_table,
-    measure_units,
-    pieces_of,
-)
+from blocks.latency.build import build_table, fit_table
+from blocks.latency.device import torch_threads
+from blocks.latency.draw import Inputs, draw_arch
+from blocks.latency.held_out import HeldOut, prediction_error
+from blocks.latency.interpolate import power_law
+from blocks.latency.onnx_profile import assign_nodes
+from blocks.latency.predict import Predictor
+from blocks.latency.table import LatencyTable, read_table
+from blocks.latency.time_units import Settings, UnitTimes, measure_units, pieces_of
+from blocks.latency.units import Unit, units_of
+from blocks.latency.work import convolutions, work
 from blocks.network import Network
-from blocks.units import Unit, convolutions, units_of, work
 from blocks.zoo import EFFICIENTNET_B0, ZOO
 from tests.conftest import Cli, one_line_error
 from tests.strategies import archs

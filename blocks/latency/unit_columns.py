@@ -10,13 +10,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blocks.arch import BLOCKS
 from blocks.cost import BLOCK_NUMBERS, ArchColumns
 from blocks.cost.many import Integers
-from blocks.units import RESIDUAL, STEM, TAIL, Unit
+from blocks.latency.units import KINDS, RESIDUAL, STEM, TAIL, Unit
 
-_KINDS: Final = (STEM, TAIL, RESIDUAL, *BLOCKS)
-_KIND_OF_BLOCK: Final = np.array([_KINDS.index(block) for block in BLOCK_NUMBERS])
+_KIND_OF_BLOCK: Final = np.array([KINDS.index(block) for block in BLOCK_NUMBERS])
 _FIRST_WORD: Final = {"inputs": 21, "outputs": 21, "hidden": 21}
 _SECOND_WORD: Final = {
     "squeezed": 20, "side": 14, "groups": 10, "kernel": 6, "kind": 4, "stride": 6, "adds": 1,
@@ -38,7 +36,7 @@ class Distinct(NamedTuple):
 
 
 class UnitColumns:
-    """`blocks.units.units_of` of every architecture of some columns.
+    """`blocks.latency.units.units_of` of every architecture of some columns.
 
     Columns hold no activation: `act` is that of every layer, the padding is symmetric, and
     batch or group norm is the same in all of them. `times` (places, archs) says how often a unit
@@ -74,7 +72,7 @@ class UnitColumns:
     def _fill(self, columns: ArchColumns, num_classes: int) -> None:
         side, channels = columns.resolution, columns.stem
         self._add(
-            1, kind=_KINDS.index(STEM), inputs=columns.in_channels, outputs=channels, side=side,
+            1, kind=KINDS.index(STEM), inputs=columns.in_channels, outputs=channels, side=side,
             kernel=columns.stem_kernel, stride=columns.stem_stride, pools=columns.stem_pool,
         )  # fmt: skip
         leaving: list[tuple[Integers, Integers, Integers]] = []
@@ -94,11 +92,11 @@ class UnitColumns:
             behind = np.prod([stride for _, _, stride in leaving[position + 1 :]], axis=0)
             times = (columns.global_residual > 0) & (position < columns.present.sum(1) - 1)
             self._add(
-                times, kind=_KINDS.index(RESIDUAL), inputs=width, outputs=channels, side=its_side,
+                times, kind=KINDS.index(RESIDUAL), inputs=width, outputs=channels, side=its_side,
                 stride=behind, adds=1,
             )  # fmt: skip
         self._add(
-            1, kind=_KINDS.index(TAIL), inputs=channels, outputs=num_classes, side=side,
+            1, kind=KINDS.index(TAIL), inputs=channels, outputs=num_classes, side=side,
             hidden=columns.head, squeezed=columns.head_hidden,
         )  # fmt: skip
 
@@ -119,7 +117,7 @@ class UnitColumns:
         for row in rows:
             sizes = dict(zip(self._flat, row, strict=True))
             flags = {name: bool(sizes[name]) for name in ("adds", "projects", "pools")}
-            kind = _KINDS[sizes["kind"]]
+            kind = KINDS[sizes["kind"]]
             act = "relu" if kind == RESIDUAL else self.act
             group_norm = self.group_norm and kind != RESIDUAL
             yield Unit(**(sizes | flags | {"kind": kind}), act=act, group_norm=group_norm)
