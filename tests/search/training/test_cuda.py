@@ -28,7 +28,7 @@ ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h
 PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False, start_resolution=1.0, precision="fp32")
 EVERY_KIND = [
     "r32-s16-[ds_r1_k3_s1_e1_c16_se0.25|ir_r2_k5_s2_e6_c24|er_r1_k3_s2_e4_c32]-h64",
-    "r32-s16_k7_mp-[bt_r2_k3_s1_e0.25_c32|bx_r1_k3_s2_e0.5_c64_g4]-h0-nrelu",
+    "r32-s16_k7_mp-[bt_r2_k3_s1_e0.25_c32|bx_r1_k3_s2_e0.5_c64_g4]-h0-nre",
 ]
 
 pytestmark = pytest.mark.parametrize("device", DEVICES)
