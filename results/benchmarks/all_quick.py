@@ -23,7 +23,6 @@ FOLDER: Final = Path(__file__).resolve().parent
 ROOT: Final = FOLDER.parent.parent
 FURTHER: Final[Mapping[str, list[str]]] = {
     "against_version": [str(ROOT)],
-    "gpu": ["--device", "cpu", "--out", os.devnull],
 }
 """Arguments that a script wants besides `--quick`."""
 LIMIT_SECONDS: Final = 300.0
@@ -32,11 +31,12 @@ LIMIT_SECONDS: Final = 300.0
 
 def scripts() -> list[str]:
     """The names of the benchmarks: of the files here that offer `--quick`."""
-    own = Path(__file__).name
+    others = (Path(__file__).name, "harness.py", "gpu.py")  # the last is run by .ci/gpu
     return sorted(
         path.stem
         for path in FOLDER.glob("*.py")
-        if path.name != own and re.search(r"make_parser\(__|\"--quick\"", path.read_text("utf-8"))
+        if path.name not in others
+        and re.search(r"make_parser\(__|\"--quick\"", path.read_text("utf-8"))
     )
 
 

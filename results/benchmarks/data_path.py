@@ -12,13 +12,13 @@ with 2, which stay alive between epochs, on all cores of the process.
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from harness import check_finite, make_parser, parse, photographs, print_foot
+from opening import first_images
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -28,7 +28,7 @@ from search.config.schema import DatasetConfig
 from search.data.augment import Augmentation
 from search.data.batches import Batches, prepare
 from search.data.datasets import load_data
-from search.data.splits import ImageData, Split
+from search.data.splits import Split
 
 BATCH = 128
 PADDING = 4
@@ -134,12 +134,6 @@ def measure(batches: Batches, repeats: int, seed: int, cores: set[int]) -> None:
         print(f"{name:>32}: {median:10,.0f} images/s ({slow:,.0f}-{fast:,.0f})")
 
 
-def at_most(images: int) -> ImageData:
-    """The shipped Fashion-MNIST, of whose training images are no more than so many."""
-    data = load_data(DatasetConfig("fashion_mnist"), 28)
-    return replace(data, train=Split(data.train.images[:images], data.train.labels[:images]))
-
-
 def main() -> None:
     parser = make_parser(__doc__, seed=0)
     parser.add_argument("--repeats", type=int, default=7)
@@ -149,7 +143,9 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     cores = os.sched_getaffinity(0)
     sets = {
-        "28 px grey": prepare(at_most(arguments.images), 28),
+        "28 px grey": prepare(
+            first_images(load_data(DatasetConfig("fashion_mnist"), 28), arguments.images), 28
+        ),
         "32 px RGB": crops_of_photographs(arguments.images, 32, arguments.seed),
     }
     for name, batches in sets.items():

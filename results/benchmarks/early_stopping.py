@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--orders", type=int, default=100)
     parser.add_argument("--folder", type=Path, default=Path("results/early_stopping"))
-    arguments = parse(parser, workers=1, members=4, epochs=3, trials=4, orders=5)
+    arguments = parse(parser, workers=1, images=500, members=4, epochs=3, trials=4, orders=5)
     with results_folder(arguments.folder, arguments.quick) as folder:
         compare_pruners(arguments, folder)
     print_foot(arguments)

@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("--judges", type=int, default=3, help="trainings of every found network")
     parser.add_argument("--trials", type=int, default=100_000, help="of a search, at most")
     parser.add_argument("--results", default="results/equal_time")
-    arguments = parse(parser, workers=1, seeds=1, trials=2, proxy_epochs=2, epochs=1, judges=1)
+    arguments = parse(
+        parser, workers=1, images=500, seeds=1, trials=2, proxy_epochs=2, epochs=1, judges=1
+    )
     with results_folder(arguments.results, arguments.quick) as folder:
         arguments.results = str(folder)
         search_and_judge(arguments)

@@ -9,7 +9,7 @@ from search.config.compose import compose_config
 from search.config.schema import DatasetConfig, RunConfig
 from search.config.settled import SettledConfig
 from search.data.datasets import load_data
-from search.data.splits import ImageData
+from search.data.splits import ImageData, Split
 from search.record.trials import Record, TrialRecord
 from search.study.settle import Settled, settle
 
@@ -25,17 +25,25 @@ def trained(records: Iterable[Record]) -> list[TrialRecord]:
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--test-root` and `--workers`, of `open_search`."""
+    """`--test-root`, `--images` and `--workers`, of `open_search`."""
     parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
+    parser.add_argument("--images", type=int, help="to train on; without it, all")
     parser.add_argument("--workers", type=int, default=0, help="trainings at once; 0: as planned")
 
 
 def open_search(settings: Iterable[str], arguments: argparse.Namespace) -> Settled:
-    """What `python -m search run SETTINGS` begins with; see `with_test_images`."""
+    """What `python -m search run SETTINGS` begins with; see `with_test_images`, `first_images`."""
     given = [f"workers.count={arguments.workers}", *settings]
     opened = settle(compose_config("config", given, RunConfig))
     resolution = opened.config.proxy.resolution
-    return replace(opened, data=with_test_images(opened.data, arguments.test_root, resolution))
+    data = with_test_images(opened.data, arguments.test_root, resolution)
+    return replace(opened, data=first_images(data, arguments.images))
+
+
+def first_images(data: ImageData, number: int | None) -> ImageData:
+    """`data` with no more than so many training images; None: with all."""
+    train = Split(data.train.images[:number], data.train.labels[:number])
+    return data if number is None else replace(data, train=train)
 
 
 def settled_as(opened: Settled, config: RunConfig) -> SettledConfig:

@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="of the long schedule")
     parser.add_argument("--folder", type=Path, default=Path("results/shorter_trainings"))
     arguments = parse(
-        parser, workers=1, variants=["proxy.start_resolution=1"], common=["proxy.epochs=1"],
-        members=4, long_epochs=2,
+        parser, workers=1, images=500, variants=["proxy.start_resolution=1"],
+        common=["proxy.epochs=1"], members=4, long_epochs=2,
     )  # fmt: skip
     with results_folder(arguments.folder, arguments.quick) as folder:
         compare_variants(arguments, folder)

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=9)
-    arguments = parse(parser, workers=1, members=3, epochs=1)
+    arguments = parse(parser, workers=1, images=500, members=3, epochs=1)
     overrides = [f"budget.target={arguments.target}", "proxy.ema=0.98"]
     opened = open_search(overrides, arguments)
     spellings = draw_members(opened.members, arguments.members, arguments.seed)

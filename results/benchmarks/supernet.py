@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--variant", action="append", default=[], help="settings, a comma between")
     parser.add_argument("settings", nargs="*", help="such as budget.max_macs=1M")
     arguments = parse(
-        parser, workers=1, members=4, long_epochs=1, seeds=2,
+        parser, workers=1, images=500, members=4, long_epochs=1, seeds=2,
         settings=["supernet.epochs=1", "proxy.epochs=1"],
         variant=["proxy.init_from=supernet,proxy.epochs=1"],
     )  # fmt: skip

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
 from harness import check_finite, make_parser, parse, print_foot
-from opening import add_search_arguments, open_search, trained
+from opening import add_search_arguments, first_images, open_search, trained
 from PIL import Image
 from scipy.stats import kendalltau
 from timm_network import timm_network
@@ -57,7 +57,14 @@ def main() -> None:
     parser.add_argument("--long-epochs", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=4, help="of every training")
     arguments = parse(
-        parser, workers=1, repeats=1, trials=2, loader_workers=0, long_epochs=1, epochs=1
+        parser,
+        workers=1,
+        images=500,
+        repeats=1,
+        trials=2,
+        loader_workers=0,
+        long_epochs=1,
+        epochs=1,
     )
     opened = open_search([f"seed={arguments.seed}", f"proxy.epochs={arguments.epochs}"],
                          arguments)  # fmt: skip
@@ -78,7 +85,12 @@ def main() -> None:
             found, ours_seconds = ours(some, evaluator, config)
             accuracies["ours"] += found
             work = script.submit(
-                straightforward, some, arguments.seed, arguments.loader_workers, arguments.epochs
+                straightforward,
+                some,
+                arguments.seed,
+                arguments.loader_workers,
+                arguments.epochs,
+                arguments.images,
             )
             found, seconds = work.result()
             accuracies["straightforward"] += found
@@ -130,13 +142,13 @@ class Images(Dataset[tuple[Tensor, int]]):
 
 
 def straightforward(
-    spellings: list[str], seed: int, loader_workers: int, epochs: int
+    spellings: list[str], seed: int, loader_workers: int, epochs: int, images: int | None
 ) -> tuple[list[float], float]:
     """The first script that comes to mind: validation accuracies, and seconds."""
     warnings.simplefilter("ignore")
     config = compose_config("config", [], RunConfig)
     proxy = replace(config.proxy, epochs=epochs)
-    data = load_data(config.dataset, proxy.resolution)
+    data = first_images(load_data(config.dataset, proxy.resolution), images)
 
     normalise = [transforms.ToTensor(), transforms.Normalize((0.2860,), (0.3530,))]
     augment = transforms.Compose([transforms.RandomHorizontalFlip(), *normalise])

@@ -25,7 +25,6 @@ from tests.search.config.test_checks import config_of
 ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
 PROXY = ProxyConfig(resolution=8, batch_size=64, flip=False, start_resolution=1.0)
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
 
 @no_cuda
@@ -94,18 +93,3 @@ def test_a_step_is_timed_in_both() -> None:
     seconds = step_seconds(ARCH, 10, PROXY, "cpu")
     assert set(seconds) == {"fp32", "bf16"}
     assert all(0 < each < 60 for each in seconds.values())
-
-
-@cuda
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_it_learns_on_a_gpu(digits: Path, precision: str, tmp_path: Path) -> None:
-    proxy = replace(PROXY, precision=precision, dropout=0.1)
-    batches = prepare(load_data(DatasetConfig(root=str(digits)), 8), 8)
-    whole = train(ARCH, 10, batches, proxy, 4, seed=0, device="cuda")
-    assert whole.val_accuracy > 0.85
-    path = tmp_path / "0.pt"
-    for until in (2, 4):
-        piece = train(
-            ARCH, 10, batches, proxy, 4, seed=0, until=until, checkpoint=path, device="cuda"
-        )
-    assert piece.val_loss == pytest.approx(whole.val_loss, rel=0.05)
