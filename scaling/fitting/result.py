@@ -1,5 +1,6 @@
 """What a fit found: coefficients, their intervals, and how they compare with other triples."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ SAYS: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class Fit(ABC):
     """The coefficients that a fit found, however it was made.
 
     `intervals`: 95%, by `NAMES`. `versus`: against each of `scaling.rules.RIVALS` that reaches the
@@ -49,9 +50,9 @@ class Fit:
         """What the data say of the fitted triple beside the paper's, in words."""
         return verdict(self.versus.get("paper"), self.where)
 
+    @abstractmethod
     def to_mapping(self) -> dict[str, Any]:
         """What fit.json says of it beside the coefficients."""
-        raise NotImplementedError
 
 
 def verdict(paper: Versus | None, where: str) -> str:
