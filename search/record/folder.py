@@ -88,9 +88,9 @@ class StudyFolder:
             if stored.study != config.study:
                 back = shlex.join(["mv", str(self.path), str(self.path.with_name(stored.study))])
                 raise StudyError(
-                    f"{self.path} is the study {stored.study!r} under another name, by which its "
-                    f"sampler's memory does not know it; to go on with it: {back}, then "
-                    f"study={stored.study}; to begin another: study=… of a new name"
+                    f"{self.path} is the study {stored.study!r}, renamed; its sampler's memory is "
+                    f"under the old name. To go on with it: {back}, then study={stored.study}; to "
+                    "begin another, give it a new name with study=…"
                 )
             differences = [
                 f"{key} {old!r} → {new!r}"

@@ -161,7 +161,7 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_renamed_study_says_its_old_name_and_how_to_go_on(tmp_path: Path) -> None:
     StudyFolder(str(tmp_path), "old").open(RunConfig(study="old"))
     os.rename(tmp_path / "old", tmp_path / "my new")
-    with pytest.raises(StudyError, match=r"is the study 'old' under another name") as refused:
+    with pytest.raises(StudyError, match=r"is the study 'old', renamed") as refused:
         StudyFolder(str(tmp_path), "my new").open(RunConfig(study="my new"))
     assert f"mv '{tmp_path}/my new' {tmp_path}/old, then study=old" in str(refused.value)
 
