@@ -2,8 +2,8 @@
 
 The first block of a stage carries the stride and the change of channels; the later ones repeat
 it at the stage's own width. Which shortcut a block has follows from that. Both rules are stated
-here alone: modules, costs, memory, latencies and foreign weights all walk. `blocks.columns` is
-the same walk over many architectures at once, by these rules on arrays.
+here alone: modules, costs, memory, latencies and foreign weights all walk. `blocks.cost.columns`
+is the same walk over many architectures at once, by these rules on arrays.
 """
 
 from collections.abc import Iterator

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from blocks.arch import BLOCKS, ArchSpec
+from blocks.arch.walk import walk
 from blocks.console import console
 from blocks.cost import Cost, count, count_by_stage
 from blocks.memory import memory
@@ -49,9 +50,8 @@ def _stages(arch: ArchSpec, num_classes: int) -> Table:
         "stem", stem, "1", str(arch.stem_kernel), str(arch.stem_stride), "", str(arch.stem), "",
         arch.act, str(side), *_cost(costs[0]),
     )  # fmt: skip
-    side = -(-side // 2) if arch.stem_pool else side
-    for number, stage in enumerate(arch.stages, 1):
-        side = -(-side // stage.stride)
+    leaving = [block.out_side for block in walk(arch) if block.is_last]
+    for number, (stage, side) in enumerate(zip(arch.stages, leaving, strict=True), 1):
         groups = f" g{stage.groups}" if stage.groups > 1 else ""
         shortcut = "" if stage.skip else " noskip"
         table.add_row(

@@ -172,8 +172,8 @@ class ArchColumns:
 class BlockColumns(NamedTuple):
     """`blocks.arch.walk.Block` of every architecture at one place; arrays of shape (archs,).
 
-    `times` is how often a block stands there in a row, 0 where an architecture has none: then
-    the other numbers mean nothing.
+    `times` is how often a block stands there in a row. It is 0 where an architecture has none:
+    there the map passes on as it came.
     """
 
     position: int  # of the stage
