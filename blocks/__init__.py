@@ -10,8 +10,9 @@
 Nothing is imported before it is used: not torch, not NumPy.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any, Final
+
+from blocks.lazy import imported
 
 if TYPE_CHECKING:
     from blocks.arch import ArchSpec, StageSpec, format_arch, parse_arch
@@ -58,11 +59,7 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = found
-    return found
+    return imported(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -11,8 +11,9 @@
 Nothing is printed, and nothing heavy imported, before it is used.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any, Final
+
+from blocks.lazy import imported
 
 if TYPE_CHECKING:
     from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale
@@ -46,11 +47,7 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = found
-    return found
+    return imported(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -12,8 +12,9 @@ From Python:
 Nothing heavy is imported until a name is used.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any, Final
+
+from blocks.lazy import imported
 
 if TYPE_CHECKING:
     from search.config.schema import RunConfig
@@ -33,12 +34,11 @@ _HOMES: Final = {
     "load_data": "search.data.face",
     "run": "search.study.face",
 }
+"""Name → the module that it is imported from when it is first used (PEP 562)."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'search' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return imported(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:
