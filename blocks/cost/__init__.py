@@ -7,10 +7,15 @@ under group norm) and 1 per element that adaptive average pooling reads (fvcore
 counted by neither.
 """
 
-from blocks.cost.columns import BLOCK_NUMBERS, ArchColumns, count_many
+from typing import TYPE_CHECKING, Any, Final
+
 from blocks.cost.counting import Cost, count, count_by_operator, count_by_stage
-from blocks.cost.many import CostColumns
-from blocks.cost.referee import measure_flops_fvcore, referee
+from blocks.lazy import imported
+
+if TYPE_CHECKING:
+    from blocks.cost.columns import BLOCK_NUMBERS, ArchColumns, count_many
+    from blocks.cost.many import CostColumns
+    from blocks.cost.referee import measure_flops_fvcore, referee
 
 __all__ = [
     "BLOCK_NUMBERS",
@@ -24,3 +29,17 @@ __all__ = [
     "measure_flops_fvcore",
     "referee",
 ]
+
+_HOMES: Final = {
+    "BLOCK_NUMBERS": "blocks.cost.columns",
+    "ArchColumns": "blocks.cost.columns",
+    "CostColumns": "blocks.cost.many",
+    "count_many": "blocks.cost.columns",
+    "measure_flops_fvcore": "blocks.cost.referee",
+    "referee": "blocks.cost.referee",
+}
+"""What needs NumPy or PyTorch: name → the module that it is imported from when it is first used."""
+
+
+def __getattr__(name: str) -> Any:
+    return imported(__name__, _HOMES, name)

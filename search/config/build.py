@@ -124,6 +124,10 @@ def unknown(
 
 
 def _leaf(kind: Any, value: Any, name: str) -> Any:
+    if type(value) is kind and kind in _NAMES:
+        return value  # and OmegaConf, slow to import, is not asked
+    if type(value) is kind is str and "${" not in value:
+        return value
     from omegaconf import nodes
     from omegaconf.errors import OmegaConfBaseException
 

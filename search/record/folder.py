@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Final, TextIO
 
 import yaml
-from omegaconf import OmegaConf
 
 from blocks.errors import one_line
 from blocks.files import write_durably
@@ -106,6 +105,8 @@ class StudyFolder:
                 return
         elif self.trials.exists():
             raise StudyError(f"{self.path} holds trials but no config.yaml; move it away")
+        from omegaconf import OmegaConf  # slow to import, and readers need none of it
+
         self.write("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
 
     def read_config(self) -> RunConfig:
