@@ -16,7 +16,7 @@ from blocks.arch import ArchSpec, StageSpec, parse_arch
 from blocks.latency.device import torch_threads
 from blocks.layers import ConvNormAct, MBConv
 from blocks.native import accelerate, available, library
-from blocks.native.library import INSTRUCTION_SETS, KernelsError, instruction_sets
+from blocks.native.library import INSTRUCTION_SETS, KernelsError, instruction_sets, why_not
 from blocks.network import Network
 from blocks.zoo import find_arch
 from tests.strategies import archs
@@ -252,7 +252,7 @@ def test_a_set_that_is_asked_for_is_had_or_refused(
     monkeypatch.setenv("COMPOUND_NAS_KERNELS", name)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(KernelsError, match=f"COMPOUND_NAS_KERNELS={name} (cannot|is not)"):
-        available.__wrapped__()
+        why_not.__wrapped__()
 
 
 def test_what_no_set_is_called_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_what_no_set_is_called_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         KernelsError,
         match=r"^COMPOUND_NAS_KERNELS='avx3' is none of auto, torch, avx512, avx2, plain$",
     ):
-        available.__wrapped__()
+        why_not.__wrapped__()
 
 
 @pytest.mark.parametrize(
@@ -284,4 +284,4 @@ def test_what_a_processor_lacks_is_not_run(
     monkeypatch.setenv("COMPOUND_NAS_KERNELS", "avx512")
     if "avx512" not in sets:
         with pytest.raises(KernelsError, match="=avx512 is not available: this processor has "):
-            available.__wrapped__()
+            why_not.__wrapped__()

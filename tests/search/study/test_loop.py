@@ -121,8 +121,7 @@ def test_a_small_space_is_trained_once_and_ends(
 ) -> None:
     monkeypatch.setattr("search.study.loop.MAX_BARREN_ASKS", 30)
     config = changed(config, {"budget.max_macs": "1G"})
-    config = changed(config, {"space.stages": config.space.stages[:1]})
-    config.space.stages[0].repeats = [1]
+    config = changed(config, {"space.stages": [replace(config.space.stages[0], repeats=[1])]})
     config = changed(config, {"space.kernel": [3, 5], "space.expand_ratio": [1]})
     config = changed(config, {"space.se_ratio": [0.0], "space.skip": [True]})
     config = changed(config, {"space.width": [0.9, 1.0, 1.1]})  # 16 channels by rounding, all three
@@ -258,8 +257,10 @@ def test_a_training_in_pieces_is_the_training_in_one(
     halving: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
     _, folder, _ = run_loop(halving, digits_data, tmp_path)
-    halving.proxy.ema = halving.training.ema  # whose default depends on the pruner
-    halving.search.pruner = "none"
+    halving = changed(
+        halving, {"proxy.ema": halving.training.ema}
+    )  # whose default depends on the pruner
+    halving = changed(halving, {"search.pruner": "none"})
     evaluator = InProcess(digits_data, halving)
     for record in folder.completed()[:2]:
         job = make_job(record.arch, 4, halving.seed)
@@ -274,9 +275,9 @@ def test_halving_is_the_same_by_workers_and_after_a_crash_anywhere(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    halving.study = "at-once"
+    halving = changed(halving, {"study": "at-once"})
     _, here, _ = run_loop(halving, digits_data, tmp_path)
-    halving.study = "workers"
+    halving = changed(halving, {"study": "workers"})
     with TrainEvaluator(digits_data, halving.training, halving.workers) as evaluator:
         _, there, _ = run_loop(halving, digits_data, tmp_path, evaluator)
     assert what(here.trained()) == what(there.trained())
@@ -284,7 +285,7 @@ def test_halving_is_the_same_by_workers_and_after_a_crash_anywhere(
     class Crash(BaseException):
         pass
 
-    halving.study = "cut"
+    halving = changed(halving, {"study": "cut"})
     targets = (
         (InProcess, "evaluate"),
         (Trial, "report"),
