@@ -76,7 +76,7 @@ def test_it_learns(digits: Path, precision: str, device: str, tmp_path: Path) ->
 def test_with_all_that_makes_a_training_harder(digits: Path, device: str) -> None:
     proxy = replace(
         PROXY, flip=True, crop_padding=1, rand_augment=2, cutout=2, mixup=0.2, cutmix=1.0,
-        dropout=0.1, drop_path=0.1, drop_block=0.1, drop_block_size=2, ema=0.9,
+        dropout=0.1, drop_path=0.1, drop_block=0.1, drop_block_size=3, ema=0.9,
         start_resolution=0.75,
     )  # fmt: skip
     batches = prepare(load_data(DatasetConfig(root=str(digits)), 8), 8)
@@ -99,7 +99,7 @@ def test_a_search_with_a_pruner(
     cli: Cli, tmp_path: Path, digits_settings: list[str], device: str
 ) -> None:
     settings = [each for each in digits_settings if not each.startswith("workers.device")]
-    further = ["search.pruner=asha", "proxy.epochs=3", f"workers.device={device}"]
+    further = ["search.pruner=asha", "objective=loss", "proxy.epochs=3", f"workers.device={device}"]
     cli("search", "run", "study=one", *settings, *further)
     lines = (tmp_path / "results" / "one" / "trials.jsonl").read_text().splitlines()
     assert len(lines) == 6
