@@ -141,7 +141,7 @@ def test_memory_that_is_short_costs_no_checkpoint(
 
 
 def test_a_full_disk_is_no_failure_of_the_network(batches: Batches, tmp_path: Path) -> None:
-    (tmp_path / "0.partial").symlink_to("/dev/full")
+    (tmp_path / ".0.pt.partial").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         train(ARCH, 10, batches, PROXY, 2, seed=0, until=1, checkpoint=tmp_path / "0.pt")
 
