@@ -244,6 +244,7 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
             less |= {"dataset": "npz", "dataset.root": str(images / "images.npz")}
     elif words[:2] == ["search", "benchmark"]:
         less = {"samplers": "[random,tpe]", "seeds": "2", "evaluations": "3", "workers": "1"}
+        less["longer"] = "{tpe:3,random:4}"
     elif words[:2] == ["scaling", "fit"]:
         less = {"fit.points": "12", "fit.repeated": "1", "fit.seeds": "2", "fit.resamples": "100"}
         less |= {"fit.form": "additive", "grid.step": "0.4", "grid.tolerance": "0.4"}
