@@ -14,7 +14,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,7 @@ NOT_RUN: Final = {
     r"python results/benchmarks/.*": "measures for minutes; its arguments are parsed",
     r"python -m search benchmark .*accel_nasbench.*": "reads a table that is not in the project",
     r"python -m scaling emit .*latency_ms=.*": "a busy machine may rightly fail; settings composed",
+    r"python -m scaling emit .*coefficients=published": "tests/scaling/test_cli.py runs it",
 }
 """Whole commands that are not run, as patterns, and why."""
 
@@ -101,7 +102,6 @@ SLOW: Final = (
     r"python -m search run study=(?!main).*",
     r"python -m scaling (fit|compare study).*",
     r"python -m blocks (profile|latency-table|predict|export|load).*",
-    r"python -m scaling emit baseline=efficientnet_b0 coefficients=published",
 )
 """Commands that take more than a second or two however small they are made."""
 
@@ -202,6 +202,29 @@ def folder(tmp_path: Path, template: Path, images: Path, monkeypatch: pytest.Mon
     return tmp_path
 
 
+Measured = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """Put the latency table of this name into the current folder, by the pages' own command."""
+    known: dict[str, Path] = {}
+
+    def measure(output: str) -> None:
+        [command] = [c for c in COMMANDS if "latency-table" in c.words and output in c.words]
+        if output not in known:
+            known[output] = tmp_path_factory.mktemp("latency") / "table.json"
+            arguments = list(command.words[3:])
+            arguments[arguments.index("--minutes") + 1] = "0.02"
+            arguments[arguments.index("--output") + 1] = str(known[output])
+            with pytest.MonkeyPatch.context() as patch:
+                run("blocks", arguments, patch)
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(known[output], output)
+
+    return measure
+
+
 def run(package: str, arguments: Sequence[str], patch: pytest.MonkeyPatch) -> None:
     """`python -m <package> …`, which must end well."""
     patch.setattr(sys, "argv", [f"python -m {package}", *arguments])
@@ -244,8 +267,9 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
             less |= {"dataset": "npz", "dataset.root": str(images / "images.npz")}
     elif words[:2] == ["search", "benchmark"]:
         less = {"samplers": "[random,tpe]", "seeds": "2", "evaluations": "3", "workers": "1"}
+        less["longer"] = "{tpe:3,random:4}"
     elif words[:2] == ["scaling", "fit"]:
-        less = {"fit.points": "12", "fit.repeated": "1", "fit.seeds": "2", "fit.resamples": "100"}
+        less = {"fit.points": "16", "fit.repeated": "1", "fit.seeds": "2", "fit.resamples": "100"}
         less |= {"fit.form": "additive", "grid.step": "0.4", "grid.tolerance": "0.4"}
     elif words[:2] == ["scaling", "compare"] and "study=main" in given:
         less = {"compare.ratios": "[2]", "compare.seeds": "2", "compare.random": "0"}
@@ -263,7 +287,7 @@ def replaced(given: Sequence[str], settings: dict[str, str]) -> list[str]:
 
 OPTIONS: Final = {
     "profile": ["--seconds", "0.05", "--threads", "1"],
-    "export": ["--limit", "8"],
+    "export": ["--limit", "64"],
     "load": ["--num-classes", "1000"],
 }
 """What makes a command of `blocks` small."""
@@ -357,10 +381,14 @@ def test_settings_commands(
     command: Command,
     folder: Path,
     images: Path,
+    measured: Measured,
     in_process: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     package, verb, *given = command.words[2:]
+    for word in given:
+        if word.startswith("budget.latency_table="):
+            measured(word.partition("=")[2])
     for earlier in needed(command, images):
         run(earlier[0], earlier[1:], monkeypatch)
     if verb == "resolution" or given[:1] == ["--cfg"]:
@@ -375,9 +403,6 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
     """Commands that make what this one reads, small."""
     package, verb, *given = command.words[2:]
     values = dict(word.split("=", 1) for word in given if "=" in word)
-    if table := values.get("budget.latency_table"):
-        measure = ["--minutes", "0.02", "--resolution", "28", "--in-channels", "1"]
-        yield ["blocks", "latency-table", *measure, "--output", table]
     study = values.get("study", "main")
     if study != "main" and (package == "scaling" or verb not in ("run", "plan", "fidelity")):
         yield ["search", "run", *smaller(["search", "run", f"study={study}"], images)]
@@ -386,17 +411,21 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
 @pytest.mark.filterwarnings("default")  # ONNX's and torch.export's own
 @pytest.mark.parametrize("command", parameters([c for c in RUN if c.words[2] == "blocks"]))
 def test_blocks_commands(
-    command: Command, folder: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    folder: Path,
+    measured: Measured,
+    in_process: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     verb, *given = command.words[3:]
     if verb == "load":
         timm = pytest.importorskip("timm")
         torch.save(timm.create_model("efficientnet_b0").state_dict(), given[1])
     if verb == "latency-table":
-        given[given.index("--minutes") + 1] = "0.02"
+        measured(given[given.index("--output") + 1])
+        return
     if "--table" in given:
-        table = given[given.index("--table") + 1]
-        run("blocks", ["latency-table", "--minutes", "0.02", "--output", table], monkeypatch)
+        measured(given[given.index("--table") + 1])
     run("blocks", [verb, *given, *OPTIONS.get(verb, [])], monkeypatch)
 
 
@@ -453,7 +482,7 @@ def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
         return search(**{**given, **settings})
 
     def small_fit(study: str, **given: Any) -> Any:
-        few = {"points": 12, "repeated": 1, "seeds": 2, "resamples": 100, "form": "additive"}
+        few = {"points": 16, "repeated": 1, "seeds": 2, "resamples": 100, "form": "additive"}
         return fit(study, **{**given, **few})
 
     monkeypatch.setattr(search_face, "run", small_search)
