@@ -36,14 +36,14 @@ class Network(nn.Module):
         )
         self.stem_pool = nn.MaxPool2d(3, 2, 1) if arch.stem_pool else nn.Identity()
         blocks_in_all = sum(stage.repeats for stage in arch.stages)
-        stages = [nn.ModuleList() for _ in arch.stages]
+        stages: list[list[nn.Module]] = [[] for _ in arch.stages]
         for number, block in enumerate(walk(arch)):
             make = BLOCK_LAYERS[block.stage.block]
             rate = drop_path * number / blocks_in_all
             stages[block.stage_index].append(
                 make(arch, block.stage, block.in_channels, block.stride, rate)
             )
-        self.stages = nn.ModuleList(stages)
+        self.stages = nn.ModuleList(nn.Sequential(*blocks) for blocks in stages)
         channels = arch.stages[-1].channels
         self.global_residual = (
             nn.ModuleList(

@@ -244,10 +244,12 @@ def test_networks_of_two_depths_tell_no_curvature() -> None:
 
 
 @pytest.mark.slow
-def test_coverage_of_the_intervals() -> None:
+def test_coverage_of_the_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shorter results/benchmarks/fit_coverage.py, with the form chosen each time."""
-    script = runpy.run_path(str(ROOT / "results" / "benchmarks" / "fit_coverage.py"))
+    folder = ROOT / "results" / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))  # as for a script that is run
+    script = runpy.run_path(str(folder / "fit_coverage.py"))
     for surface in ("additive", "quadratic"):
-        covered = script["measure"](surface, repeats=60)
-        # Of 60 at 95%, 3 standard errors.
-        assert all(0.85 <= share <= 1 for share in covered.values()), covered
+        covered = script["measure"](surface, repeats=24)
+        # Of 24 at 95%, 3 standard errors.
+        assert all(0.81 <= share <= 1 for share in covered.values()), covered
