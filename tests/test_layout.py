@@ -2,6 +2,8 @@
 
 import ast
 import graphlib
+import importlib
+import pkgutil
 import re
 import statistics
 import subprocess
@@ -117,7 +119,7 @@ def test_matplotlib_and_fvcore_have_one_home() -> None:
             homes[name].add(str(path.relative_to(ROOT)))
     assert homes == {
         "matplotlib": {"blocks/figure.py", "blocks/plot.py", "search/plot.py", "scaling/plot.py"},
-        "fvcore": {"blocks/cost/referee.py"},
+        "fvcore": {"blocks/cost/fvcore_referee.py"},
     }
 
 
@@ -160,3 +162,12 @@ def test_importing_a_package_imports_nothing_heavy() -> None:
     command = [sys.executable, "-c", code]
     out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.split() == []
+
+
+def test_no_submodule_hides_a_name_of_a_face() -> None:
+    """Once imported, a submodule is the package's attribute, and what is lazy is not asked."""
+    for name in ("blocks", "blocks.cost", "search", "scaling"):
+        package = importlib.import_module(name)
+        modules = {each.name for each in pkgutil.iter_modules(package.__path__)}
+        assert package._HOMES
+        assert not modules & set(package._HOMES), name

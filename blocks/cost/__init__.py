@@ -14,8 +14,8 @@ from blocks.lazy import imported
 
 if TYPE_CHECKING:
     from blocks.cost.columns import BLOCK_NUMBERS, ArchColumns, count_many
+    from blocks.cost.fvcore_referee import measure_flops_fvcore, referee
     from blocks.cost.many import CostColumns
-    from blocks.cost.referee import measure_flops_fvcore, referee
 
 __all__ = [
     "BLOCK_NUMBERS",
@@ -35,8 +35,8 @@ _HOMES: Final = {
     "ArchColumns": "blocks.cost.columns",
     "CostColumns": "blocks.cost.many",
     "count_many": "blocks.cost.columns",
-    "measure_flops_fvcore": "blocks.cost.referee",
-    "referee": "blocks.cost.referee",
+    "measure_flops_fvcore": "blocks.cost.fvcore_referee",
+    "referee": "blocks.cost.fvcore_referee",
 }
 """What needs NumPy or PyTorch: name → the module that it is imported from when it is first used."""
 
