@@ -168,7 +168,6 @@ QUICK: Final[Mapping[str, tuple[Command, ...]]] = {
         _search("quick", "sampler=tpe", "objective=accuracy", "proxy.epochs=2",
                 "search.pruner=asha", "search.reduction_factor=2", "search.trials=4",
                 "search.final_epochs=1", "proxy.kernels=torch", "workers.count=1"),
-        ("scaling", "emit", "study=quick", "coefficients=[1.2,1.1,1.15]", "members=3"),
     ),
 }  # fmt: skip
 
