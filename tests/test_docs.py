@@ -127,13 +127,14 @@ def parameters(commands: Sequence[Command]) -> list[Any]:
 
 
 class Here(Executor):
-    """Worker processes that are none: each imports PyTorch first, for seconds."""
+    """Worker processes that are none, as each would import PyTorch first; of one thread, too."""
 
     def __init__(
         self, count: int, *, mp_context: object, initializer: object, initargs: tuple[Any, ...]
     ) -> None:
         self._processes: dict[int, Any] = {}
         pool._work = initargs[0]
+        torch.set_num_threads(1)
 
     def submit(self, function: Any, /, *arguments: Any, **named: Any) -> "Future[Any]":
         future: Future[Any] = Future()
