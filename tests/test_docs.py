@@ -133,11 +133,12 @@ class Here(Executor):
         self, count: int, *, mp_context: object, initializer: object, initargs: tuple[Any, ...]
     ) -> None:
         self._processes: dict[int, Any] = {}
-        pool._work = initargs[0]
+        self._work = initargs[0]
         torch.set_num_threads(1)
 
     def submit(self, function: Any, /, *arguments: Any, **named: Any) -> "Future[Any]":
         future: Future[Any] = Future()
+        pool._work = self._work  # a search may have several pools
         try:
             future.set_result(function(*arguments, **named))
         except Exception as error:
@@ -287,7 +288,7 @@ def replaced(given: Sequence[str], settings: dict[str, str]) -> list[str]:
 
 
 OPTIONS: Final = {
-    "profile": ["--seconds", "0.05", "--threads", "1"],
+    "profile": ["--seconds", "0.05", "--threads", "1", "--batch", "1"],
     "export": ["--limit", "64"],
     "load": ["--num-classes", "1000"],
 }
