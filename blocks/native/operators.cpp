@@ -612,10 +612,26 @@ Tensor mbconv(const Tensor& x, at::TensorList parameters, at::TensorList buffers
   return MBConv::apply(x, parameters, buffers, settings, norms);
 }
 
+// Without AVX-512, the gradient of such a convolution's weights in channels-last memory overwrites
+// other memory, or does not end, where there are fewer than 8 channels (oneDNN 3.12, issue 6035).
+bool skips_pixels(const Tensor& weight, at::IntArrayRef stride, at::IntArrayRef padding,
+                  int64_t groups) {
+#if defined(__AVX512F__)
+  return false;
+#else
+  return is_product(weight, {1, 1}, groups) && stride[0] > 1 && padding[0] == 0 && padding[1] == 0;
+#endif
+}
+
 Tensor conv_norm_act(const Tensor& x, const Tensor& weight, const Tensor& gamma,
                      const Tensor& beta, const Tensor& mean, const Tensor& variance,
                      at::IntArrayRef stride, at::IntArrayRef padding, int64_t groups, int64_t act,
                      double eps, double momentum) {
+  if (skips_pixels(weight, stride, padding, groups)) {
+    const Tensor read = x.slice(2, 0, x.size(2), stride[0]).slice(3, 0, x.size(3), stride[1]);
+    return ConvNormAct::apply(read, weight, gamma, beta, mean, variance, at::IntArrayRef{1, 1},
+                              padding, groups, act, eps, momentum);
+  }
   return ConvNormAct::apply(x, weight, gamma, beta, mean, variance, stride, padding, groups, act,
                             eps, momentum);
 }
