@@ -69,7 +69,7 @@ examples
   python -m search run
   python -m search run study=pets dataset=imagefolder dataset.root=pets proxy.resolution=64 \\
       space=efficientnet budget.max_macs=30M search.trials=200
-  python -m search run study=fast sampler=surrogate budget.target=2M search.pruner=asha \
+  python -m search run study=fast sampler=surrogate budget.target=2M search.pruner=asha \\
       proxy.epochs=9 search.minutes=10
   python -m search run -m sampler=tpe,nsga2 seed=0,1     every combination, a study each
   python -m search run -m budget.target=1M,2M,4M         a front of budgets

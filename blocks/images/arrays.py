@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,6 +16,12 @@ from blocks.arch import ArchSpec
 from blocks.errors import ExportError, one_line
 from blocks.images.batches import Part, match_channels
 from blocks.images.decode import Pixels
+
+NPZ_DAMAGE: Final = (
+    OSError, ValueError, EOFError, KeyError, AttributeError, NotImplementedError, zlib.error,
+    BadZipFile,
+)  # fmt: skip
+"""What NumPy raises of a damaged .npz file, or of one that is something else."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +62,7 @@ def from_npz(
             pixels = arrays[name]
             label_name = "labels" if name == "images" else name.replace("x_", "y_")
             labels = arrays[label_name] if label_name in names else None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        AttributeError,
-        NotImplementedError,
-        zlib.error,
-        BadZipFile,
-    ) as error:
+    except NPZ_DAMAGE as error:
         raise ExportError(
             f"cannot read {where}: {one_line(error) or type(error).__name__}"
         ) from None

@@ -35,6 +35,4 @@ def describe(folder: StudyFolder) -> None:
             f"  best: val accuracy {best.metrics['val_accuracy']:.4f}, macs "
             f"{millions(best.cost.macs)}, trial {best.number}: {best.arch}"
         )
-    steps = ("b0.yaml", "scaling/fit.json", "coefficients.yaml", "family/b7.yaml")
-    done = [name for name in steps if (folder / name).exists()]
-    console.print(f"  written: {', '.join(done) or 'nothing yet'}")
+    console.print(f"  written: {', '.join(folder.written) or 'nothing yet'}")

@@ -2,16 +2,15 @@
 
 import hashlib
 import io
-import zlib
 from importlib import resources
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from blocks.errors import one_line
+from blocks.images.arrays import NPZ_DAMAGE
 from search.config.schema import DatasetConfig
 from search.data.splits import Raw, Split, root_of
 from search.errors import DataError
@@ -64,16 +63,7 @@ def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> Raw:
     try:
         with np.load(stream, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        AttributeError,
-        NotImplementedError,
-        zlib.error,
-        BadZipFile,
-    ) as error:
+    except NPZ_DAMAGE as error:
         raise DataError(f"cannot read {where}: {one_line(error) or type(error).__name__}") from None
     for name in ("x_train", "y_train"):
         if name not in found:

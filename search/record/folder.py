@@ -43,6 +43,10 @@ _BEFORE: Final = {
 """How studies trained before these were settings; today's defaults are others."""
 
 
+STEPS: Final = ("b0.yaml", "scaling/fit.json", "coefficients.yaml", "family/b7.yaml")
+"""What a study writes, step by step."""
+
+
 class StudyFolder:
     """`results_dir/study`: named files, written whole or not at all."""
 
@@ -140,6 +144,11 @@ class StudyFolder:
         path = self.path / name
         write_durably(path, content if isinstance(content, bytes) else content.encode())
         return path
+
+    @property
+    def written(self) -> list[str]:
+        """Which steps have left their files."""
+        return [name for name in STEPS if (self / name).exists()]
 
     def trained(self) -> list[TrialRecord]:
         """The candidates that were trained, for however long, by trial number."""

@@ -6,7 +6,7 @@ one is B0, and what a progress line calls the best so far.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from search.config.schema import RunConfig
 from search.pareto import reward
@@ -97,10 +97,6 @@ class Objective:
         if self.aim == "reward":
             return f"reward {self.reward(record):.4f}"
         return f"accuracy {record.metrics['val_accuracy']:.4f}"
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Its fields, for a file."""
-        return {"aim": self.aim, "target_macs": self.target_macs, "exponent": self.exponent}
 
 
 ACCURACY = Objective("accuracy", 1, 0.0, "val_accuracy")

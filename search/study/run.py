@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,12 +51,11 @@ def search(config: RunConfig, show: Show = silent) -> SearchResult:
     """
     with Study.open(config) as study:
         seconds = {"read the data": study.opening_seconds}
-        clock = _Clock(seconds)
         for line in _introduction(study):
             say(line)
         enqueued = list(study.start)
         if study.config.search.zero_cost:
-            with clock.step("zero-cost scores"):
+            with _timed(seconds, "zero-cost scores"):
                 prior = zero_cost_prior(study)
                 if not (study.folder / START).exists():
                     enqueued += prior.starting_points(
@@ -69,10 +70,9 @@ def _train_all(
     study: OpenStudy, enqueued: list[dict[str, Any]], seconds: dict[str, float], show: Show
 ) -> SearchResult:
     config, data, folder = study.config, study.data, study.folder
-    clock = _Clock(seconds)
     supernet = None
     if config.needs_supernet:
-        with clock.step("supernet"):
+        with _timed(seconds, "supernet"):
             supernet = obtain_supernet(config, data, folder, study.members)
     with TrainEvaluator(data, config.training, config.workers, supernet) as evaluator:
         if config.evaluator == "supernet":
@@ -85,11 +85,11 @@ def _train_all(
         if not records:
             raise StudyError(f"{folder.path}: no candidate was trained ({tally.ended_early})")
         chosen = study.objective.best(records)
-        with clock.step("final B0 and reference"):
+        with _timed(seconds, "final B0 and reference"):
             last = train_final(config, data, folder, evaluator, chosen)
-        with clock.step("controls"):
+        with _timed(seconds, "controls"):
             controls = train_controls(config, folder, evaluator, study.members)
-    with clock.step("report"):
+    with _timed(seconds, "report"):
         write_baseline(config, data, folder, chosen, last.final, controls, last.by_proxy)
         write_front(config, folder)
     return SearchResult(Study(folder), tally, chosen, last, controls, seconds)
@@ -155,20 +155,11 @@ def _introduction(study: OpenStudy) -> list[str]:
     return lines + describe_latency(study.members)
 
 
-class _Clock:
-    """Adds the seconds of named steps to a table."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._seconds = seconds
-        self._name = ""
-        self._started = 0.0
-
-    def step(self, name: str) -> "_Clock":
-        self._name = name
-        return self
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *raised: object) -> None:
-        self._seconds[self._name] = time.perf_counter() - self._started
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Adds how long a step takes to a table, also where it fails."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[step] = time.perf_counter() - started

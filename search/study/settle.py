@@ -1,6 +1,5 @@
 """From a user's settings to what a study runs with: images, members, and settings in force."""
 
-import functools
 from dataclasses import dataclass, replace
 
 from search.config.checks import validate
@@ -11,31 +10,20 @@ from search.data.splits import ImageData
 from search.evaluators.workers import PROCESS_BYTES, plan_workers, workers_for
 from search.record.folder import StudyFolder
 from search.samplers import SAMPLERS
-from search.space.budget import Budget, cost_budget
+from search.space.budget import cost_budget
 from search.space.choices import build_space
 from search.space.latency_budget import check_latency
 from search.space.members import SpaceCandidates
-from search.study.objective import Objective
 from search.training.device import resolve_device, settle_device
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What a search is about: settings in force, images, members of the space, the objective."""
+    """What a search is about: settings in force, images, members of the space."""
 
     config: SettledConfig
     data: ImageData
     members: SpaceCandidates
-
-    @functools.cached_property
-    def objective(self) -> Objective:
-        """What is better."""
-        return Objective.of(self.config)
-
-    @property
-    def budget(self) -> Budget:
-        """What a candidate may cost."""
-        return self.members.budget
 
 
 def check_settings(config: RunConfig) -> None:

@@ -46,9 +46,6 @@ from search.study.settle import (
 )
 from search.study.start import read_start
 
-STEPS = ("b0.yaml", "scaling/fit.json", "coefficients.yaml", "family/b7.yaml")
-"""What a study writes, step by step."""
-
 
 class Study:
     """A study's folder, to read. Nothing in it changes, and a search may be running there."""
@@ -221,7 +218,7 @@ class Study:
     @property
     def written(self) -> list[str]:
         """Which steps have left their files."""
-        return [name for name in STEPS if (self.folder / name).exists()]
+        return self.folder.written
 
     def _facts(self) -> dict[str, str]:
         config, best = self.config, self.best

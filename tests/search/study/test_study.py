@@ -16,6 +16,7 @@ from search.data.datasets import load_data
 from search.errors import StudyError
 from search.evaluators.train import TrainEvaluator
 from search.space.members import draw_members
+from tests.conftest import Refuse
 from tests.search.config.test_checks import config_of
 
 
@@ -170,3 +171,9 @@ def test_a_damaged_configuration(copied: Path, content: str) -> None:
     with pytest.raises(StudyError, match=r"config\.yaml") as refused:
         Study.load(copied)
     assert "\n" not in str(refused.value)
+
+
+def test_scores_are_of_the_folder_that_was_named(copied: Path, refuse: Refuse) -> None:
+    # Its config.yaml still says where the study was made.
+    said = refuse("search", "scores", "study=main", f"results_dir={copied.parent}")
+    assert f"{copied} has 3 trained architectures; expected 5 or more" in said
