@@ -13,8 +13,6 @@ Nothing is printed, and nothing heavy imported, before it is used.
 
 from typing import TYPE_CHECKING, Any, Final
 
-from blocks.lazy import imported
-
 if TYPE_CHECKING:
     from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale
     from scaling.face import compare, emit, fit, solve_family
@@ -47,6 +45,8 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
+    from blocks.lazy import imported  # not before: `python -m` may still find the user's `blocks`
+
     return imported(__name__, _HOMES, name)
 
 

@@ -14,8 +14,6 @@ Nothing heavy is imported until a name is used.
 
 from typing import TYPE_CHECKING, Any, Final
 
-from blocks.lazy import imported
-
 if TYPE_CHECKING:
     from search.config.schema import RunConfig
     from search.data.face import load_data
@@ -38,6 +36,8 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
+    from blocks.lazy import imported  # not before: `python -m` may still find the user's `blocks`
+
     return imported(__name__, _HOMES, name)
 
 
