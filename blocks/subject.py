@@ -53,7 +53,7 @@ def _read_file(path: Path) -> Subject:
     except OSError as error:
         raise ArchError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:  # PyYAML lets dates and depth be
-        raise ArchError(f"{path} is no YAML: {one_line(error)}") from None
+        raise ArchError(f"{path} is not YAML: {one_line(error)}") from None
     if not isinstance(content, dict) or not isinstance(content.get("arch"), str):
         raise ArchError(f"{path} has no field 'arch' with the spelling of an architecture")
     try:

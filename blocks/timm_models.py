@@ -185,7 +185,7 @@ def _refuse(arch: ArchSpec) -> None:
         "no head convolution": arch.head == 0,
         "group normalisation": arch.norm_group_size > 0,
         "a global residual": arch.global_residual,
-        "an inner width that is no multiple of 8, to which timm rounds": any(
+        "an inner width that is not a multiple of 8, to which timm rounds": any(
             width % 8 for width in _expanded_widths(arch)
         ),
     }

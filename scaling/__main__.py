@@ -119,7 +119,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(0 if arguments else 2)
     run_main(
         lambda: _run(arguments[0], arguments[1:]),
-        "the points trained so far are on disk, and the same command goes on from them",
+        "the points trained so far are on disk, and the same command continues from them",
     )
 
 

@@ -86,7 +86,7 @@ def validate(config: ScalingConfig) -> None:
 def _at_least(name: str, value: float | None, least: float) -> None:
     """Refuse a number below `least`, or none at all such as nan; None is a default."""
     if value is not None and not math.isfinite(value):
-        raise ScalingError(f"{name}={value} is no finite number; expected {least:g} or more")
+        raise ScalingError(f"{name}={value} is not a finite number; expected {least:g} or more")
     if value is not None and value < least:
         raise ScalingError(f"{name}={value} is too small; expected {least:g} or more")
 
@@ -115,18 +115,18 @@ def _validate_fit(fit: FitConfig) -> None:
     for epochs in listed(fit.epochs):
         if not (isinstance(epochs, int) and not isinstance(epochs, bool) and epochs >= 1):
             raise ScalingError(
-                f"fit.epochs={fit.epochs}: {epochs} is no number of epochs; expected such as 4, "
-                "or [4,8]"
+                f"fit.epochs={fit.epochs}: {epochs} is not a number of epochs; expected for "
+                "example 4, or [4,8]"
             )
     for share in listed(fit.train_fraction):
         number = isinstance(share, int | float) and not isinstance(share, bool)
         if not (number and 0 < share <= 1):
             raise ScalingError(
-                f"fit.train_fraction={fit.train_fraction}: {share} is no share of the training "
+                f"fit.train_fraction={fit.train_fraction}: {share} is not a share of the training "
                 "images; expected above 0 and at most 1, or such as [0.5,1]"
             )
     if fit.train_fraction is None:
-        raise ScalingError("fit.train_fraction=null is no share; expected 1, or such as [0.5,1]")
+        raise ScalingError("fit.train_fraction=null is not a share; expected 1, or such as [0.5,1]")
     for name, values in (("epochs", fit.epochs), ("train_fraction", fit.train_fraction)):
         if values == [] or len(listed(values)) != len(set(listed(values))):
             raise ScalingError(f"fit.{name}={values} is empty or says one value twice")
@@ -166,7 +166,7 @@ def _validate_resolution(resolution: ResolutionConfig) -> None:
     _at_least("resolution.epochs", resolution.epochs, 1)
     if resolution.percents is not None:
         if not resolution.percents:
-            raise ScalingError("resolution.percents=[] is empty; expected such as [50,100,130]")
+            raise ScalingError("resolution.percents=[] is empty; expected for example [50,100,130]")
         for percent in resolution.percents:
             if not 1 <= percent <= 1000:
                 raise ScalingError(
@@ -193,7 +193,7 @@ def _validate_emit(config: ScalingConfig) -> None:
         raise ScalingError(f"{asked[0]} are met exactly or not at all; leave exact=false out")
     for phi in config.phis or ():
         if not (math.isfinite(phi) and abs(phi) <= MAX_PHI):
-            raise ScalingError(f"phis={phi} is no number from {-MAX_PHI:g} to {MAX_PHI:g}")
+            raise ScalingError(f"phis={phi} is not a number from {-MAX_PHI:g} to {MAX_PHI:g}")
     for milliseconds in config.latency_ms or ():
         if not (math.isfinite(milliseconds) and milliseconds > 0):
             raise ScalingError(f"latency_ms={milliseconds} is not a finite number above 0")

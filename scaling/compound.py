@@ -134,8 +134,8 @@ def scale(
         pixels = arch.resolution if resolution is None else operator.index(resolution)
     except TypeError:
         raise ScalingError(
-            f"resolution={resolution} is no number of pixels; expected a whole one, such as "
-            f"{arch.resolution}"
+            f"resolution={resolution} is not a number of pixels; expected a whole number, for "
+            f"example {arch.resolution}"
         ) from None
     if rounding not in ROUNDINGS:
         raise ScalingError(f"rounding={rounding} is unknown; expected {', '.join(ROUNDINGS)}")

@@ -137,7 +137,8 @@ def free(depth: float, width: float, resolution: float) -> Rule:
     for name, value in (("depth", depth), ("width", width), ("resolution", resolution)):
         if not (math.isfinite(value) and value >= 0):
             raise ScalingError(
-                f"{name}={value} of rule free is no exponent; expected a finite number of 0 or more"
+                f"{name}={value} of rule free is not an exponent; expected a finite number of 0 "
+                "or more"
             )
     total = depth + 2 * width + 2 * resolution
     if total <= 0:

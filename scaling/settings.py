@@ -64,7 +64,7 @@ def _mapping(name: str, value: Any) -> Mapping[str, Any]:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{name}={value!r} is no group of settings; expected a mapping")
+        raise ConfigError(f"{name}={value!r} is not a group of settings; expected a mapping")
     return value
 
 

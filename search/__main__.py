@@ -93,7 +93,7 @@ COMMANDS: Final = {
 
 INTERRUPTED: Final = {
     "fidelity": "the trainings so far are on disk",
-    "run": "the trials so far are on disk, and the same command goes on from them",
+    "run": "the trials so far are on disk, and the same command continues from them",
     "scores": "the scores so far are on disk",
     "benchmark": "the runs so far are on disk",
 }

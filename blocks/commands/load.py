@@ -60,7 +60,7 @@ def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) 
     from blocks.weights.write import write_state
 
     if arguments.to == "auto":
-        raise WeightsError("--to auto is no layout to write; name one")
+        raise WeightsError("--to auto is not a layout to write; name one")
     arch = network.arch
     state = to_foreign(network.state_dict(), arch, arguments.to)
     own = arguments.to == "compound_nas"

@@ -87,7 +87,7 @@ def _labelled_by_name(
             raise ExportError(f"{path} has no number in its name to be its label")
         labels.append(int(numbers[-1]))
     if max(labels) >= 2**31:
-        raise ExportError(f"{folder}: label {max(labels)} in a file name is no class")
+        raise ExportError(f"{folder}: label {max(labels)} in a file name is not a class")
     return str(folder), FileImages(paths, arch, crop), np.array(labels, dtype=np.int64)
 
 

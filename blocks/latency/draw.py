@@ -120,7 +120,7 @@ def check_inputs(inputs: Inputs) -> None:
     if inputs.resolution is not None and not 8 <= inputs.resolution[0] <= inputs.resolution[1]:
         low, high = inputs.resolution
         raise LatencyError(
-            f"resolution {low},{high} is no range of pixels; expected 8 ≤ LOW ≤ HIGH"
+            f"resolution {low},{high} is not a range of pixels; expected 8 ≤ LOW ≤ HIGH"
         )
     if inputs.channels is not None and inputs.channels < 1:
         raise LatencyError(f"in_channels {inputs.channels} is too small; expected 1 or more")

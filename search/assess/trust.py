@@ -50,8 +50,8 @@ class Trust:
         tau = f"tau {self.correlation.tau:.2f} ({low:.2f} to {high:.2f})"
         if not low > 0:
             if high < STRONG:
-                return f"no-go: {tau} is no order to choose by; train longer, or on more images"
-            return f"undecided: {tau} holds 0 and {STRONG}; more architectures will tell"
+                return f"no-go: {tau} is too weak to choose by; train longer, or on more images"
+            return f"undecided: {tau} includes 0 and {STRONG}; more architectures will tell"
         if not self.partial.interval[0] > 0:
             return (
                 f"go, with care: {tau} is above 0, but what is left after params and macs may be "

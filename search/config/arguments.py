@@ -127,7 +127,7 @@ def _split(argument: str) -> tuple[str, str]:
         )
     if not equals:
         raise ConfigError(
-            f"{shlex.quote(argument)} is no setting; settings are written name=value, see --help"
+            f"{shlex.quote(argument)} is not a setting; settings are written name=value, see --help"
         )
     return name, value
 

@@ -65,12 +65,14 @@ def convert(kind: Any, value: Any, name: str, default: Any = None, listed: str =
         if isinstance(value, kind):
             return value
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{name}={value} is no group of settings; expected {name}.NAME=VALUE")
+            raise ConfigError(
+                f"{name}={value} is not a group of settings; expected {name}.NAME=VALUE"
+            )
         base = default if isinstance(default, kind) else None
         return build(kind, value, name, base, listed)
     if get_origin(kind) is list:
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise ConfigError(f"{name}={value} is no list; expected such as {name}=[…,…]")
+            raise ConfigError(f"{name}={value} is not a list; expected for example {name}=[…,…]")
         (inner,) = get_args(kind)
         return [
             convert(inner, item, f"{name}[{number}]", listed=listed)
@@ -78,7 +80,9 @@ def convert(kind: Any, value: Any, name: str, default: Any = None, listed: str =
         ]
     if get_origin(kind) is dict:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{name}={value} is no mapping; expected such as {name}={{…: …}}")
+            raise ConfigError(
+                f"{name}={value} is not a mapping; expected for example {name}={{…: …}}"
+            )
         _, inner = get_args(kind)
         return {
             str(key): convert(inner, item, _dotted(name, str(key)), listed=listed)
@@ -144,7 +148,7 @@ def _leaf(kind: Any, value: Any, name: str) -> Any:
     if kind not in nodes_of:
         return value
     if kind is not str and isinstance(value, str) and "${" in value:
-        raise ConfigError(f"{name}={value} is no {_NAMES[kind]}")
+        raise ConfigError(f"{name}={value} is not {_NAMES[kind]}")
     try:
         return nodes_of[kind](value, key=name, is_optional=False)._value()
     except OmegaConfBaseException as error:
@@ -153,7 +157,7 @@ def _leaf(kind: Any, value: Any, name: str) -> Any:
         raise ConfigError(f"{name}={value}: {said}") from None
 
 
-_NAMES: Final = {int: "whole number", float: "number", bool: "true or false"}
+_NAMES: Final = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def _dotted(prefix: str, name: str) -> str:

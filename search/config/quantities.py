@@ -15,10 +15,12 @@ def parse_quantity(name: str, value: object) -> int:
     text = str(value).replace("_", "")
     match = re.fullmatch(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)([kKMG]?)", text)
     if match is None or isinstance(value, bool):
-        raise ConfigError(f"{name}={value} is not a quantity; expected such as 25000000, 25M, 0.4G")
+        raise ConfigError(
+            f"{name}={value} is not a quantity; expected for example 25000000, 25M, 0.4G"
+        )
     number = float(match[1]) * {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}[match[2]]
     if not math.isfinite(number) or number < 1:
-        raise ConfigError(f"{name}={value} is below 1; expected such as 25000000, 25M, 0.4G")
+        raise ConfigError(f"{name}={value} is below 1; expected for example 25000000, 25M, 0.4G")
     return round(number)
 
 
@@ -33,5 +35,7 @@ def parse_milliseconds(name: str, value: object) -> float:
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise ConfigError(f"{name}={value} is no number of milliseconds; expected such as 4, 0.35")
+        raise ConfigError(
+            f"{name}={value} is not a number of milliseconds; expected for example 4, 0.35"
+        )
     return number

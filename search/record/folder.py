@@ -125,7 +125,7 @@ class StudyFolder:
             if not stored:
                 raise StudyError(f"{path} is empty; the study cannot be told from another")
             if not isinstance(stored, dict):
-                raise StudyError(f"{path} is damaged: it is no mapping of settings")
+                raise StudyError(f"{path} is damaged: it is not a mapping of settings")
             for key, value in _BEFORE.items():
                 group, _, name = key.partition(".")
                 if stored.setdefault(group, {}).get(name) is None:

@@ -57,7 +57,9 @@ class Controls:
         )
         if self.expected_best is None:
             return said
-        return f"{said}; of {self.trials} the best is expected at {self.expected_best:.4f}"
+        return (
+            f"{said}; the best of {self.trials} would be expected to reach {self.expected_best:.4f}"
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """The numbers, for b0.yaml."""

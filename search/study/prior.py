@@ -158,10 +158,12 @@ def _read(folder: StudyFolder) -> pd.DataFrame:
     path = folder / FILE
     try:
         text = path.read_text(encoding="utf-8")
-        table = pd.read_csv(io.StringIO(text), float_precision="round_trip")
-        scores = table[[*SCORES, *BASELINES]].to_numpy(dtype=float)
+        # By way of text: only from pandas 3 on does it read a number to the last bit by itself.
+        table = pd.read_csv(io.StringIO(text), dtype=str)
+        table = table.astype(dict.fromkeys((*SCORES, *BASELINES), float))
+        scores = table[[*SCORES, *BASELINES]].to_numpy()
         if len(table) < LEAST or not np.isfinite(scores).all() or table["arch"].isna().any():
-            raise ValueError(f"fewer than {LEAST} rows, or one that is no row of numbers")
+            raise ValueError(f"fewer than {LEAST} rows, or one that is not a row of numbers")
     except (OSError, ValueError, KeyError) as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None
     return table

@@ -42,7 +42,7 @@ class Supernet:
             if whole is None or any(n > of for n, of in zip(shape, whole.shape, strict=True)):
                 expected = "no such tensor" if whole is None else f"at most {tuple(whole.shape)}"
                 raise ConfigError(
-                    f"{arch} is no subnet of the supernet: {name} of shape {tuple(shape)}; "
+                    f"{arch} is not a subnet of the supernet: {name} of shape {tuple(shape)}; "
                     f"it has {expected}"
                 )
             yield name, _part(shape, whole.shape)

@@ -30,7 +30,7 @@ def test_names_spellings_and_files(tmp_path: Path) -> None:
     [
         ("", "has no field 'arch'"),
         ("arch: 3", "has no field 'arch'"),
-        ("arch: [", "is no YAML"),
+        ("arch: [", "is not YAML"),
         ("arch: r8", r"b0\.yaml: cannot read architecture 'r8'"),
         (f"arch: '{SMALL}'\nnum_classes: many", "num_classes 'many' is not a whole number"),
         (f"arch: '{SMALL}'\nnum_classes: 0", "num_classes 0 is not a whole number"),
@@ -39,7 +39,7 @@ def test_names_spellings_and_files(tmp_path: Path) -> None:
         (f"arch: '{SMALL}'\nnormalisation: {{std: [0]}}", r"std \[0\] is not a list of 1 positive"),
         (f"arch: '{SMALL}'\nnormalisation: {{mean: [.nan]}}", r"mean \[nan\] is not a list of 1"),
         (f"arch: '{SMALL}'\nweights: 5", "weights 5 is not the name of a file"),
-        ("date: 2024-13-45", "is no YAML"),
+        ("date: 2024-13-45", "is not YAML"),
     ],
 )
 def test_what_is_no_such_file(tmp_path: Path, content: str, message: str) -> None:

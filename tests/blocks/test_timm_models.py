@@ -62,7 +62,7 @@ def test_published_networks_compute_the_same_in_timm(name: str) -> None:
         (lambda arch: replace(arch, head=0), "no head convolution"),
         (lambda arch: replace(arch, stem_stride=1), "a stem other than"),
         (lambda arch: replace(arch, global_residual=True), "a global residual"),
-        (lambda arch: replace(arch, stem=10), "an inner width that is no multiple of 8"),
+        (lambda arch: replace(arch, stem=10), "an inner width that is not a multiple of 8"),
         (lambda arch: find_arch("resnet50"), "a bottleneck block"),
         (
             lambda arch: parse_arch("r64-s24-[ir_r1_k3_s1_e3.67_c24_se0.25]-h96"),

@@ -56,7 +56,7 @@ def test_scale() -> None:
     assert scale(EFFICIENTNET_B0) == EFFICIENTNET_B0
     assert scale(EFFICIENTNET_B0, 1.1, 1.0, 240) == ZOO["efficientnet_b1"]
     assert scale(EFFICIENTNET_B0, width=1.4, rounding="floor").stem == 44
-    with pytest.raises(ScalingError, match=r"resolution=1\.15 is no number of pixels"):
+    with pytest.raises(ScalingError, match=r"resolution=1\.15 is not a number of pixels"):
         scale(EFFICIENTNET_B0, 1.2, 1.1, 1.15)  # type: ignore[arg-type]
     for depth in (0, -1, float("nan")):
         with pytest.raises(ScalingError, match="depth="):

@@ -110,7 +110,7 @@ def test_keywords_are_the_command_lines_settings() -> None:
     [
         ({"point": 24}, r"unknown setting 'point' \(did you mean 'fit.points'\?\)"),
         ({"fit": {"pointz": 24}}, r"unknown setting 'fit.pointz' \(did you mean 'fit.points'\?\)"),
-        ({"fit": 24}, "fit=24 is no group of settings"),
+        ({"fit": 24}, "fit=24 is not a group of settings"),
         ({"points": "many"}, "fit.points=many: Value 'many'"),
         ({"points": 0}, "fit.points=0 is too small"),
         ({"form": "cubic"}, "fit.form=cubic is unknown"),

@@ -159,7 +159,7 @@ def test_a_search_at_an_exact_budget_by_halving_with_controls(
     records = [*read_records(study / "trials.jsonl"), *read_records(study / "controls.jsonl")]
     assert len(records) == 8
     assert all(abs(count(parse_arch(r.arch), 10).macs / 60_000 - 1) <= 0.02 for r in records)
-    assert "0 outside the budget" in shown
+    assert "0 over the budget" in shown
     assert "3 random networks within the budget" in shown
     controls = yaml.safe_load((study / "b0.yaml").read_text())["controls"]
     assert (controls["networks"], controls["expected_best_of"]) == (3, 5)
@@ -381,7 +381,7 @@ def test_an_extra_that_is_missing_is_named(refuse: Refuse, monkeypatch: pytest.M
         (["status", "study=2024_05_01", "results_dir=my results (2)"],
          "no study '2024_05_01' in my results (2)"),
         (["front", "seed=3"], "seed is a setting of the study"),
-        (["plot", "x"], "x is no setting"),
+        (["plot", "x"], "x is not a setting"),
         (["settings", "fractoin"], "no setting has 'fractoin'"),
         (["scores", "dataset.rot=x"], "did you mean 'dataset.root'"),
         (["benchmark", "sedes=3"], "did you mean 'seeds'"),

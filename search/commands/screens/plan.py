@@ -23,7 +23,7 @@ def show_plan(found: Plan) -> None:
     """Print hours, memory, and what the numbers will be able to tell."""
     console.print(f"  took {duration(found.timing_seconds)}")
     if found.config.search.scale:
-        console.print("the scaling fit after the search is not in this plan")
+        console.print("this plan leaves out the scaling fit that follows the search")
     console.print(_hours(found))
     console.print(
         f"memory: about {found.worker_bytes / 2**30:.2f} GiB a worker, "
@@ -35,8 +35,8 @@ def show_plan(found: Plan) -> None:
 
 def _hours(found: Plan) -> Table:
     table = Table(
-        title="Time, of random members of the space (a sampler that finds others good will train "
-        "those)",
+        title="Time for random members of the space (a sampler may settle on cheaper or dearer "
+        "ones)",
         title_justify="left",
     )
     table.add_column("step")
@@ -54,7 +54,7 @@ def _hours(found: Plan) -> Table:
 
 def _resolution(val_images: int, architectures: int) -> Table:
     """What this validation split and this number of architectures can tell."""
-    table = Table(title="What the numbers will be able to tell", title_justify="left")
+    table = Table(title="What the numbers can tell", title_justify="left")
     table.add_column("question")
     table.add_column("answer", justify="right")
     for accuracy in ACCURACIES:

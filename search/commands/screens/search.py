@@ -18,7 +18,7 @@ def show_search(found: SearchResult) -> None:
     judged = "judged" if config.evaluator == "supernet" else "trained"
     console.print(
         f"{len(found.study.folder.trained())} {judged}; this run: {tally.stopped} of them stopped "
-        f"early, {tally.over_budget} outside the budget (counted, not {judged}), "
+        f"early, {tally.over_budget} over the budget (not {judged}), "
         f"{tally.duplicates} duplicates (not {judged} again), {tally.failures} failed"
     )
     _show_baseline(found, config)

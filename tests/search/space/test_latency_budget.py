@@ -119,7 +119,7 @@ def test_a_search_at_a_latency(
     ("given", "message"),
     [
         (["budget.target=4"], "predicts by a table"),
-        (["budget.target=-1", "budget.latency_table=x"], "no number of milliseconds"),
+        (["budget.target=-1", "budget.latency_table=x"], "not a number of milliseconds"),
         (["budget.target=4", "budget.latency_table=x"], "cannot read latency table x"),
         (["budget.latency_table=x"], "is of a target"),
         (["budget.metric=macs", "budget.latency_table=x"], "is not read with"),
