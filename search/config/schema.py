@@ -47,7 +47,8 @@ class StageConfig:
 
     channels: int = 16  # at width 1
     stride: int = 1  # 1 | 2
-    repeats: list[int] = field(default_factory=lambda: [1])  # choices of the number of blocks
+    repeats: list[int] = field(default_factory=lambda: [1])
+    # choices of the number of blocks; 0: the stage is left out, its stride goes to the next
     kernel: list[int] | None = None  # null: space.kernel; the same of the next four
     expand_ratio: list[int] | None = None
     se_ratio: list[float] | None = None
@@ -63,7 +64,12 @@ class SpaceConfig:
     # as [{channels: 16, repeats: [1, 2]}, {channels: 32, stride: 2}]
     stem: int = 16  # channels of the first convolution
     stem_stride: int = 2  # 1 | 2
+    stem_width: list[float] = field(default_factory=lambda: [1.0])  # choices, times stem
     head: int = 128  # channels of the last convolution
+    head_width: list[float] = field(default_factory=lambda: [1.0])  # choices, times head
+    strides: list[str] | None = None
+    # choices of where the map is halved, as 2-1-2-2: the stem's stride, then one for each stage;
+    # null: stem_stride and those of the stages
     act: str = "silu"  # silu | relu | relu6 | hard_swish
     resolution: list[int] | None = None  # null: proxy.resolution alone
     kernel: list[int] = field(default_factory=lambda: [3, 5, 7])  # of stages without an own list

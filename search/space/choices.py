@@ -1,8 +1,9 @@
 """The search space: choices per stage in, architectures out."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -92,19 +93,27 @@ class SearchSpace:
         """The architecture of one combination of choices."""
         stages: list[StageSpec] = []
         round_channels = ROUNDINGS[self.config.rounding]
+        stem = _times(round_channels, self.config.stem, values.get("stem.width"))
+        stem_stride, *strides = self._strides(values)
+        numbers = range(1, len(strides) + 1)
+        kept = np.array([[values[f"stage{number}.repeats"] for number in numbers]]) > 0
+        passed = _passed_on(np.array([strides]), kept)[0]
         for number, stage in enumerate(self.config.stages, 1):
+            if not kept[0, number - 1]:
+                continue
+            stride = int(passed[number - 1])
             expand_ratio = values[f"stage{number}.expand_ratio"]
             repeats = values[f"stage{number}.repeats"]
             channels = round_channels(stage.channels * values[f"stage{number}.width"])
-            entering = stages[-1].channels if stages else self.config.stem
+            entering = stages[-1].channels if stages else stem
             # Without a shortcut to drop, with and without one are the same network: one spelling.
-            has_shortcut = has_identity(repeats, stage.stride, entering, channels)
+            has_shortcut = has_identity(repeats, stride, entering, channels)
             stages.append(
                 StageSpec(
                     block="ds" if expand_ratio == 1 else "ir",
                     repeats=repeats,
                     kernel=values[f"stage{number}.kernel"],
-                    stride=stage.stride,
+                    stride=stride,
                     expand_ratio=expand_ratio,
                     channels=channels,
                     se_ratio=values[f"stage{number}.se_ratio"],
@@ -112,15 +121,21 @@ class SearchSpace:
                 )
             )
         return ArchSpec(
-            stem=self.config.stem,
+            stem=stem,
             stages=tuple(stages),
-            head=self.config.head,
+            head=_times(round_channels, self.config.head, values.get("head.width")),
             resolution=values["resolution"],
             act=self.config.act,
-            stem_stride=self.config.stem_stride,
+            stem_stride=stem_stride,
             in_channels=self.in_channels,
             global_residual=self.config.global_residual,
         )
+
+    def _strides(self, values: Mapping[str, Any]) -> tuple[int, ...]:
+        """Of the stem and each stage, as chosen or as configured."""
+        if "strides" in values:
+            return parse_strides(values["strides"])
+        return (self.config.stem_stride, *(stage.stride for stage in self.config.stages))
 
     def columns(self, codes: NDArray[np.float64]) -> ArchColumns:
         """`build` of many combinations at once, as columns.
@@ -137,16 +152,28 @@ class SearchSpace:
         def of_stages(name: str) -> Any:
             return np.stack([chosen[f"stage{number}.{name}"] for number in stages], 1)
 
-        template = self.build({name: options[0] for name, options in self.choices.items()})
+        template = self.build({name: max(options) for name, options in self.choices.items()})
         same = ArchColumns.from_archs([template]).take(np.zeros(len(codes), dtype=np.int64))
         expand_ratio = of_stages("expand_ratio").astype(np.float64)
+        repeats = of_stages("repeats").astype(np.int64)
+        if "strides" in chosen:
+            patterns = np.array([parse_strides(text) for text in self.choices["strides"]])
+            place = list(self.choices).index("strides")
+            strides = patterns[positions[:, place]]
+        else:
+            strides = np.tile(self._strides({}), (len(codes), 1))
         width = of_stages("width").astype(np.float64)
         base = np.array([stage.channels for stage in self.config.stages], dtype=np.float64)
         return replace(
             same,
             resolution=chosen["resolution"].astype(np.int64),
+            stem=self._whole_width(chosen, "stem", self.config.stem, len(codes)),
+            head=self._whole_width(chosen, "head", self.config.head, len(codes)),
+            stem_stride=strides[:, 0],
+            stride=_passed_on(strides[:, 1:], repeats > 0),
+            present=repeats > 0,
             block=np.where(expand_ratio == 1, BLOCK_NUMBERS["ds"], BLOCK_NUMBERS["ir"]),
-            repeats=of_stages("repeats").astype(np.int64),
+            repeats=np.maximum(repeats, 1),
             kernel=of_stages("kernel").astype(np.int64),
             channels=round_column(self.config.rounding, base * width),
             expand_ratio=expand_ratio,
@@ -154,13 +181,37 @@ class SearchSpace:
             skip=of_stages("skip").astype(bool),
         )
 
+    def _whole_width(
+        self, chosen: Mapping[str, NDArray[Any]], name: str, base: int, rows: int
+    ) -> NDArray[np.int64]:
+        """Channels of the stem or the head of many combinations."""
+        if f"{name}.width" not in chosen:
+            return np.full(rows, base, dtype=np.int64)
+        return round_column(self.config.rounding, base * chosen[f"{name}.width"].astype(float))
+
     def largest(self) -> ArchSpec:
         """The member of the greatest choices."""
         return self.build({name: max(values) for name, values in self.choices.items()})
 
-    def smallest(self) -> ArchSpec:
-        """The cheapest member: macs rise with every choice, so it is the corner of least values."""
-        return self.build({name: min(values) for name, values in self.choices.items()})
+    def least(self, num_classes: int = 1000) -> dict[str, Any]:
+        """The choices of the cheapest member.
+
+        Macs rise with every width, kernel and expansion. Where the map is halved, and which
+        stages are left out, is tried in every way.
+        """
+        values = {name: min(options) for name, options in self.choices.items()}
+        free = [name for name in self.choices if name == "strides" or 0 in self.choices[name]]
+        free = [name for name in free if not name.endswith((".se_ratio", ".skip"))]
+        options = [
+            self.choices[name] if name == "strides" else sorted(self.choices[name])[:2]
+            for name in free
+        ]
+        tried = [values | dict(zip(free, pick, strict=True)) for pick in product(*options)]
+        return min(tried, key=lambda some: count(self.build(some), num_classes).macs)
+
+    def smallest(self, num_classes: int = 1000) -> ArchSpec:
+        """The cheapest member."""
+        return self.build(self.least(num_classes))
 
 
 def build_space(
@@ -177,6 +228,17 @@ def build_space(
     choices: dict[str, tuple[Any, ...]] = {}
     resolutions = config.resolution if config.resolution is not None else [proxy_resolution]
     choices["resolution"] = _choices("space.resolution", resolutions)
+    if config.strides is not None:
+        choices["strides"] = _choices("space.strides", config.strides)
+        for pattern in config.strides:
+            _check_strides(pattern, len(config.stages))
+    for name, widths in (("stem", config.stem_width), ("head", config.head_width)):
+        if widths != [1.0]:
+            choices[f"{name}.width"] = _choices(f"space.{name}_width", widths)
+            for width in widths:
+                _check_width(f"space.{name}_width", width)
+    if all(0 in stage.repeats for stage in config.stages):
+        raise ConfigError("space.stages: every stage may have 0 repeats; one has to stay")
     for number, stage in enumerate(config.stages, 1):
         if stage.channels < 1:
             raise ConfigError(
@@ -189,12 +251,13 @@ def build_space(
             values = own if own is not None else getattr(config, name)
             choices[f"stage{number}.{name}"] = _choices(where, values)
             for value in values:
-                if name == "width" and not (math.isfinite(value) and value > 0):
-                    raise ConfigError(f"{where}={value} is not a positive number")
-                _check_choice(where, name, value)
+                if name == "width":
+                    _check_width(where, value)
+                elif not (name == "repeats" and value == 0):
+                    _check_choice(where, name, value)
     space = SearchSpace(config, in_channels, choices)
     try:
-        smallest = space.smallest()
+        smallest = space.smallest(num_classes)
     except ArchError as error:
         raise ConfigError(f"space: {error}") from None
     if budget.target is not None:
@@ -236,8 +299,6 @@ def _choices(where: str, values: list[Any]) -> tuple[Any, ...]:
 
 def _check_choice(where: str, name: str, value: Any) -> None:
     """Let the block itself say whether it can be built with this value."""
-    if name == "width":
-        return
     fields: dict[str, Any] = {"repeats": 1, "kernel": 3, "expand_ratio": 2, "se_ratio": 0.0}
     fields[name] = value
     block = "ds" if fields["expand_ratio"] == 1 else "ir"
@@ -245,3 +306,48 @@ def _check_choice(where: str, name: str, value: Any) -> None:
         StageSpec(block, stride=1, channels=8, **fields)
     except ArchError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _check_width(where: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{where}={value} is not a positive number")
+
+
+def _check_strides(pattern: str, stages: int) -> None:
+    try:
+        strides = parse_strides(pattern)
+    except ValueError:
+        strides = ()
+    if len(strides) != stages + 1 or not set(strides) <= {1, 2}:
+        expected = "-".join(["2"] * (stages + 1))
+        raise ConfigError(
+            f"space.strides={pattern} is not the stride, 1 or 2, of the stem and of {stages} "
+            f"stages; expected for example {expected}"
+        )
+
+
+def parse_strides(pattern: str) -> tuple[int, ...]:
+    """`2-1-2` → (2, 1, 2): the stem's stride, then each stage's."""
+    return tuple(int(stride) for stride in str(pattern).split("-"))
+
+
+def _times(round_channels: Callable[[float], int], base: int, width: float | None) -> int:
+    """A width as configured where there is no choice, else multiplied and rounded."""
+    return base if width is None else round_channels(base * width)
+
+
+def _passed_on(strides: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The stages' strides, (networks, stages): those of stages that are left out go to the next
+    that is kept and halves nothing itself, or, where there is none, to the last such before."""
+    passed = np.where(kept, strides, 1)
+    owed = np.zeros(len(strides), dtype=np.int64)
+    for stage in range(strides.shape[1]):
+        owed += np.where(kept[:, stage], 0, strides[:, stage] - 1)
+        takes = kept[:, stage] & (passed[:, stage] == 1) & (owed > 0)
+        passed[:, stage] += takes
+        owed -= takes
+    for stage in reversed(range(strides.shape[1])):
+        takes = kept[:, stage] & (passed[:, stage] == 1) & (owed > 0)
+        passed[:, stage] += takes
+        owed -= takes
+    return passed

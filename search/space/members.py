@@ -101,7 +101,7 @@ class SpaceCandidates:
 
     def _grown(self, codes: Codes, number: int, generator: np.random.Generator) -> Codes:
         """`codes` and feasible mutations of them, without repetition."""
-        smallest = self._box.encode({name: min(of) for name, of in self.space.choices.items()})
+        smallest = self._box.encode(self.space.least(self.num_classes))
         assert smallest is not None
         known = {code.tobytes(): code for code in codes}
         known |= {code.tobytes(): code for code in self._feasible(smallest[None])}
@@ -128,7 +128,8 @@ class SpaceCandidates:
         columns, costs = fit(self.budget, self.space.columns(code[None]), self.num_classes)
         arch = self.space.build(values)
         if self.budget.target is not None:
-            skip = [values[f"stage{number}.skip"] for number in range(1, len(arch.stages) + 1)]
+            stages = range(1, len(self.space.config.stages) + 1)
+            skip = [values[f"stage{number}.skip"] for number in stages]
             arch = with_widths(arch, columns, 0, skip)
         value = self.budget.measure(columns, self.num_classes, costs)[0]
         return arch, costs[0], float(self.budget.excess(value))
@@ -225,7 +226,8 @@ class SpaceCandidates:
             values = self.budget.measure(columns, self.num_classes, costs)
             rows = [self.budget.excess(values)]
             rows += [np.log(getattr(costs, field.name)) for field in fields(CostColumns)]
-            rows.append(np.log(columns.channels.sum(1) / shapes.channels.sum(1)))
+            here = shapes.present
+            rows.append(np.log((columns.channels * here).sum(1) / (shapes.channels * here).sum(1)))
             found = np.stack(rows, 1)
             if self._scores is not None:
                 read = np.concatenate([self._box.features(codes[new]), found[:, 1:]], 1)

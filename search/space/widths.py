@@ -55,7 +55,7 @@ def fit(budget: Budget, columns: ArchColumns, num_classes: int) -> tuple[ArchCol
     """
     if budget.target is None:
         return columns, columns.count(num_classes)
-    solved, multiplier = _solve_width(budget, columns, num_classes)
+    solved, multiplier = solve_width(budget, columns, num_classes)
     if budget.solve == "width_depth":
         solved = _solve_depth(budget, columns, solved, multiplier, num_classes)
     return solved, solved.count(num_classes)
@@ -69,7 +69,7 @@ def widest(budget: Budget, columns: ArchColumns, num_classes: int) -> Widths:
     if budget.target is not None:
         if budget.solve == "width_depth":
             columns = replace(columns, repeats=deepened(columns.repeats, min(DEPTHS)))
-        _, multiplier = _solve_width(budget, columns, num_classes)
+        _, multiplier = solve_width(budget, columns, num_classes)
         columns = _widened(columns, multiplier, budget.rounding)
         # Each round of nudges adds a step, and so may the last moves.
         more = channel_step(budget.rounding) * (NUDGES + 1)
@@ -95,12 +95,12 @@ def deepened(repeats: NDArray[np.int64], factor: float) -> NDArray[np.int64]:
 def with_widths(arch: ArchSpec, columns: ArchColumns, row: int, skip: Sequence[bool]) -> ArchSpec:
     """`arch` with the stem, head, channels and repeats of one row of columns.
 
-    `skip` says of each stage whether it keeps its shortcuts, which other widths may have made
-    possible or not.
+    `skip` says of each of the columns' stages whether it keeps its shortcuts, which other widths
+    may have made possible or not.
     """
     stages = []
     entering = int(columns.stem[row])
-    for position, stage in enumerate(arch.stages):
+    for position, stage in zip(np.flatnonzero(columns.present[row]), arch.stages, strict=True):
         channels, repeats = (
             int(columns.channels[row, position]),
             int(columns.repeats[row, position]),
@@ -134,7 +134,7 @@ def _solve_depth(
 
     best = score(solved, multiplier)
     for factor in DEPTHS[1:]:
-        other, other_multiplier = _solve_width(
+        other, other_multiplier = solve_width(
             budget, replace(columns, repeats=deepened(columns.repeats, factor)), num_classes
         )
         found = score(other, other_multiplier)
@@ -143,7 +143,7 @@ def _solve_depth(
     return solved
 
 
-def _solve_width(
+def solve_width(
     budget: Budget, columns: ArchColumns, num_classes: int
 ) -> tuple[ArchColumns, NDArray[np.float64]]:
     """The largest widths within the upper limit, and their multiplier."""

@@ -1,0 +1,43 @@
+"""The space that is made for the images at hand: `space=auto`.
+
+Its shape is that of EfficientNet-B0 (arXiv 1905.11946, Table 1): stages that grow wider as the map
+is halved. B0 halves a map of 224 pixels five times, to 7. Smaller images are halved as often as
+leaves a last map of 4 to 8 pixels, and where that is done is a choice.
+"""
+
+from dataclasses import replace
+from itertools import combinations
+from typing import Final
+
+from search.config.schema import SpaceConfig, StageConfig
+
+LAST_MAP: Final = (4, 8)
+"""Least and most pixels of a side of the last map."""
+STAGES: Final = (
+    StageConfig(channels=16, repeats=[1, 2]),
+    StageConfig(channels=24, repeats=[0, 1, 2, 3]),
+    StageConfig(channels=40, repeats=[1, 2, 3]),
+    StageConfig(channels=80, repeats=[1, 2, 3, 4]),
+    StageConfig(channels=160, repeats=[0, 1, 2]),
+)
+"""B0's seven, those of one map size together; the first never halves the map, as in B0."""
+
+
+def automatic(config: SpaceConfig, resolution: int) -> SpaceConfig:
+    """`config` with stages, and places to halve the map, for images of `resolution` pixels."""
+    return replace(config, stages=list(STAGES), strides=stride_patterns(resolution, len(STAGES)))
+
+
+def stride_patterns(resolution: int, stages: int) -> list[str]:
+    """Every way to halve the map, once a stage at most and not in the first, that leaves a last map
+    of `LAST_MAP` pixels; early halvings, which are the cheapest, first."""
+    places = [0, *range(2, stages + 1)]
+    found = []
+    for halvings in range(len(places), -1, -1):
+        side = -(-resolution // 2**halvings)
+        if not LAST_MAP[0] <= side <= LAST_MAP[1]:
+            continue
+        for halved in combinations(places, halvings):
+            strides = ["2" if place in halved else "1" for place in range(stages + 1)]
+            found.append("-".join(strides))
+    return found
