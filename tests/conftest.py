@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
@@ -21,6 +22,13 @@ from blocks.latency.device import torch_threads
 # one thread see to, and longer where others hold the cores; a minute is a fault.
 settings.register_profile("suite", deadline=timedelta(minutes=1), derandomize=True)
 settings.load_profile("suite")
+
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    # Tests that run at once share the cores. What they start inherits the variable.
+    at_once = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    threads = max(1, (os.cpu_count() or 1) // at_once)
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,11 +51,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what is marked `cuda` where there is no such device."""
-    if item.get_closest_marker("cuda") is not None:
-        import torch
-
-        if not torch.cuda.is_available():
-            pytest.skip("there is no CUDA device")
+    if item.get_closest_marker("cuda") is not None and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
 
 
 @pytest.fixture(scope="session", autouse=True)

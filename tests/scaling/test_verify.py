@@ -45,6 +45,7 @@ def test_members_cost_two_to_the_phi(cli: Cli, tmp_path: Path) -> None:
     ).stdout  # fmt: skip
 
 
+@pytest.mark.slow
 def test_budgets_and_a_rule_that_shrinks(cli: Cli, tmp_path: Path) -> None:
     cli(*EMIT, "coefficients=[1.2,1.1,1.15]", "members=3")
     cli(*EMIT, "rule=tinynet", "budgets=[400k,5M]")

@@ -80,6 +80,7 @@ def test_a_reference_that_the_images_are_too_small_for_is_left_out() -> None:
         assert (reference is not None) == fits
 
 
+@pytest.mark.slow
 def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> None:
     settings = [*digits_settings, "study=whole", "search.scale=true", "search.trials=4",
                 f"search.reference='{SMALL_REFERENCE}'"]  # fmt: skip
@@ -167,6 +168,7 @@ def test_a_search_at_an_exact_budget_by_halving_with_controls(
     assert "5 of 5 trials trained" in cli("search", "status", "study=exact").stdout
 
 
+@pytest.mark.slow
 def test_a_mistyped_start_leaves_the_study_free(
     cli: Cli, tmp_path: Path, digits_settings: list[str]
 ) -> None:
@@ -231,6 +233,7 @@ def running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_kill_9_loses_at_most_what_was_in_flight(
     start: Start, tmp_path: Path, digits_settings: list[str]
 ) -> None:
@@ -291,6 +294,7 @@ def test_ctrl_c_ends_cleanly_and_a_second_run_is_refused_meanwhile(
     assert not (study / "b0.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(
     cli: Cli, tmp_path: Path, digits_settings: list[str]
 ) -> None:
@@ -314,6 +318,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     assert len(trials(study)) == 30
 
 
+@pytest.mark.slow
 def test_multirun_gives_each_job_its_study_and_ends_with_a_table(
     cli: Cli, tmp_path: Path, digits_settings: list[str]
 ) -> None:

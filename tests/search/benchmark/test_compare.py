@@ -191,6 +191,7 @@ def test_a_filled_table_predicts_what_it_has_not_seen(table_file: Path, tmp_path
         fill_table(half, ["macs"], 5000, lambda f: np.ones(len(f), dtype=bool), 10, seed=0)
 
 
+@pytest.mark.slow
 def test_a_filled_benchmark_goes_on_with_the_same_networks(
     cli: Cli, table_file: Path, tmp_path: Path
 ) -> None:
