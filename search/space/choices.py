@@ -16,6 +16,7 @@ from blocks.errors import ArchError
 from blocks.rounding import ROUNDINGS, round_column
 from search.config.schema import SpaceConfig
 from search.errors import ConfigError
+from search.space.automatic import automatic
 from search.space.budget import Budget
 from search.space.widths import fit
 
@@ -223,10 +224,10 @@ def build_space(
         ConfigError: an empty list, a value no block can have, or a budget that not even the
             cheapest member meets, or hardly any shape can be brought to.
     """
-    if not config.stages:
-        raise ConfigError("space.stages is empty; expected at least one stage")
     choices: dict[str, tuple[Any, ...]] = {}
     resolutions = config.resolution if config.resolution is not None else [proxy_resolution]
+    if not config.stages:
+        config = automatic(config, max(resolutions, default=proxy_resolution))
     choices["resolution"] = _choices("space.resolution", resolutions)
     if config.strides is not None:
         choices["strides"] = _choices("space.strides", config.strides)
