@@ -1,0 +1,126 @@
+"""What the banks are: their images, space, budget and schedules."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from blocks.arch import parse_arch
+from search.config.face import config_from
+from search.config.schema import EMA, ProxyConfig
+from search.data.face import load_data
+from search.data.splits import ImageData, Split
+from search.space.budget import cost_budget
+from search.space.choices import build_space
+from search.space.members import SpaceCandidates, draw_members
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A training, with how many seeds. `every`: epochs between two looks at the validation images.
+    `test`: whether the test images are read."""
+
+    name: str
+    proxy: ProxyConfig
+    epochs: int
+    seeds: int
+    every: int = 1
+    test: bool = False
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Members of a space at one budget, on one set of images.
+
+    With `rotations` above 1 the images are split anew for each replicate: its test images are a
+    part of their own, and all parts together are all images.
+    """
+
+    name: str
+    resolution: int
+    channels: int
+    classes: int
+    target: str
+    schedules: tuple[Schedule, ...] = field(repr=False)
+    rotations: int = 1
+
+    def candidates(self, space: str) -> SpaceCandidates:
+        """The members of a space at the bank's budget."""
+        config = config_from(
+            space=space, budget={"target": self.target}, proxy={"resolution": self.resolution}
+        )
+        budget = cost_budget(config)
+        built = build_space(config.space, self.resolution, self.channels, self.classes, budget)
+        return SpaceCandidates(built, budget, self.classes)
+
+    def members(self, space: str, number: int) -> list[str]:
+        """Random ones; of more, the first are the same."""
+        return draw_members(self.candidates(space), 400, 0)[:number]
+
+
+def schedules(
+    epochs: int, mid: int, long: int, seeds: tuple[int, int, int, int], crop: int, flip: bool
+) -> tuple[Schedule, ...]:
+    """The proxy with and without growing images, a longer one, and the truth."""
+    proxy = ProxyConfig(epochs=epochs, flip=flip, ema=EMA)
+    full = replace(proxy, start_resolution=1.0)
+    return (
+        Schedule("grown", proxy, epochs, seeds[0]),
+        Schedule("full", full, epochs, seeds[1]),
+        Schedule("mid", replace(proxy, crop_padding=crop), mid, seeds[2], every=max(1, mid // 12)),
+        Schedule(
+            "long", replace(full, crop_padding=crop), long, seeds[3], every=max(1, long // 5),
+            test=True,
+        ),
+    )  # fmt: skip
+
+
+BANKS: Final = {
+    bank.name: bank
+    for bank in (
+        Bank("fashion", 28, 1, 10, "2M", schedules(4, 12, 20, (2, 2, 1, 2), 2, True)),
+        Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 1, 2), 3, True)),
+        Bank("signs", 32, 3, 10, "2M", schedules(10, 30, 50, (3, 3, 3, 3), 3, False), 3),
+    )
+}
+
+
+def load(bank: Bank, root: Path | None, rotation: int) -> ImageData:
+    """The images of one rotation of a bank."""
+    if bank.name == "fashion":
+        data = load_data("fashion_mnist", bank.resolution)
+        if root is None:
+            return data
+        full = load_data("fashion_mnist_full", bank.resolution, root=str(root))
+        return replace(data, test=full.test)
+    if root is None:
+        raise SystemExit(f"error: the bank {bank.name} needs --root=FOLDER of its images")
+    settings = {"image_size": bank.resolution, "val_fraction": 0.15, "test_fraction": 0.15}
+    data = load_data("imagefolder", bank.resolution, root=str(root), **settings)
+    if bank.rotations == 1:
+        return data
+    return rotated(data, bank.rotations, rotation)
+
+
+def rotated(data: ImageData, parts: int, part: int) -> ImageData:
+    """All images split anew: one of `parts` for test, a fifth of the rest for validation; classes
+    in equal shares."""
+    splits = (data.train, data.val, data.test)
+    images = torch.cat([split.images for split in splits])
+    labels = torch.cat([split.labels for split in splits])
+    generator = np.random.default_rng(0)
+    place = np.zeros(len(labels), dtype=np.int64)
+    for label in range(data.num_classes):
+        here = np.flatnonzero(labels.numpy() == label)
+        place[generator.permutation(here)] = np.arange(len(here))
+    test = place % parts == part
+    val = ~test & ((place // parts) % 5 == 0)
+    train = ~test & ~val
+
+    def pick(mask: np.ndarray) -> Split:
+        rows = torch.from_numpy(np.flatnonzero(mask))
+        return Split(images[rows].contiguous(memory_format=torch.channels_last), labels[rows])
+
+    return replace(data, train=pick(train), val=pick(val), test=pick(test))
