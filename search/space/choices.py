@@ -1,7 +1,7 @@
 """The search space: choices per stage in, architectures out."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
@@ -137,6 +137,20 @@ class SearchSpace:
         if "strides" in values:
             return parse_strides(values["strides"])
         return (self.config.stem_stride, *(stage.stride for stage in self.config.stages))
+
+    def patterns(self, arch: ArchSpec, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """The choices of where to halve the map that lead to `arch`, whose stages are those
+        `numbers` of the space; one empty mapping where there is no choice."""
+        wanted = (arch.stem_stride, *(stage.stride for stage in arch.stages))
+        kept = np.isin(np.arange(1, len(self.config.stages) + 1), list(numbers))[None]
+        found: list[dict[str, Any]] = []
+        for pattern in self.choices.get("strides", (None,)):
+            choice = {} if pattern is None else {"strides": pattern}
+            stem, *strides = self._strides(choice)
+            passed = _passed_on(np.array([strides]), kept)[kept]
+            if (stem, *passed) == wanted or pattern is None:
+                found.append(choice)
+        return found
 
     def columns(self, codes: NDArray[np.float64]) -> ArchColumns:
         """`build` of many combinations at once, as columns.

@@ -1,7 +1,7 @@
 """The members of a search space that meet the budget, as samplers see them."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, Protocol
 
@@ -141,22 +141,28 @@ class SpaceCandidates:
         Raises:
             ConfigError: it is not in the space, or outside of the budget; says why.
         """
-        values = self._all_but_sizes(arch)
-        stages = range(1, len(arch.stages) + 1)
-        widths = [self.space.choices[f"stage{number}.width"] for number in stages]
         combinations = [
-            values
-            | {f"stage{n}.repeats": r for n, r in zip(stages, repeats, strict=True)}
-            | {f"stage{n}.width": w for n, w in zip(stages, width, strict=True)}
-            for repeats in self._repeats(arch)
-            for width in itertools.product(*widths)
+            shape
+            | {f"stage{n}.repeats": r for n, r in zip(numbers, repeats, strict=True)}
+            | {f"stage{n}.width": w for n, w in zip(numbers, width, strict=True)}
+            | dict(zip(wholes, whole, strict=True))
+            for shape, numbers in self._shapes(arch)
+            for repeats in self._repeats(arch, numbers)
+            for width in itertools.product(*self._choices_of(numbers, "width"))
+            for wholes in [[n for n in ("stem.width", "head.width") if n in self.space.choices]]
+            for whole in itertools.product(*(self.space.choices[name] for name in wholes))
         ]
+        if not combinations:
+            raise ConfigError(f"{arch} is not in the space: no member has its repeats")
         codes = np.array([self._box.encode(combination) for combination in combinations])
         columns, _ = fit(self.budget, self.space.columns(codes), self.num_classes)
-        widths_of = np.column_stack([columns.channels, columns.stem, columns.head])
+        kept = [np.flatnonzero(row) for row in columns.present]
+        channels = np.array([row[at] for row, at in zip(columns.channels, kept, strict=True)])
+        repeats_of = np.array([row[at] for row, at in zip(columns.repeats, kept, strict=True)])
+        widths_of = np.column_stack([channels, columns.stem, columns.head])
         wanted = [*(stage.channels for stage in arch.stages), arch.stem, arch.head]
         distances = np.abs(np.log1p(widths_of) - np.log1p(wanted)).sum(1)
-        deep = (columns.repeats != [stage.repeats for stage in arch.stages]).any(1)
+        deep = (repeats_of != [stage.repeats for stage in arch.stages]).any(1)
         chosen = combinations[int(np.argmin(distances + 1e6 * deep))]
         network, _, excess = self.network(chosen)
         free = self.budget.target is not None
@@ -171,42 +177,78 @@ class SpaceCandidates:
             )
         return chosen
 
-    def _repeats(self, arch: ArchSpec) -> list[tuple[int, ...]]:
-        """The choices of repeats that may lead to those of `arch`."""
+    def _choices_of(self, numbers: Sequence[int], name: str) -> list[tuple[Any, ...]]:
+        return [self.space.choices[f"stage{number}.{name}"] for number in numbers]
+
+    def _repeats(self, arch: ArchSpec, numbers: Sequence[int]) -> list[tuple[int, ...]]:
+        """The choices of repeats, of the stages `numbers`, that may lead to those of `arch`."""
         deepens = self.budget.target is not None and self.budget.solve == "width_depth"
         found: dict[tuple[int, ...], None] = {}
         for factor in DEPTHS if deepens else (1.0,):
             options = [
                 [
                     repeats
-                    for repeats in self.space.choices[f"stage{number}.repeats"]
-                    if deepened(np.array(repeats), factor) == stage.repeats
+                    for repeats in choices
+                    if repeats and deepened(np.array(repeats), factor) == stage.repeats
                 ]
-                for number, stage in enumerate(arch.stages, 1)
+                for choices, stage in zip(
+                    self._choices_of(numbers, "repeats"), arch.stages, strict=True
+                )
             ]
             found |= dict.fromkeys(itertools.product(*options))
-        if not found:
-            raise ConfigError(f"{arch} is not in the space: no member has its repeats")
         return list(found)
 
-    def _all_but_sizes(self, arch: ArchSpec) -> dict[str, Any]:
-        """Each choice that the spelling shows."""
-        if len(arch.stages) != len(self.space.config.stages):
+    def _shapes(self, arch: ArchSpec) -> list[tuple[dict[str, Any], tuple[int, ...]]]:
+        """Each choice that the spelling shows, and which stages of the space are its own.
+
+        Where stages may be left out there can be several ways.
+
+        Raises:
+            ConfigError: there is none; says why the first was none.
+        """
+        stages = range(1, len(self.space.config.stages) + 1)
+        found: list[tuple[dict[str, Any], tuple[int, ...]]] = []
+        refused: list[ConfigError] = []
+        for numbers in itertools.combinations(stages, len(arch.stages)):
+            left_out = [number for number in stages if number not in numbers]
+            if any(0 not in self.space.choices[f"stage{n}.repeats"] for n in left_out):
+                continue
+            try:
+                values = self._all_but_sizes(arch, numbers)
+            except ConfigError as error:
+                refused.append(error)
+                continue
+            found += [
+                (values | pattern, numbers) for pattern in self.space.patterns(arch, numbers)
+            ]
+        if found:
+            return found
+        if refused:
+            raise refused[0]
+        if len(arch.stages) != len(stages):
             raise ConfigError(
                 f"{arch} has {len(arch.stages)} stages, the space {len(self.space.config.stages)}"
             )
-        values: dict[str, Any] = {"resolution": arch.resolution}
-        for number, stage in enumerate(arch.stages, 1):
+        raise ConfigError(f"{arch} is not in the space: no member halves the map where it does")
+
+    def _all_but_sizes(self, arch: ArchSpec, numbers: Sequence[int]) -> dict[str, Any]:
+        """Each choice that the spelling shows, its stages being those `numbers`."""
+        values = {name: options[0] for name, options in self.space.choices.items()}
+        for number in range(1, len(self.space.config.stages) + 1):
+            if number not in numbers:
+                values[f"stage{number}.repeats"] = 0
+        shown: dict[str, Any] = {"resolution": arch.resolution}
+        for number, stage in zip(numbers, arch.stages, strict=True):
             for name in ("kernel", "expand_ratio", "se_ratio", "skip"):
-                values[f"stage{number}.{name}"] = getattr(stage, name)
-        for name, value in values.items():
+                shown[f"stage{number}.{name}"] = getattr(stage, name)
+        for name, value in shown.items():
             options = self.space.choices[name]
             if name.endswith(".skip") and value not in options:
-                values[name] = options[0]  # without a shortcut both are the same network
+                shown[name] = options[0]  # without a shortcut both are the same network
             elif value not in options:
                 expected = ", ".join(map(str, options))
                 raise ConfigError(f"{arch} is not in the space: {name}={value}; it has {expected}")
-        return values
+        return values | shown
 
     def _feasible(self, codes: Codes) -> Codes:
         return codes[self._costs(codes)[:, 0] <= 0]
