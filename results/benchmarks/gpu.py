@@ -64,18 +64,8 @@ def tests(_: argparse.Namespace) -> Numbers:
         )
         if not files:
             return {"ran": 0}
-        command = [
-            "-m",
-            "pytest",
-            "-o",
-            "addopts=",
-            "-m",
-            "cuda",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-rfE",
-        ]
+        command = ["-m", "pytest", "-o", "addopts=", "-m", "cuda"]  # one after another
+        command += ["-q", "-p", "no:cacheprovider", "-rfE"]
         said = run([*command, f"--junit-xml={report}", *files], allowed=(0, 5))
         found = report.read_text(encoding="utf-8") if report.exists() else ""
     return {"ran": found.count("<testcase "), "skipped": found.count("<skipped "),
