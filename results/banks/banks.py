@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 import torch
 
-from blocks.arch import parse_arch
 from search.config.face import config_from
 from search.config.schema import EMA, ProxyConfig
 from search.data.face import load_data

@@ -12,15 +12,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
-
 from banks import BANKS, Bank, Schedule, load
+
 from blocks.arch import parse_arch
 from blocks.network import Network
 from search.config.settled import SettledWorkers
@@ -46,7 +46,7 @@ class Task:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("bank", choices=sorted(BANKS))
-    parser.add_argument("--root", type=Path, help="folder of the images, where they are not shipped")
+    parser.add_argument("--root", type=Path, help="folder of the images that are not shipped")
     parser.add_argument("--members", type=int, default=150)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--space", default="auto")

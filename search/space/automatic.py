@@ -25,19 +25,34 @@ STAGES: Final = (
 
 def automatic(config: SpaceConfig, resolution: int) -> SpaceConfig:
     """`config` with stages, and places to halve the map, for images of `resolution` pixels."""
-    return replace(config, stages=list(STAGES), strides=stride_patterns(resolution, len(STAGES)))
+    patterns = stride_patterns(resolution, len(STAGES))
+    # The stem and each stage halve the map once at most: so many are needed, the rest may go.
+    spare = len(STAGES) + 1 - max(pattern.count("2") for pattern in patterns)
+    stages = []
+    for stage in STAGES:
+        if 0 in stage.repeats:
+            spare -= 1
+            if spare < 0:
+                stage = replace(stage, repeats=[each for each in stage.repeats if each])
+        stages.append(stage)
+    return replace(config, stages=stages, strides=patterns)
 
 
 def stride_patterns(resolution: int, stages: int) -> list[str]:
     """Every way to halve the map, once a stage at most and not in the first, that leaves a last map
-    of `LAST_MAP` pixels; early halvings, which are the cheapest, first."""
+    of `LAST_MAP` pixels; early halvings, which are the cheapest, first.
+
+    Of images that are too large or too small for that, the nearest.
+    """
     places = [0, *range(2, stages + 1)]
-    found = []
+    least, most = LAST_MAP
+    off = {}
     for halvings in range(len(places), -1, -1):
         side = -(-resolution // 2**halvings)
-        if not LAST_MAP[0] <= side <= LAST_MAP[1]:
-            continue
-        for halved in combinations(places, halvings):
-            strides = ["2" if place in halved else "1" for place in range(stages + 1)]
-            found.append("-".join(strides))
-    return found
+        off[halvings] = max(least - side, side - most, 0)
+    return [
+        "-".join("2" if place in halved else "1" for place in range(stages + 1))
+        for halvings in off
+        if off[halvings] == min(off.values())
+        for halved in combinations(places, halvings)
+    ]

@@ -95,14 +95,13 @@ class SearchSpace:
         stages: list[StageSpec] = []
         round_channels = ROUNDINGS[self.config.rounding]
         stem = _times(round_channels, self.config.stem, values.get("stem.width"))
-        stem_stride, *strides = self._strides(values)
-        numbers = range(1, len(strides) + 1)
-        kept = np.array([[values[f"stage{number}.repeats"] for number in numbers]]) > 0
-        passed = _passed_on(np.array([strides]), kept)[0]
+        numbers = range(1, len(self.config.stages) + 1)
+        kept = [True, *(values[f"stage{number}.repeats"] > 0 for number in numbers)]
+        strides = _passed_on(np.array([self._strides(values)]), np.array([kept]))[0]
         for number, stage in enumerate(self.config.stages, 1):
-            if not kept[0, number - 1]:
+            if not kept[number]:
                 continue
-            stride = int(passed[number - 1])
+            stride = int(strides[number])
             expand_ratio = values[f"stage{number}.expand_ratio"]
             repeats = values[f"stage{number}.repeats"]
             channels = round_channels(stage.channels * values[f"stage{number}.width"])
@@ -127,7 +126,7 @@ class SearchSpace:
             head=_times(round_channels, self.config.head, values.get("head.width")),
             resolution=values["resolution"],
             act=self.config.act,
-            stem_stride=stem_stride,
+            stem_stride=int(strides[0]),
             in_channels=self.in_channels,
             global_residual=self.config.global_residual,
         )
@@ -142,13 +141,12 @@ class SearchSpace:
         """The choices of where to halve the map that lead to `arch`, whose stages are those
         `numbers` of the space; one empty mapping where there is no choice."""
         wanted = (arch.stem_stride, *(stage.stride for stage in arch.stages))
-        kept = np.isin(np.arange(1, len(self.config.stages) + 1), list(numbers))[None]
+        kept = np.isin(np.arange(len(self.config.stages) + 1), [0, *numbers])[None]
         found: list[dict[str, Any]] = []
         for pattern in self.choices.get("strides", (None,)):
             choice = {} if pattern is None else {"strides": pattern}
-            stem, *strides = self._strides(choice)
-            passed = _passed_on(np.array([strides]), kept)[kept]
-            if (stem, *passed) == wanted or pattern is None:
+            passed = _passed_on(np.array([self._strides(choice)]), kept)[kept]
+            if tuple(passed) == wanted or pattern is None:
                 found.append(choice)
         return found
 
@@ -177,6 +175,8 @@ class SearchSpace:
             strides = patterns[positions[:, place]]
         else:
             strides = np.tile(self._strides({}), (len(codes), 1))
+        kept = np.column_stack([np.ones(len(codes), dtype=bool), repeats > 0])
+        strides = _passed_on(strides, kept)
         width = of_stages("width").astype(np.float64)
         base = np.array([stage.channels for stage in self.config.stages], dtype=np.float64)
         return replace(
@@ -185,8 +185,8 @@ class SearchSpace:
             stem=self._whole_width(chosen, "stem", self.config.stem, len(codes)),
             head=self._whole_width(chosen, "head", self.config.head, len(codes)),
             stem_stride=strides[:, 0],
-            stride=_passed_on(strides[:, 1:], repeats > 0),
-            present=repeats > 0,
+            stride=strides[:, 1:],
+            present=kept[:, 1:],
             block=np.where(expand_ratio == 1, BLOCK_NUMBERS["ds"], BLOCK_NUMBERS["ir"]),
             repeats=np.maximum(repeats, 1),
             kernel=of_stages("kernel").astype(np.int64),
@@ -205,8 +205,11 @@ class SearchSpace:
         return round_column(self.config.rounding, base * chosen[f"{name}.width"].astype(float))
 
     def largest(self) -> ArchSpec:
-        """The member of the greatest choices."""
-        return self.build({name: max(values) for name, values in self.choices.items()})
+        """The member of the greatest choices, its map halved where that costs most."""
+        values = {name: max(options) for name, options in self.choices.items()}
+        patterns = [{"strides": pattern} for pattern in self.choices.get("strides", ())] or [{}]
+        tried = [self.build(values | pattern) for pattern in patterns]
+        return max(tried, key=lambda arch: count(arch).activations)
 
     def least(self, num_classes: int = 1000) -> dict[str, Any]:
         """The choices of the cheapest member.
@@ -352,17 +355,20 @@ def _times(round_channels: Callable[[float], int], base: int, width: float | Non
 
 
 def _passed_on(strides: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The stages' strides, (networks, stages): those of stages that are left out go to the next
-    that is kept and halves nothing itself, or, where there is none, to the last such before."""
+    """The strides of the stem and the stages, (networks, 1 + stages): those of stages that are left
+    out go to the next that is kept and halves nothing itself, or, where there is none, to the last
+    such before."""
     passed = np.where(kept, strides, 1)
     owed = np.zeros(len(strides), dtype=np.int64)
-    for stage in range(strides.shape[1]):
-        owed += np.where(kept[:, stage], 0, strides[:, stage] - 1)
-        takes = kept[:, stage] & (passed[:, stage] == 1) & (owed > 0)
-        passed[:, stage] += takes
-        owed -= takes
-    for stage in reversed(range(strides.shape[1])):
-        takes = kept[:, stage] & (passed[:, stage] == 1) & (owed > 0)
-        passed[:, stage] += takes
-        owed -= takes
+
+    def pay(place: int) -> None:
+        takes = kept[:, place] & (passed[:, place] == 1) & (owed > 0)
+        passed[:, place] += takes
+        owed[:] -= takes
+
+    for place in range(strides.shape[1]):
+        owed += np.where(kept[:, place], 0, strides[:, place] - 1)
+        pay(place)
+    for place in reversed(range(strides.shape[1])):
+        pay(place)
     return passed

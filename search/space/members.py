@@ -218,9 +218,7 @@ class SpaceCandidates:
             except ConfigError as error:
                 refused.append(error)
                 continue
-            found += [
-                (values | pattern, numbers) for pattern in self.space.patterns(arch, numbers)
-            ]
+            found += [(values | pattern, numbers) for pattern in self.space.patterns(arch, numbers)]
         if found:
             return found
         if refused:

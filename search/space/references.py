@@ -75,7 +75,9 @@ def _without_first_stride(arch: ArchSpec) -> ArchSpec:
     return replace(arch, stages=tuple(stages))
 
 
-def bring_to_budget(name: str, arch: ArchSpec, budget: Budget, num_classes: int) -> Reference | None:
+def bring_to_budget(
+    name: str, arch: ArchSpec, budget: Budget, num_classes: int
+) -> Reference | None:
     """`arch` at the budget, depth and width scaled together; None where no depth meets it."""
     blocks = sum(stage.repeats for stage in arch.stages)
     shapes = [

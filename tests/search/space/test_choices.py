@@ -1,14 +1,19 @@
 """The search space: members, the cheapest corner, impossible spaces."""
 
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from blocks.arch import parse_arch
+from blocks.arch.walk import walk
 from blocks.cost import count
 from search.config.schema import RunConfig, SpaceConfig, StageConfig
 from search.errors import ConfigError
-from search.space.budget import Budget
+from search.space.budget import Budget, cost_budget
 from search.space.choices import SearchSpace, build_space
+from search.space.members import SpaceCandidates, draw_members
 from tests.search.config.test_checks import config_of
 
 
@@ -20,7 +25,7 @@ def random_member(space: SearchSpace, draw: random.Random) -> dict[str, object]:
     return {name: draw.choice(options) for name, options in space.choices.items()}
 
 
-@pytest.mark.parametrize("name", ["tiny", "efficientnet"])
+@pytest.mark.parametrize("name", ["tiny", "efficientnet", "auto"])
 def test_the_smallest_member_is_the_smallest(name: str) -> None:
     space = space_of(config_of(f"space={name}"))
     least = count(space.smallest(), 10).macs
@@ -78,8 +83,14 @@ def test_a_budget_nothing_can_meet_names_the_smallest_cost() -> None:
         ("space.expand_ratio=[0]", "space.expand_ratio: expand_ratio 0"),
         ("space.se_ratio=[2.0]", "space.se_ratio: se_ratio 2"),
         ("space.width=[-1.0]", "space.width=-1"),
-        ("space.stages=[]", "space.stages is empty"),
-        ("space.stages=[{repeats: [0]}]", r"space.stages \(stage 1\) repeats: repeats 0"),
+        ("space.stages=[{repeats: [0]}]", "every stage may have 0 repeats"),
+        ("space.stages=[{repeats: [-1]}]", r"space.stages \(stage 1\) repeats: repeats -1"),
+        ("space.strides=[2-1]", r"space.strides=2-1 is not the stride, 1 or 2, of the stem"),
+        ("space.strides=[2-1-3-1]", "space.strides=2-1-3-1 is not .* expected for example 2-2-2-2"),
+        ("space.strides=[x]", "space.strides=x is not"),
+        ("space.strides=[]", "space.strides is empty"),
+        ("space.stem_width=[0.0]", "space.stem_width=0.0 is not a positive number"),
+        ("space.head_width=[]", "space.head_width is empty"),
         ("space.stages=[{channels: -5}]", r"space.stages \(stage 1\) channels=-5"),
         ("space.stages=[{stride: 3}]", "space: stride 3"),
         ("space.stem=0", "space: stem 0"),
@@ -99,3 +110,52 @@ def test_a_shortcut_that_cannot_exist_has_one_spelling() -> None:
         spellings = {str(space.build({**values, "stage1.skip": skip})) for skip in (True, False)}
         # 16 stem channels: one block of 8 has no shortcut to drop, the others have.
         assert len(spellings) == (1 if (repeats, width) == (1, 0.5) else 2)
+
+
+@pytest.mark.parametrize("pixels", [28, 32, 48, 64, 96, 128, 224])
+def test_the_automatic_space_leaves_a_last_map_of_4_to_8_pixels(pixels: int) -> None:
+    space = space_of(config_of("space=auto", f"proxy.resolution={pixels}"))
+    draw = random.Random(0)
+    for _ in range(100):
+        side = [block.out_side for block in walk(space.build(random_member(space, draw)))][-1]
+        assert 4 <= side <= 8
+
+
+def test_columns_are_the_networks_that_are_built() -> None:
+    space = space_of(config_of("space=auto", "proxy.resolution=32"))
+    draw = random.Random(1)
+    members = [random_member(space, draw) for _ in range(200)]
+    codes = np.array([[space.choices[n].index(v) for n, v in m.items()] for m in members])
+    counted = space.columns(codes).count(10)
+    for row, values in enumerate(members):
+        assert counted[row] == count(space.build(values), 10)
+
+
+def test_a_stage_that_is_left_out_passes_its_stride_on() -> None:
+    stages = [StageConfig(repeats=[0, 1]), StageConfig(repeats=[0, 1]), StageConfig(repeats=[0, 1])]
+    config = SpaceConfig(stages=[*stages, StageConfig()], strides=["1-1-2-2-1", "1-1-1-1-2"])
+    space = build_space(config, 32, 3, 10, Budget("macs", 10**12))
+
+    def strides(pattern: str, *kept: int) -> list[int]:
+        values: dict[str, object] = {name: options[0] for name, options in space.choices.items()}
+        values |= {f"stage{number}.repeats": int(number in kept) for number in (1, 2, 3)}
+        return [stage.stride for stage in space.build(values | {"strides": pattern}).stages]
+
+    assert strides("1-1-2-2-1", 1, 2, 3) == [1, 2, 2, 1]
+    assert strides("1-1-2-2-1", 1, 2) == [1, 2, 2]  # the third's goes to the next
+    assert strides("1-1-2-2-1", 1) == [2, 2]  # of two, the one that no later stage takes goes back
+    assert strides("1-1-1-1-2", 3) == [1, 2]
+
+
+def test_a_member_of_a_wide_space_is_found_again() -> None:
+    config = config_of("space=auto", "proxy.resolution=32", "budget.target=2M")
+    budget = cost_budget(config)
+    candidates = SpaceCandidates(build_space(config.space, 32, 3, 10, budget), budget, 10)
+    for spelling in draw_members(candidates, 10, seed=0):
+        arch = parse_arch(spelling)
+        assert candidates.network(candidates.find(arch))[0] == arch
+    stages = tuple(replace(stage, stride=1) for stage in arch.stages)
+    with pytest.raises(ConfigError, match="no member halves the map where it does"):
+        candidates.find(replace(arch, stem_stride=1, stages=stages))
+    with pytest.raises(ConfigError, match=r"has 6 stages, the space 5"):
+        candidates.find(replace(arch, stages=(arch.stages[0],) * 6))
