@@ -227,8 +227,21 @@ def _check_search(config: RunConfig) -> None:
             f"search.min_epochs={search.min_epochs} leaves nothing to stop early; expected "
             f"less than proxy.epochs={config.proxy.epochs}"
         )
+    if config.needs_supernet or config.fidelity.supernet:
+        _check_sliceable(config)
     if search.reference is not None:
         try:
             find_arch(search.reference)
         except ArchError as error:
             raise ConfigError(f"search.reference: {error}") from None
+
+
+def _check_sliceable(config: RunConfig) -> None:
+    """Refuse a supernet of members that are no slices of one network."""
+    space = config.space
+    varies = space.strides is not None or any(0 in stage.repeats for stage in space.stages)
+    if varies or not space.stages:
+        raise ConfigError(
+            "a supernet needs a space whose members all have the same stages and strides; expected "
+            "space=tiny, or space.stages without 0 repeats and space.strides=null"
+        )

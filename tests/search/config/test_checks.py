@@ -95,6 +95,14 @@ def test_values_are_checked(override: str, message: str) -> None:
         validate(config_of(override), list(SAMPLERS), list(DATASETS))
 
 
+@pytest.mark.parametrize("wide", ["space=auto", "space.strides=[2-1-2-2,1-1-2-2]"])
+@pytest.mark.parametrize("user", ["evaluator=supernet", "fidelity.supernet=true"])
+def test_a_supernet_of_members_that_are_no_slices_is_refused(wide: str, user: str) -> None:
+    config = config_of(wide, user, "objective=loss")
+    with pytest.raises(ConfigError, match="a supernet needs a space whose members all have"):
+        validate(config, list(SAMPLERS), list(DATASETS))
+
+
 def test_sweeps_expand_to_every_combination() -> None:
     jobs, fixed = expand_sweep(["sampler=tpe,nsga2", "seed=0,1", "search.trials=3"])
     assert len(jobs) == 4
