@@ -9,7 +9,6 @@ what is there so far is whole. `export.py` makes the file that is shipped.
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from banks import BANKS, load
 from measure import Task, run
+from table import read_lines
 
 from search.config.settled import SettledWorkers
 from search.evaluators.pool import WorkerPool
@@ -39,7 +39,7 @@ def main() -> None:
     bank = BANKS[given.bank]
     output = given.output or HERE / "work" / f"{bank.name}.jsonl"
     output.parent.mkdir(parents=True, exist_ok=True)
-    done = {key(line) for line in read(output)}
+    done = {key(line) for line in read_lines(output)}
     archs = given.arch or bank.members(given.space, given.members)
     tasks = [
         Task(arch, schedule, replicate)
@@ -66,16 +66,6 @@ def main() -> None:
                 file.flush()
         for future in waiting:
             file.write(json.dumps(future.result()) + "\n")
-
-
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a bank; one that was cut off in the middle is left out."""
-    if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
 
 
 def key(line: dict[str, Any]) -> tuple[str, str, int]:
