@@ -2,8 +2,8 @@
 
     python results/banks/build.py fashion --minutes 60
 
-It goes on where it stopped. Each member is trained by every schedule of the bank, in turn, so that
-what is there so far is whole. `export.py` makes the file that is shipped.
+It goes on where it stopped. First all members are trained with one seed by every schedule, then
+with the next. `export.py` makes the file that is shipped.
 """
 
 import argparse
@@ -43,10 +43,10 @@ def main() -> None:
     archs = given.arch or bank.members(given.space, given.members)
     tasks = [
         Task(arch, schedule, replicate)
+        for replicate in range(max(schedule.seeds for schedule in bank.schedules))
         for arch in archs
         for schedule in bank.schedules
-        if given.only in (None, schedule.name)
-        for replicate in range(schedule.seeds)
+        if given.only in (None, schedule.name) and replicate < schedule.seeds
         if (arch, schedule.name, replicate) not in done
     ]
     print(f"{len(done)} trainings are there, {len(tasks)} to come", flush=True)
