@@ -28,6 +28,11 @@ class Schedule:
     every: int = 1
     test: bool = False
 
+    @property
+    def looks(self) -> list[int]:
+        """Epochs after which the validation images are looked at."""
+        return [*range(self.every, self.epochs, self.every), self.epochs]
+
 
 @dataclass(frozen=True)
 class Bank:

@@ -38,9 +38,8 @@ def run(task: Task, bank: Bank, rotations: list[ImageData]) -> dict[str, Any]:
     seed = derive_seed(0, task.arch, fidelity, task.replicate)
     curve = []
     started = time.perf_counter()
-    stops = [*range(schedule.every, schedule.epochs, schedule.every), schedule.epochs]
     with tempfile.TemporaryDirectory() as folder:
-        for until in stops:
+        for until in schedule.looks:
             result = train(
                 arch, data.num_classes, batches, schedule.proxy, schedule.epochs, seed,
                 until=until, checkpoint=Path(folder) / "checkpoint.pt",

@@ -42,12 +42,16 @@ class Table:
     @property
     def truth(self) -> Array:
         """(members,): mean test accuracy."""
-        return self.tests.mean(1)
+        return np.asarray(np.nanmean(self.tests, 1))
 
     @property
     def truth_noise(self) -> float:
-        """Variance of `truth` over seeds."""
-        return float(self.tests.var(1, ddof=1).mean() / self.tests.shape[1])
+        """Variance of `truth` over seeds; NaN where no member has two."""
+        seeds = np.isfinite(self.tests).sum(1)
+        some = self.tests[seeds > 1]
+        if not len(some):
+            return float("nan")
+        return float(np.nanvar(some, axis=1, ddof=1).mean() * (1 / seeds).mean())
 
     @property
     def reliability(self) -> float:
@@ -77,31 +81,31 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def table_of(name: str, lines: Iterable[dict[str, Any]], archs: set[str] | None = None) -> Table:
-    """The members that are whole."""
+    """The members that every schedule has trained at least once; what other seeds are missing of
+    them is NaN."""
     bank = BANKS[name]
     found: dict[str, dict[tuple[str, int], dict[str, Any]]] = defaultdict(dict)
     for line in lines:
         found[line["arch"]][line["schedule"], line["replicate"]] = line
-    wanted = {(s.name, seed) for s in bank.schedules for seed in range(s.seeds)}
-    whole = {
-        arch: of for arch, of in found.items()
-        if wanted <= set(of) and (archs is None or arch in archs)
-    }  # fmt: skip
+    members = [
+        arch
+        for arch, of in found.items()
+        if all((schedule.name, 0) in of for schedule in bank.schedules)
+        and (archs is None or arch in archs)
+    ]
     schedules = {}
     for schedule in bank.schedules:
-        each = [
-            [of[schedule.name, seed] for seed in range(schedule.seeds)] for of in whole.values()
-        ]
-        curves = np.array([[line["curve"] for line in seeds] for seeds in each], dtype=float)
-        curves = curves.reshape(len(each), schedule.seeds, -1, 3)
-        schedules[schedule.name] = Curves(
-            curves[0, 0, :, 0].astype(np.int64) if len(each) else np.zeros(0, dtype=np.int64),
-            curves[..., 1],
-            curves[..., 2],
-            np.array([[line["flipped"][0] for line in seeds] for seeds in each]),
-        )
-    long = bank.schedules[-1]
-    tests = np.array(
-        [[of[long.name, seed]["test"][1] for seed in range(long.seeds)] for of in whole.values()]
-    )
-    return Table(bank, tuple(whole), schedules, tests)
+        looks = len(schedule.looks)
+        curves = np.full((len(members), schedule.seeds, looks, 3), np.nan)
+        flipped = np.full((len(members), schedule.seeds), np.nan)
+        tests = np.full((len(members), schedule.seeds), np.nan)
+        for row, arch in enumerate(members):
+            for seed in range(schedule.seeds):
+                line = found[arch].get((schedule.name, seed))
+                if line is not None:
+                    curves[row, seed] = line["curve"]
+                    flipped[row, seed] = line["flipped"][0]
+                    tests[row, seed] = line.get("test", [np.nan, np.nan])[1]
+        epochs = np.array(schedule.looks)
+        schedules[schedule.name] = Curves(epochs, curves[..., 1], curves[..., 2], flipped)
+    return Table(bank, tuple(members), schedules, tests)
