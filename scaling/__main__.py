@@ -20,7 +20,8 @@ commands
   fit      train networks around a study's B0 by its proxy, at their full resolution, fit
            accuracy over depth, width and resolution, and find the best alpha, beta, gamma at
            equal counted cost, with intervals; or method=grid, the paper's
-           (alpha*beta^2*gamma^2 near 2, the most accurate wins); writes scaling/fit.json and coefficients.yaml; goes on where it stopped
+           (alpha*beta^2*gamma^2 near 2, the most accurate wins); writes scaling/fit.json and
+           coefficients.yaml; goes on where it stopped
   emit     write family/b0.yaml ... b7.yaml, each of 2^phi times the cost of B0 within 2%,
            counted on the rounded network, built, and confirmed by fvcore
   verify   rebuild and recount every member of a family from its YAML, compare what was fitted,
