@@ -17,10 +17,11 @@ HELP = """\
 usage: python -m scaling COMMAND [SETTING=VALUE ...]
 
 commands
-  fit      train networks around a study's B0 by its own proxy, fit accuracy over depth, width
-           and resolution, and find the best alpha, beta, gamma at equal counted cost, with
-           intervals; or method=grid, the paper's (alpha*beta^2*gamma^2 near 2, the most accurate
-           wins); writes scaling/fit.json and coefficients.yaml; goes on where it stopped
+  fit      train networks around a study's B0 by its proxy, at their full resolution, fit
+           accuracy over depth, width and resolution, and find the best alpha, beta, gamma at
+           equal counted cost, with intervals; or method=grid, the paper's
+           (alpha*beta^2*gamma^2 near 2, the most accurate wins); writes scaling/fit.json and
+           coefficients.yaml; goes on where it stopped
   emit     write family/b0.yaml ... b7.yaml, each of 2^phi times the cost of B0 within 2%,
            counted on the rounded network, built, and confirmed by fvcore
   verify   rebuild and recount every member of a family from its YAML, compare what was fitted,
@@ -45,12 +46,13 @@ settings
   fit.cost=X fit.metric=METRIC   times B0's macs | params | activations | latency_ms
                              (fit.latency_table=FILE)                        [2 and macs]
   fit.epochs=[4,8] fit.train_fraction=[0.5,1]      one value, or dimensions of the design
-  fit.tolerance=X            of the cost of the real network that is named   [0.03]
+  fit.tolerance=X            share by which the named network may miss the cost  [0.03]
   fit.resamples=N            of the bootstrap                                [1000]
   grid.step=X                spacing of the grid                             [0.1]
-  grid.tolerance=X           allowed |alpha*beta^2*gamma^2 - grid.cost|      [0.05]
-  grid.cost=X                                                                [2]
-  grid.constraint=WHICH      nominal: that | counted: |macs / B0's - grid.cost|  [nominal]
+  grid.tolerance=X           how far a point may be from grid.cost           [0.05]
+  grid.cost=X                times B0's macs                                 [2]
+  grid.constraint=WHICH      of what the distance is: nominal, alpha*beta^2*gamma^2, or
+                             counted, macs over B0's                         [nominal]
   grid.epochs=N              epochs per grid point           [the study's proxy.epochs]
   baseline=ARCH              emit from a published network or a spelling, not a study's B0
   num_classes=N              of such a baseline                              [1000]
@@ -73,8 +75,8 @@ settings
                              floor8                                [the study's, else paper]
   compare.ratios=[X,...]     costs that are compared, over B0's macs         [[2,4]]
   compare.seeds=N            trainings of each network                       [3]
-  compare.rules=[RULE,...]   paper (the triple 1.2, 1.1, 1.15), and what emit's rules are
-                             called     [paper,published,dwr,uniform,width,depth,resolution]
+  compare.rules=[RULE,...]   paper (the triple 1.2, 1.1, 1.15), or any rule of emit
+                                        [paper,published,dwr,uniform,width,depth,resolution]
   compare.random=N           random directions                               [2]
   compare.tolerance=X        allowed difference of the macs                  [0.03]
   compare.epochs=N           of each training                [the study's proxy.epochs]
@@ -83,7 +85,7 @@ settings
   resolution.percents=[N,...]  of the network's resolution  [20,30,...,100,115,130,150]
   resolution.max_macs=N      budget, a number or 600k, 25M, 0.4G
   resolution.weights=FILE    weights of the network                  [b0.pt of the study]
-  resolution.train=BOOL      also train it at each resolution, by the proxy  [false]
+  resolution.train=BOOL      also train it at each resolution          [false]
   resolution.epochs=N, resolution.seeds=N   of these trainings    [proxy.epochs, 1]
 
 examples
@@ -111,6 +113,15 @@ COMMANDS: Final = {
 }
 """Name → module with `run(arguments)`; imported when it is called."""
 
+_CONTINUES: Final = "the trainings so far are on disk, and the same command continues from them"
+INTERRUPTED: Final = {
+    "fit": _CONTINUES,
+    "compare": _CONTINUES,
+    "resolution": _CONTINUES,
+    "emit": "the family may be incomplete; run the command again",
+}
+"""What Ctrl-C leaves; of `verify`, everything as it was."""
+
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
@@ -119,7 +130,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(0 if arguments else 2)
     run_main(
         lambda: _run(arguments[0], arguments[1:]),
-        "the points trained so far are on disk, and the same command continues from them",
+        INTERRUPTED.get(arguments[0], "nothing was changed"),
     )
 
 

@@ -25,12 +25,12 @@ commands
   status   how far a study is
   front    the Pareto front of a study, as a table
   plot     draw results/<study>/pareto.png and pareto.csv again
-  scores   zero-cost proxies of the trained architectures beside params and macs: which rank
-           them as training does; results/<study>/scores.csv
+  scores   zero-cost scores of the trained architectures, beside params and macs: how well each
+           ranks them; results/<study>/scores.csv
   benchmark  samplers x seeds on a table of trained networks (--cfg job lists its settings)
 
-  settings [WORD]  every setting with its type, default and meaning; of those alone that have
-           the word in either, or match a pattern such as 'proxy.*'
+  settings [WORD]  list every setting with its type, default and meaning; with a WORD only those
+           whose name or meaning has it; or those whose name matches a pattern such as 'proxy.*'
 
 settings (these are not all: `python -m search settings` lists them)
   study=NAME               results go to results/NAME                        [main]

@@ -112,9 +112,9 @@ def _explain(members: tuple[Member, ...]) -> None:
     target = solved[0].target
     metric = "latency_ms" if target is None else target.metric
     console.print(
-        f"  residual: {metric} over the target, less 1, {residual:.2%} at most; d, w, r: depth, "
-        f"width, resolution over b0's; off rule: distance from the rule in their logs, "
-        f"{deviation:.3f} at most"
+        f"  residual: how far {metric} is from the target, {residual:.2%} at most; d, w, r: depth, "
+        "width and resolution as multiples of b0's; off rule: distance from the rule in the logs "
+        f"of d, w, r, {deviation:.3f} at most"
     )
     for member in solved:
         lost = [

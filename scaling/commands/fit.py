@@ -28,8 +28,8 @@ def run(arguments: list[str]) -> None:
     _rivals(found)
     if isinstance(found, GridFit):
         console.print(
-            "  the best point was chosen by the same accuracies that it is compared by, and points "
-            "differ in cost: P(better) is too high; method=surface has neither fault"
+            "  the best point was chosen by the accuracies that it is compared by, and points "
+            "differ in cost, so P(better) is too high; method=surface avoids both"
         )
     else:
         _schedules(found)

@@ -49,7 +49,7 @@ def _table(found: Resolutions) -> Table:
         *(("trained: val", "trained: test") if found.trained else ()),
     ):  # fmt: skip
         screen.add_column(heading, justify="right")
-    screen.add_column("mind")
+    screen.add_column("note")
     for number, size in enumerate(found.sizes):
         over = found.budget is not None and size.cost.macs > found.budget
         notes = [*size.notes, *(["over the budget"] if over else [])]
@@ -85,11 +85,11 @@ def _stairs(found: Resolutions) -> None:
     """What the notes in the table mean."""
     stride = found.arch.total_stride
     if any(size.last_map == 1 for size in found.sizes):
-        console.print("last map 1×1: nothing is left to pool, and every place is seen once")
+        console.print("last map 1×1: it is a single pixel, so there is nothing to pool")
     if any(size.arch.resolution % stride for size in found.sizes):
         console.print(
-            f"off {stride}: strides round maps up, so that cost has stairs; the last map of such a "
-            f"size costs what the next multiple of {stride} px does"
+            f"off {stride}: the size is no multiple of {stride}, and strides round maps up, so its "
+            "last map costs as much as that of the next multiple"
         )
 
 
