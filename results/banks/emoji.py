@@ -55,11 +55,11 @@ def split(table: list[dict[str, str]]) -> dict[str, str]:
     generator = np.random.default_rng(0)
     places = {}
     for group in sorted(groups):
-        names = list(generator.permutation(groups[group]))
+        names = [str(name) for name in generator.permutation(groups[group])]
         for place, name in enumerate(names):
             at = (place + 0.5) / len(names)
             first, second = SHARES["train"], SHARES["train"] + SHARES["val"]
-            places[str(name)] = "train" if at < first else "val" if at < second else "test"
+            places[name] = "train" if at < first else "val" if at < second else "test"
     return places
 
 

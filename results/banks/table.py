@@ -101,11 +101,11 @@ def table_of(name: str, lines: Iterable[dict[str, Any]], archs: set[str] | None 
         tests = np.full((len(members), schedule.seeds), np.nan)
         for row, arch in enumerate(members):
             for seed in range(schedule.seeds):
-                line = found[arch].get((schedule.name, seed))
-                if line is not None:
-                    curves[row, seed] = line["curve"]
-                    flipped[row, seed] = line["flipped"][0]
-                    tests[row, seed] = line.get("test", [np.nan, np.nan])[1]
+                known = found[arch].get((schedule.name, seed))
+                if known is not None:
+                    curves[row, seed] = known["curve"]
+                    flipped[row, seed] = known["flipped"][0]
+                    tests[row, seed] = known.get("test", [np.nan, np.nan])[1]
         epochs = np.array(schedule.looks)
         schedules[schedule.name] = Curves(epochs, curves[..., 1], curves[..., 2], flipped)
     return Table(bank, tuple(members), schedules, tests)

@@ -8,13 +8,12 @@ has `LAST_MAP` pixels, and depth shrinks along with the width, as compound scali
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from blocks.arch import ArchSpec
+from blocks.arch import ArchSpec, StageSpec
 from blocks.arch.walk import stem_side
 from blocks.cost import ArchColumns
 from search.space.budget import Budget
@@ -118,9 +117,9 @@ def with_depth(arch: ArchSpec, share: float) -> ArchSpec:
     return replace(arch, stages=tuple(stages))
 
 
-def _levels(arch: ArchSpec) -> Sequence[Sequence]:
+def _levels(arch: ArchSpec) -> list[list[StageSpec]]:
     """The stages by the size of their map: a new level begins where it is halved."""
-    levels: list[list] = []
+    levels: list[list[StageSpec]] = []
     for stage in arch.stages:
         if not levels or stage.stride == 2:
             levels.append([])

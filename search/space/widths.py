@@ -100,7 +100,8 @@ def with_widths(arch: ArchSpec, columns: ArchColumns, row: int, skip: Sequence[b
     """
     stages = []
     entering = int(columns.stem[row])
-    for position, stage in zip(np.flatnonzero(columns.present[row]), arch.stages, strict=True):
+    positions = np.flatnonzero(columns.present[row]).tolist()
+    for position, stage in zip(positions, arch.stages, strict=True):
         channels, repeats = (
             int(columns.channels[row, position]),
             int(columns.repeats[row, position]),
