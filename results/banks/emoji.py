@@ -66,7 +66,7 @@ def split(table: list[dict[str, str]]) -> dict[str, str]:
 def _open(archive: tarfile.TarFile, name: str) -> io.BufferedReader:
     file = archive.extractfile(name)
     if file is None:
-        raise SystemExit(f"error: {archive.name} holds no {name}")
+        raise SystemExit(f"error: {archive.name!r} holds no {name}")
     return file  # type: ignore[return-value]
 
 

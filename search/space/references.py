@@ -1,9 +1,9 @@
 """The networks one would have used: published ones, cut to the images and brought to the budget.
 
-A published network is made for 224 pixels and its own budget. On small images its strides leave a
-map of one pixel, and narrowing alone starves it: EfficientNet-B0 at 2M macs would have stages of
-eight channels, sixteen blocks deep. So strides are taken out from the front, until the last map
-has `LAST_MAP` pixels, and depth shrinks along with the width, as compound scaling grows them
+A published network is made for 224 pixels and a budget of its own. On small images its strides
+leave a map of one pixel, and narrowing alone starves it: EfficientNet-B0 at 2M macs would have
+sixteen blocks of eight channels. So strides are taken out, from the front, until the last map has
+`LAST_MAP` pixels, and depth shrinks along with the width, as compound scaling grows them
 (arXiv 1905.11946, §3.3: depth by α = 1.2 where width grows by β = 1.1).
 """
 
@@ -12,15 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec, StageSpec
 from blocks.arch.walk import stem_side
 from blocks.cost import ArchColumns
+from blocks.zoo import find_arch
+from search.errors import ConfigError
 from search.space.budget import Budget
 from search.space.widths import solve_width, with_widths
 
+Array = NDArray[np.float64]
 LAST_MAP: Final = 4
-"""Least side of the last map, in pixels."""
+"""Least side of the last map, in pixels, where the image has as many."""
 DEPTH_BY_WIDTH: Final = math.log(1.2) / math.log(1.1)
 """Depth goes as the width to this power."""
 DEEPER: Final = 3
@@ -31,27 +35,81 @@ DEEPER: Final = 3
 class Reference:
     """A published network as it is trained here.
 
-    `halvings` were taken out; `depth` and `width` are what is left, as shares of the published.
+    `taken` of its strides were taken out, the first of them the one after `kept`. `depth` is the
+    share of its blocks that is left, `width` what its widths were multiplied by.
     """
 
     name: str
     arch: ArchSpec
-    halvings: int
+    taken: int
+    kept: int
     depth: float
     width: float
 
     def describe(self) -> str:
         """What was done to it, for people."""
-        cut = f"{self.halvings} of its strides taken out, " if self.halvings else ""
-        return f"{self.name}: {cut}depth × {self.depth:.2f}, width × {self.width:.2f}"
+        where = f" after the first {self.kept}" if self.kept else ""
+        cut = f"{self.taken} of its strides{where} taken out, " if self.taken else ""
+        return f"{self.name}: {cut}{self.depth:.2f} of its depth, {self.width:.2f} of its width"
 
 
-def cut_to_images(arch: ArchSpec, resolution: int, in_channels: int) -> tuple[ArchSpec, int]:
-    """`arch` for these images, strides taken out from the front; and how many."""
-    arch = replace(arch, resolution=resolution, in_channels=in_channels)
+def make_reference(
+    name: str, resolution: int, in_channels: int, budget: Budget, num_classes: int
+) -> Reference:
+    """The published network `name` for these images, at the budget.
+
+    Strides are taken out from the front. Where even the least depth does not meet the budget so,
+    the first strides are kept, and later ones taken out.
+
+    Raises:
+        ArchError: there is no such network.
+        ConfigError: it cannot be brought to the budget; names the nearest that it can be.
+    """
+    published = replace(find_arch(name), resolution=resolution, in_channels=in_channels)
+    aim = float(budget.most if budget.target is None else budget.target)
+    nearest = math.inf
+    for kept in range(len(strided(published))):
+        arch, taken = cut_to_images(published, kept)
+        if last_side(arch) < min(LAST_MAP, resolution):
+            break
+        shapes, depths = _depths(arch)
+        columns = ArchColumns.from_archs(shapes)
+        solved, _ = solve_width(budget, columns, num_classes)
+        values = budget.measure(solved, num_classes)
+        widths = _widths(columns, solved)
+        off = np.abs(np.log(depths) - DEPTH_BY_WIDTH * np.log(widths))
+        off = np.where(budget.excess(values) > 0, np.inf, off)
+        row = int(np.argmin(off))
+        if np.isfinite(off[row]):
+            skip = [stage.skip for stage in shapes[row].stages]
+            skip += [True] * (columns.present.shape[1] - len(skip))
+            found = with_widths(shapes[row], solved, row, skip)
+            return Reference(name, found, taken, kept, float(depths[row]), float(widths[row]))
+        nearest = min([nearest, *map(float, values)], key=lambda value: abs(math.log(value / aim)))
+        if not taken:
+            break
+    raise ConfigError(
+        f"{name} cannot be brought to the budget ({budget}) at {resolution} px; the nearest has "
+        f"{budget.say(nearest)}"
+    )
+
+
+def _widths(shapes: ArchColumns, solved: ArchColumns) -> Array:
+    """By what rounding left of it, the stages' widths were multiplied: their geometric mean."""
+    ratios = np.where(shapes.present, np.log(solved.channels / shapes.channels), 0.0)
+    widths: Array = np.exp(ratios.sum(1) / shapes.present.sum(1))
+    return widths
+
+
+def cut_to_images(arch: ArchSpec, kept: int = 0) -> tuple[ArchSpec, int]:
+    """`arch` without the strides that its images are too small for, and how many these were.
+
+    They are taken out from the front, all but the first `kept`.
+    """
     taken = 0
-    while last_side(arch) < LAST_MAP and last_side(arch) < resolution:
-        arch, taken = _without_first_stride(arch), taken + 1
+    least = min(LAST_MAP, arch.resolution)
+    while last_side(arch) < least and len(strided(arch)) > kept:
+        arch, taken = _without_stride(arch, strided(arch)[kept]), taken + 1
     return arch, taken
 
 
@@ -63,40 +121,32 @@ def last_side(arch: ArchSpec) -> int:
     return side
 
 
-def _without_first_stride(arch: ArchSpec) -> ArchSpec:
-    if arch.stem_pool:
-        return replace(arch, stem_pool=False)
-    if arch.stem_stride == 2:
+def strided(arch: ArchSpec) -> list[int]:
+    """Where the map is halved: −2 the stem, −1 the pooling after it, else the stage's place."""
+    places = [-2] if arch.stem_stride == 2 else []
+    places += [-1] if arch.stem_pool else []
+    return places + [place for place, stage in enumerate(arch.stages) if stage.stride == 2]
+
+
+def _without_stride(arch: ArchSpec, place: int) -> ArchSpec:
+    if place == -2:
         return replace(arch, stem_stride=1)
+    if place == -1:
+        return replace(arch, stem_pool=False)
     stages = list(arch.stages)
-    first = next(place for place, stage in enumerate(stages) if stage.stride == 2)
-    stages[first] = replace(stages[first], stride=1)
+    stages[place] = replace(stages[place], stride=1)
     return replace(arch, stages=tuple(stages))
 
 
-def bring_to_budget(
-    name: str, arch: ArchSpec, budget: Budget, num_classes: int
-) -> Reference | None:
-    """`arch` at the budget, depth and width scaled together; None where no depth meets it."""
+def _depths(arch: ArchSpec) -> tuple[list[ArchSpec], Array]:
+    """`arch` with fewer and more blocks, down to one for every size of map; and their shares."""
     blocks = sum(stage.repeats for stage in arch.stages)
-    shapes = [
-        shape
-        for depth in range(len(_levels(arch)), DEEPER * blocks + 1)
-        if (shape := with_depth(arch, depth / blocks)) is not None
-    ]
-    shapes = list(dict.fromkeys(shapes))
-    columns = ArchColumns.from_archs(shapes)
-    solved, multiplier = solve_width(budget, columns, num_classes)
-    value = budget.measure(solved, num_classes)
-    depth = np.array([sum(stage.repeats for stage in shape.stages) for shape in shapes]) / blocks
-    apart = np.abs(np.log(depth) - DEPTH_BY_WIDTH * np.log(multiplier))
-    apart = np.where(budget.excess(value) > 0, np.inf, apart)
-    row = int(np.argmin(apart))
-    if not np.isfinite(apart[row]):
-        return None
-    skip = [stage.skip for stage in shapes[row].stages]
-    found = with_widths(shapes[row], solved, row, skip)
-    return Reference(name, found, 0, float(depth[row]), float(multiplier[row]))
+    least = len(_levels(arch))
+    shapes = dict.fromkeys(
+        with_depth(arch, number / blocks) for number in range(least, DEEPER * blocks + 1)
+    )
+    depths = [sum(stage.repeats for stage in shape.stages) / blocks for shape in shapes]
+    return list(shapes), np.array(depths)
 
 
 def with_depth(arch: ArchSpec, share: float) -> ArchSpec:
@@ -112,8 +162,7 @@ def with_depth(arch: ArchSpec, share: float) -> ArchSpec:
         kept = kept or [max(range(len(level)), key=lambda place: (wanted[place], place))]
         for place in kept:
             stage = replace(level[place], repeats=max(1, round(wanted[place])))
-            first = place == kept[0]
-            stages.append(replace(stage, stride=level[0].stride if first else 1))
+            stages.append(replace(stage, stride=level[0].stride if place == kept[0] else 1))
     return replace(arch, stages=tuple(stages))
 
 
