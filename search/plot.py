@@ -1,6 +1,7 @@
 """The plots of a study and of a benchmark."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.ticker
 import numpy as np
@@ -15,12 +16,11 @@ from search.record.trials import TrialRecord
 def plot_pareto(
     records: Sequence[TrialRecord],
     budget_macs: int | None,
-    reference: TrialRecord | None,
-    reference_name: str,
+    references: Mapping[str, TrialRecord],
     chosen: TrialRecord | None,
     title: str,
 ) -> bytes:
-    """PNG: validation accuracy against macs, the front, the budget, the reference."""
+    """PNG: validation accuracy against macs, the front, the budget, the references by name."""
     macs = np.array([record.cost.macs for record in records], dtype=float)
     accuracy = np.array([100 * record.metrics["val_accuracy"] for record in records])
     figure, axes = one_axes((8, 5))
@@ -44,15 +44,14 @@ def plot_pareto(
         low, high = float(accuracy.min()), float(accuracy.max())
         margin = 0.15 * max(high - low, 1.0)
         axes.set_ylim(low - 2 * margin, high + margin)
-    if reference is not None:
+    for (name, reference), marker in zip(references.items(), cycle("DsP^v"), strict=False):
         value = 100 * reference.metrics["val_accuracy"]
         bottom, top = axes.get_ylim()
         inside = bottom < value < top
         edge = bottom + 0.03 * (top - bottom) if value <= bottom else top - 0.03 * (top - bottom)
         axes.scatter(
-            reference.cost.macs, value if inside else edge, s=60, marker="D", color=REFERENCE,
-            zorder=4, label=f"{reference_name}, same proxy"
-            + ("" if inside else f" ({value:.1f}%, outside)"),
+            reference.cost.macs, value if inside else edge, s=45, marker=marker, color=REFERENCE,
+            zorder=4, label=name + ("" if inside else f" ({value:.1f}%, outside)"),
         )  # fmt: skip
     if budget_macs is not None:
         axes.axvline(budget_macs, color=INK, linestyle="--", linewidth=1, label="budget")

@@ -107,7 +107,7 @@ def digits_settings(digits: Path) -> list[str]:
         "budget.max_macs=100k",
         "search.trials=6",
         "search.final_epochs=2",
-        "search.reference=null",
+        "search.references=[]",
         "search.controls=0",
         "search.scale=false",
         "workers.count=2",

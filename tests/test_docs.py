@@ -251,7 +251,7 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
             "proxy.kernels": "torch",  # to build the others takes longer than all of this
             "search.trials": "2",
             "search.final_epochs": "1",
-            "search.reference": "null",
+            "search.references": "[]",
             "search.controls": "0",
             "search.scale": "false",
             "workers.count": "1",

@@ -86,7 +86,7 @@ def start(arm: str, seed: int, arguments: argparse.Namespace) -> "subprocess.Pop
         *(sys.executable, "-m", "search", "run", f"study={folder.study}", f"seed={seed}"),
         *(f"results_dir={arguments.results}", f"budget.target={arguments.target}"),
         *(f"proxy.epochs={arguments.proxy_epochs}", f"search.minutes={arguments.minutes}"),
-        *(f"search.trials={arguments.trials}", "search.scale=false", "search.reference=null"),
+        *(f"search.trials={arguments.trials}", "search.scale=false", "search.references=[]"),
         *("search.controls=0", "search.final_epochs=1", "workers.count=1", *SHARED, *ARMS[arm]),
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -65,7 +65,7 @@ COMMON: Final = (
     "budget.max_macs=100k",
     "search.trials=8",
     "search.final_epochs=2",
-    "search.reference=null",
+    "search.references=[]",
     "search.controls=0",
     "search.scale=false",
     "workers.count=2",
@@ -103,7 +103,7 @@ CHAINS: Final[Mapping[str, tuple[Command, ...]]] = {
     # Two objectives, controls and a reference, and all that scaling makes of the B0.
     "pareto": (
         _search("tpe", "sampler=tpe", "search.trials=14", "search.controls=3",
-                f"search.reference='{REFERENCE}'"),
+                f"search.references=['{REFERENCE}']"),
         ("search", "status", "study=tpe"),
         ("search", "front", "study=tpe"),
         ("scaling", "fit", "study=tpe", "fit.points=16", "fit.repeated=2", "fit.seeds=2",

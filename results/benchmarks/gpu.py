@@ -122,7 +122,7 @@ def whole_search(arguments: argparse.Namespace, settings: Sequence[str]) -> Numb
             *("-m", "search", "run", "study=gpu", f"results_dir={folder}"),
             *(f"workers.device={arguments.device}", f"workers.count={1 if arguments.quick else 4}"),
             *(f"search.trials={trials}", f"proxy.epochs={epochs}", "search.final_epochs=1"),
-            *("search.reference=null", "search.controls=0", "search.scale=false", *settings),
+            *("search.references=[]", "search.controls=0", "search.scale=false", *settings),
         ])  # fmt: skip
         seconds = time.perf_counter() - started
         study = Path(folder, "gpu")

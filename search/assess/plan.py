@@ -18,7 +18,7 @@ from search.data.splits import ImageData
 from search.record.trials import derive_seed
 from search.space.latency_budget import describe_latency
 from search.space.members import draw_members, too_few
-from search.study.reference import reference_arch
+from search.study.reference import references_of
 from search.study.settle import settle
 from search.training.schedule import macs_share
 
@@ -108,11 +108,10 @@ def _steps(
     alone = [final]
     if config.evaluator == "supernet":
         alone.append(whole)
-    reference = reference_arch(config, data.in_channels)
-    if reference is not None:
-        cost = count(reference, data.num_classes).macs
+    for reference in references_of(config, data.in_channels, data.num_classes):
+        cost = count(reference.arch, data.num_classes).macs
         alone.append(pace.seconds(cost, images, len(data.val), share=share))
-    steps.append(("final B0 and reference", max(sum(alone) / workers, *alone)))
+    steps.append(("final B0 and references", max(sum(alone) / workers, *alone)))
     if config.search.controls:
         steps.append(
             (f"{config.search.controls} controls", config.search.controls * whole / workers)

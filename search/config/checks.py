@@ -229,11 +229,13 @@ def _check_search(config: RunConfig) -> None:
         )
     if config.needs_supernet or config.fidelity.supernet:
         _check_sliceable(config)
-    if search.reference is not None:
+    for name in search.references:
         try:
-            find_arch(search.reference)
+            find_arch(name)
         except ArchError as error:
-            raise ConfigError(f"search.reference: {error}") from None
+            raise ConfigError(f"search.references: {error}") from None
+    if len(set(search.references)) < len(search.references):
+        raise ConfigError(f"search.references={search.references} holds a network twice")
 
 
 def _check_sliceable(config: RunConfig) -> None:

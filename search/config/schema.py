@@ -20,6 +20,10 @@ SOLVE: Final = ("width", "width_depth")
 LATENCY: Final = "latency_ms"
 METRICS: Final = ("macs", "params", "activations", LATENCY)
 """Of a budget's target."""
+REFERENCES: Final = (
+    "efficientnet_b0", "mobilenetv2_100", "mobilenetv3_small", "mnasnet_a1", "tinynet_c",
+)  # fmt: skip
+"""What one would use without a search."""
 EMA: Final = 0.98
 """Decay of averaged weights where trainings are compared before their end: a memory of about 50
 steps, which takes away most of what a high learning rate adds to a loss."""
@@ -175,7 +179,8 @@ class SearchConfig:
     warm_start_top: int = 5  # how many of them
     zero_cost: int = 0  # random members that are scored untrained before the first trial; 0: none
     zero_cost_top: int = 5  # of the best of them, which are evaluated first
-    reference: str | None = "efficientnet_b0"  # trained by the same proxy; null: none
+    references: list[str] = field(default_factory=lambda: list(REFERENCES))
+    # published networks, cut to the images and brought to the budget; trained by the same proxy
     controls: int = 8  # random members within the budget, trained beside the search
     final_epochs: int = 10  # of the chosen B0, which is trained again, for longer
     scale: bool = True  # go on to `scaling fit` and `scaling emit`
@@ -283,7 +288,7 @@ STEERING_FREE: Final = frozenset(
         "search.trials",
         "search.minutes",
         "search.scale",
-        "search.reference",
+        "search.references",
         "search.controls",
         "search.final_epochs",
         "dataset.root",

@@ -43,6 +43,14 @@ _BEFORE: Final = {
 """How studies trained before these were settings; today's defaults are others."""
 
 
+def _rename_reference(stored: dict[str, Any]) -> None:
+    """`search.reference`, of which there was one, as the list that it has become."""
+    search = stored.get("search")
+    if isinstance(search, dict) and "reference" in search:
+        name = search.pop("reference")
+        search.setdefault("references", [] if name is None else [name])
+
+
 STEPS: Final = ("b0.yaml", "scaling/fit.json", "coefficients.yaml", "family/b7.yaml")
 """What a study writes, step by step."""
 
@@ -126,6 +134,7 @@ class StudyFolder:
                 raise StudyError(f"{path} is empty; the study cannot be told from another")
             if not isinstance(stored, dict):
                 raise StudyError(f"{path} is damaged: it is not a mapping of settings")
+            _rename_reference(stored)
             for key, value in _BEFORE.items():
                 group, _, name = key.partition(".")
                 if stored.setdefault(group, {}).get(name) is None:

@@ -1,4 +1,4 @@
-"""The final round: the chosen B0 is trained for longer, the reference beside it."""
+"""The final round: the chosen B0 is trained for longer, the references beside it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,16 +12,17 @@ from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator, make_job
 from search.record.folder import StudyFolder
 from search.record.trials import FailureRecord, TrialRecord
-from search.study.reference import reference_arch
+from search.space.references import Reference
+from search.study.reference import references_of, write_reference_names
 
 
 @dataclass(frozen=True)
 class FinalRound:
-    """`final`: B0 trained for longer. `reference`: the published network by the proxy, where one
-    is wanted and fits. `by_proxy`: B0 by the proxy, where only the supernet has judged it."""
+    """`final`: B0 trained for longer. `references`: published networks by the proxy. `by_proxy`: B0
+    by the proxy, where only the supernet has judged it."""
 
     final: TrialRecord
-    reference: TrialRecord | None
+    references: list[tuple[Reference, TrialRecord]]
     by_proxy: TrialRecord | None
 
 
@@ -39,19 +40,15 @@ def train_final(
     """
     final_job = make_job(chosen.arch, config.search.final_epochs, config.seed, replicate=1)
     final_job = replace(final_job, test=True, long=True, save=str(folder / "b0.pt"))
-    reference = reference_arch(config, data.in_channels)
-    if reference is None and config.search.reference is not None:
-        say(
-            f"{config.search.reference} is left out: {config.proxy.resolution} px are too few for "
-            "its strides"
-        )
+    references = references_of(config, data.in_channels, data.num_classes)
+    write_reference_names(folder, references)
     jobs: list[tuple[Job, Path]] = [(final_job, folder / "final.jsonl")]
-    if reference is not None:
-        job = make_job(format_arch(reference), config.proxy.epochs, config.seed)
+    for reference in references:
+        job = make_job(format_arch(reference.arch), config.proxy.epochs, config.seed)
         jobs.append((job, folder / "reference.jsonl"))
     say(
         f"training the chosen B0 (trial {chosen.number}) for {config.search.final_epochs} epochs"
-        + (f", and {config.search.reference} by the proxy" if reference else "")
+        + (f", and {len(references)} published networks by the proxy" if references else "")
         + (", and B0 by the proxy" if config.evaluator == "supernet" else "")
     )
     if config.evaluator == "supernet":
@@ -66,6 +63,10 @@ def train_final(
     trained = {record.arch: record for record in others if isinstance(record, TrialRecord)}
     return FinalRound(
         final,
-        trained.get(format_arch(reference)) if reference else None,
+        [
+            (reference, trained[spelling])
+            for reference in references
+            if (spelling := format_arch(reference.arch)) in trained
+        ],
         trained.get(chosen.arch) if config.evaluator == "supernet" else None,
     )

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from blocks.arch import format_arch, parse_arch
 from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.pareto import non_dominated
@@ -14,7 +13,7 @@ from search.record.trials import TrialRecord, read_records
 from search.space.budget import budget_macs
 from search.space.latency_budget import PREDICTED_MS
 from search.study.objective import Objective
-from search.study.reference import reference_arch
+from search.study.reference import read_reference_names
 
 
 def front_table(records: Sequence[TrialRecord], objective: Objective) -> pd.DataFrame:
@@ -47,18 +46,18 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     objective = Objective.of(config)
     table = front_table(records, objective)
     folder.write("pareto.csv", table.to_csv(index=False))
-    wanted = reference_arch(config, parse_arch(records[0].arch).in_channels)
-    reference = None
-    for record in read_records(folder / "reference.jsonl"):
-        if isinstance(record, TrialRecord) and wanted and record.arch == format_arch(wanted):
-            reference = record
+    names = read_reference_names(folder)
+    references = {
+        names[record.arch]: record
+        for record in read_records(folder / "reference.jsonl")
+        if isinstance(record, TrialRecord) and record.arch in names
+    }
     title = f"{config.study}: {config.dataset.name} at {config.proxy.resolution} px, "
     title += judged_by(config)
     png = plot_pareto(
         records,
         budget_macs(config),
-        reference,
-        config.search.reference or "",
+        references,
         objective.best(records),
         title,
     )
@@ -86,7 +85,7 @@ def write_sweep_front(folders: Sequence[StudyFolder], sweep: StudyFolder) -> pd.
     )
     sweep.write("front.csv", table.to_csv(index=False))
     title = f"{sweep.study}: {len(folders)} studies"
-    png = plot_pareto([record for _, record in records], None, None, "", None, title)
+    png = plot_pareto([record for _, record in records], None, {}, None, title)
     sweep.write("front.png", png)
     return table
 

@@ -85,7 +85,7 @@ def _train_all(
         if not records:
             raise StudyError(f"{folder.path}: no candidate was trained ({tally.ended_early})")
         chosen = study.objective.best(records)
-        with _timed(seconds, "final B0 and reference"):
+        with _timed(seconds, "final B0 and references"):
             last = train_final(config, data, folder, evaluator, chosen)
         with _timed(seconds, "controls"):
             controls = train_controls(config, folder, evaluator, study.members)

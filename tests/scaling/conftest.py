@@ -31,7 +31,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
         "search.trials=1",
         f"search.enqueue=['{B0}']",
         "search.final_epochs=2",
-        "search.reference=null",
+        "search.references=[]",
         "search.controls=0",
         "search.scale=false",
         "workers.count=1",

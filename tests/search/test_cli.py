@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,9 +22,9 @@ from blocks.arch import parse_arch
 from blocks.console import console, print_anything
 from blocks.cost import count
 from search.__main__ import main
-from search.config.schema import ProxyConfig, RunConfig, SearchConfig
+from search.config.face import config_from
 from search.record.trials import read_records
-from search.study.reference import reference_arch
+from search.study.reference import references_of
 from tests.conftest import Cli, Refuse, environment, one_line_error
 
 SMALL_REFERENCE = "r8-s8-[ds_r1_k3_s1_e1_c8|ir_r1_k3_s2_e3_c16]-h16"
@@ -73,17 +72,22 @@ def test_bad_input_is_one_line_and_code_2(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_reference_that_the_images_are_too_small_for_is_left_out() -> None:
-    config = RunConfig(search=SearchConfig(reference="efficientnet_b0"))
-    for pixels, fits in ((16, False), (17, True)):
-        reference = reference_arch(replace(config, proxy=ProxyConfig(resolution=pixels)), 1)
-        assert (reference is not None) == fits
+def test_a_reference_that_cannot_be_brought_to_the_budget_is_said_and_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = config_from(budget={"max_macs": "200k"})
+    [small] = references_of(config, in_channels=1, num_classes=10)
+    assert small.name == "mobilenetv3_small"
+    assert 0.96 * 200_000 < count(small.arch, 10).macs <= 200_000
+    said = [record.message for record in caplog.records]
+    assert len(said) == 4
+    assert said[0].startswith("reference left out: efficientnet_b0 cannot be brought to the budget")
 
 
 @pytest.mark.slow
 def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> None:
     settings = [*digits_settings, "study=whole", "search.scale=true", "search.trials=4",
-                f"search.reference='{SMALL_REFERENCE}'"]  # fmt: skip
+                f"search.references=['{SMALL_REFERENCE}']"]  # fmt: skip
     shown = cli("search", "run", *settings).stdout
     study = tmp_path / "results" / "whole"
     assert "Where the time went" in shown

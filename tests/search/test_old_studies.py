@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from search.config.face import config_from
+from search.record.folder import StudyFolder
 from tests.conftest import ROOT, Cli
 
 GOLDEN = ROOT / "tests" / "golden" / "old_studies"
@@ -31,7 +33,7 @@ SETTINGS = [
     "proxy.precision=fp32",
     "proxy.kernels=torch",
     "search.final_epochs=2",
-    "search.reference=null",
+    "search.references=[]",
     "search.controls=0",
     "search.scale=false",
     "workers.count=1",
@@ -128,3 +130,14 @@ def test_a_half_done_study_goes_on(cli: Cli, results: Path, settings: list[str])
     known = len(before) + 1
     assert list(after.items())[:known] == list(whole("half").items())[:known]
     assert (study / "b0.yaml").exists()
+
+
+def test_the_one_reference_of_an_old_study_is_a_list_of_one(tmp_path: Path) -> None:
+    folder = StudyFolder(str(tmp_path), "old")
+    folder.open(config_from(study="old"))
+    path = folder / "config.yaml"
+    settings = yaml.safe_load(path.read_text())
+    for name, expected in (("mnasnet_a1", ["mnasnet_a1"]), (None, [])):
+        search = {key: value for key, value in settings["search"].items() if key != "references"}
+        path.write_text(yaml.safe_dump({**settings, "search": {**search, "reference": name}}))
+        assert folder.read_config().search.references == expected

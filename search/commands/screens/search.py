@@ -43,7 +43,7 @@ def time_table(title: str, seconds: dict[str, float]) -> Table:
 
 
 def _show_baseline(found: SearchResult, config: RunConfig) -> None:
-    chosen, final, reference = found.chosen, found.last.final, found.last.reference
+    chosen, final = found.chosen, found.last.final
     console.print(f"B0: {chosen.arch}", markup=False)
     console.print(
         f"  macs {millions(chosen.cost.macs)}, flops_fvcore {millions(chosen.cost.flops_fvcore)}, "
@@ -59,10 +59,10 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
         f"after {final.fidelity['epochs']}: val {final.metrics['val_accuracy']:.4f}, "
         f"test {final.metrics['test_accuracy']:.4f}"
     )
-    if reference is not None:
+    for reference, record in found.last.references:
         console.print(
-            f"  {config.search.reference} by the same proxy: val accuracy "
-            f"{reference.metrics['val_accuracy']:.4f} at macs {millions(reference.cost.macs)}"
+            f"  by the same proxy val accuracy {record.metrics['val_accuracy']:.4f} at macs "
+            f"{millions(record.cost.macs)}: {reference.describe()}"
         )
 
 

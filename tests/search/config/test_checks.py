@@ -86,7 +86,8 @@ def test_misspelt_settings_name_the_nearest(override: str, message: str) -> None
         ("dataset.val_fraction=0.9", "leave no images to train on"),
         ("reward.exponent=0.07", "reward.exponent=0.07 rewards cost"),
         ("budget.max_macs=lots", "budget.max_macs=lots is not a quantity"),
-        ("search.reference=efficientnet_b99", "search.reference: unknown network"),
+        ("search.references=[efficientnet_b99]", "search.references: unknown network"),
+        ("search.references=[tinynet_c,tinynet_c]", "holds a network twice"),
         ("study=../elsewhere", "study=../elsewhere is not a folder name"),
     ],
 )
