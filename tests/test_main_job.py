@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from search.config.schema import REFERENCES
 from search.record.trials import TrialRecord, read_records
 from tests.conftest import Cli
 
@@ -24,6 +25,11 @@ def test_the_main_job_ends_with_a_family(cli: Cli, tmp_path: Path) -> None:
     assert coefficients["points"] >= 24
     for number in range(8):
         assert (study / "family" / f"b{number}.yaml").exists()
-    [reference] = read_records(study / "reference.jsonl")
-    assert isinstance(reference, TrialRecord)
-    assert reference.arch.startswith("r28-i1-s32-[ds_r1_k3_s1_e1_c16_se0.25|ir_r2_k3_s2_e6_c24")
+    references = read_records(study / "reference.jsonl")
+    made = yaml.safe_load((study / "references.yaml").read_text())
+    assert list(made) == list(REFERENCES)
+    assert {each["arch"] for each in made.values()} == {record.arch for record in references}
+    for record in references:
+        assert isinstance(record, TrialRecord)
+        assert 1_920_000 < record.cost.macs <= 2_000_000
+        assert record.metrics["val_accuracy"] > 0.7  # far above what a map of one pixel reaches
