@@ -73,7 +73,7 @@ def schedules(
     return (
         Schedule("grown", proxy, epochs, seeds[0]),
         Schedule("full", full, epochs, seeds[1]),
-        Schedule("mid", replace(proxy, crop_padding=crop), mid, seeds[2], every=max(1, mid // 12)),
+        Schedule("mid", replace(full, crop_padding=crop), mid, seeds[2], every=max(1, mid // 12)),
         Schedule(
             "long", replace(full, crop_padding=crop), long, seeds[3], every=max(1, long // 5),
             test=True,
