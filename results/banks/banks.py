@@ -91,6 +91,19 @@ BANKS: Final = {
 }
 
 
+HERE: Final = Path(__file__).resolve().parent
+
+
+def shipped(name: str) -> Path:
+    """The file of a bank."""
+    return HERE / f"{name}.jsonl.gz"
+
+
+def worked(name: str) -> Path:
+    """Where its trainings are written first."""
+    return HERE / "work" / f"{name}.jsonl"
+
+
 def load(bank: Bank, root: Path | None, rotation: int) -> ImageData:
     """The images of one rotation of a bank."""
     if bank.name == "fashion":

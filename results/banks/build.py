@@ -12,16 +12,14 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from banks import BANKS, load
+from banks import BANKS, load, shipped, worked
 from measure import Task, run
-from table import read_lines
+from table import key, read_lines
 
 from search.config.settled import SettledWorkers
 from search.evaluators.pool import WorkerPool
-
-HERE: Final = Path(__file__).resolve().parent
 
 
 def main() -> None:
@@ -37,9 +35,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="where the lines go")
     given = parser.parse_args()
     bank = BANKS[given.bank]
-    output = given.output or HERE / "work" / f"{bank.name}.jsonl"
+    output = given.output or worked(bank.name)
     output.parent.mkdir(parents=True, exist_ok=True)
-    done = {key(line) for line in read_lines(output)}
+    done = {key(line) for path in (shipped(bank.name), output) for line in read_lines(path)}
     archs = given.arch or bank.members(given.space, given.members)
     tasks = [
         Task(arch, schedule, replicate)
@@ -66,10 +64,6 @@ def main() -> None:
                 file.flush()
         for future in waiting:
             file.write(json.dumps(future.result()) + "\n")
-
-
-def key(line: dict[str, Any]) -> tuple[str, str, int]:
-    return line["arch"], line["schedule"], line["replicate"]
 
 
 if __name__ == "__main__":

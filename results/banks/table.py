@@ -80,9 +80,13 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
 
 
+def key(line: dict[str, Any]) -> tuple[str, str, int]:
+    """Which training a line is: architecture, schedule, replicate."""
+    return line["arch"], line["schedule"], line["replicate"]
+
+
 def table_of(name: str, lines: Iterable[dict[str, Any]], archs: set[str] | None = None) -> Table:
-    """The members that every schedule has trained at least once; what other seeds are missing of
-    them is NaN."""
+    """The members that have been trained for long; what else is missing of them is NaN."""
     bank = BANKS[name]
     found: dict[str, dict[tuple[str, int], dict[str, Any]]] = defaultdict(dict)
     for line in lines:
@@ -90,8 +94,7 @@ def table_of(name: str, lines: Iterable[dict[str, Any]], archs: set[str] | None 
     members = [
         arch
         for arch, of in found.items()
-        if all((schedule.name, 0) in of for schedule in bank.schedules)
-        and (archs is None or arch in archs)
+        if (bank.schedules[-1].name, 0) in of and (archs is None or arch in archs)
     ]
     schedules = {}
     for schedule in bank.schedules:

@@ -1,0 +1,74 @@
+"""The banks: what is shipped can be read, and is what its script would make."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blocks.arch import parse_arch
+from blocks.cost import count
+from tests.conftest import ROOT
+
+HERE = ROOT / "results" / "banks"
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.jsonl.gz")), ids=lambda path: path.name)
+def test_a_shipped_bank_holds_members_at_its_budget(path: Path) -> None:
+    from banks import BANKS
+    from table import read_lines, table_of
+
+    table = table_of(path.name.partition(".")[0], read_lines(path))
+    assert len(table.archs)
+    for arch in table.archs:
+        macs = count(parse_arch(arch), table.bank.classes).macs
+        assert abs(macs / 2_000_000 - 1) <= 0.02
+    assert np.isfinite(table.truth).all()
+    chance = 1 / BANKS[table.bank.name].classes
+    assert (table.truth > 2 * chance).all()
+    assert np.isfinite(table.schedules["long"].loss[:, 0]).all()
+    for curves in table.schedules.values():
+        assert curves.loss.shape == curves.accuracy.shape
+    assert table.features().shape[0] == len(table.archs)
+
+
+def test_members_are_the_same_on_every_machine() -> None:
+    from banks import BANKS
+
+    # The first of the shipped bank: another order would make another bank.
+    from table import read_lines
+
+    shipped = {line["arch"] for line in read_lines(HERE / "fashion.jsonl.gz")}
+    assert set(BANKS["fashion"].members("auto", 5)) <= shipped
+
+
+def test_a_rotation_tests_every_image_once() -> None:
+    import torch
+    from banks import rotated
+
+    from search.data.face import load_data
+    from search.data.splits import ImageData
+
+    data: ImageData = load_data("fashion_mnist", 28)
+    whole = sum(len(split) for split in (data.train, data.val, data.test))
+    parts = [rotated(data, 3, part) for part in range(3)]
+    assert sum(len(part.test) for part in parts) == whole
+    for part in parts:
+        assert len(part.train) + len(part.val) + len(part.test) == whole
+        shares = torch.bincount(part.test.labels) / torch.bincount(
+            torch.cat([part.train.labels, part.val.labels, part.test.labels])
+        )
+        assert (shares - 1 / 3).abs().max() < 0.01
+
+
+def test_what_a_killed_script_left_is_read(tmp_path: Path) -> None:
+    from table import read_lines
+
+    path = tmp_path / "work.jsonl"
+    path.write_text('{"arch": "a"}\n{"arch": "b"')
+    assert list(read_lines(path)) == [{"arch": "a"}]
+    assert list(read_lines(tmp_path / "none.jsonl")) == []
