@@ -106,14 +106,12 @@ def worked(name: str) -> Path:
 
 def load(bank: Bank, root: Path | None, rotation: int) -> ImageData:
     """The images of one rotation of a bank."""
-    if bank.name == "fashion":
-        data = load_data("fashion_mnist", bank.resolution)
-        if root is None:
-            return data
-        full = load_data("fashion_mnist_full", bank.resolution, root=str(root))
-        return replace(data, test=full.test)
     if root is None:
         raise SystemExit(f"error: the bank {bank.name} needs --root=FOLDER of its images")
+    if bank.name == "fashion":
+        data = load_data("fashion_mnist", bank.resolution)
+        full = load_data("fashion_mnist_full", bank.resolution, root=str(root))
+        return replace(data, test=full.test)
     settings = {"image_size": bank.resolution, "val_fraction": 0.15, "test_fraction": 0.15}
     data = load_data("imagefolder", bank.resolution, root=str(root), **settings)
     if bank.rotations == 1:

@@ -20,6 +20,7 @@ from table import key, read_lines
 
 from search.config.settled import SettledWorkers
 from search.evaluators.pool import WorkerPool
+from search.record.trials import cut_torn_line
 
 
 def main() -> None:
@@ -37,6 +38,7 @@ def main() -> None:
     bank = BANKS[given.bank]
     output = given.output or worked(bank.name)
     output.parent.mkdir(parents=True, exist_ok=True)
+    cut_torn_line(output)
     done = {key(line) for path in (shipped(bank.name), output) for line in read_lines(path)}
     archs = given.arch or bank.members(given.space, given.members)
     tasks = [

@@ -1,5 +1,6 @@
 """One training of a member of a bank, and all that is kept of it."""
 
+import math
 import tempfile
 import time
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from blocks.network import Network
 from search.data.batches import Batches, prepare
 from search.data.splits import ImageData, Split
 from search.record.trials import derive_seed
-from search.training.evaluate import EVALUATED
+from search.training.evaluate import EVALUATED, evaluate
 from search.training.train import train
 
 
@@ -51,25 +52,27 @@ def run(task: Task, bank: Bank, rotations: list[ImageData]) -> dict[str, Any]:
         "replicate": task.replicate,
         "train_loss": [round(loss, 5) for loss in result.train_loss],
         "curve": curve,
-        "flipped": judge(result.network, batches, batches.val, flip=True),
+        "flipped": judge_flipped(result.network, batches, batches.val),
         "seconds": round(time.perf_counter() - started, 2),
     }
     if schedule.test:
-        line["test"] = judge(result.network, batches, batches.test, flip=False)
+        accuracy, loss = evaluate(result.network, batches, batches.test)
+        line["test"] = [round(loss, 5), round(accuracy, 5)]
     return line
 
 
 @torch.inference_mode()
-def judge(network: Network, batches: Batches, split: Split, flip: bool) -> list[float]:
-    """Mean cross-entropy and accuracy; with `flip` of the mean of both views' probabilities."""
+def judge_flipped(network: Network, batches: Batches, split: Split) -> list[float]:
+    """Mean cross-entropy and accuracy of the mean of an image's and its mirror's probabilities."""
     network.eval()
     loss, correct = 0.0, 0
     for images, labels in zip(
         torch.split(split.images, EVALUATED), torch.split(split.labels, EVALUATED), strict=True
     ):
-        views = [images, images.flip(-1)] if flip else [images]
-        logs = [F.log_softmax(network(batches.normalise(view)), 1) for view in views]
-        log = torch.logsumexp(torch.stack(logs), 0) - torch.tensor(float(len(logs))).log()
+        logs = [
+            F.log_softmax(network(batches.normalise(view)), 1) for view in (images, images.flip(-1))
+        ]
+        log = torch.logsumexp(torch.stack(logs), 0) - math.log(2)
         loss += float(F.nll_loss(log, labels, reduction="sum"))
         correct += int((log.argmax(1) == labels).sum())
     return [round(loss / len(split), 5), round(correct / len(split), 5)]

@@ -218,8 +218,11 @@ class SearchSpace:
         stages are left out, is tried in every way.
         """
         values = {name: min(options) for name, options in self.choices.items()}
-        free = [name for name in self.choices if name == "strides" or 0 in self.choices[name]]
-        free = [name for name in free if not name.endswith((".se_ratio", ".skip"))]
+        free = [
+            name
+            for name, choices in self.choices.items()
+            if name == "strides" or (name.endswith(".repeats") and 0 in choices)
+        ]
         options = [
             self.choices[name] if name == "strides" else sorted(self.choices[name])[:2]
             for name in free

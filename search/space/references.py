@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec, StageSpec
-from blocks.arch.walk import stem_side
+from blocks.arch.walk import walk_alike
 from blocks.cost import ArchColumns
 from blocks.zoo import find_arch
 from search.errors import ConfigError
@@ -82,7 +82,6 @@ def make_reference(
         row = int(np.argmin(off))
         if np.isfinite(off[row]):
             skip = [stage.skip for stage in shapes[row].stages]
-            skip += [True] * (columns.present.shape[1] - len(skip))
             found = with_widths(shapes[row], solved, row, skip)
             return Reference(name, found, taken, kept, float(depths[row]), float(widths[row]))
         nearest = min([nearest, *map(float, values)], key=lambda value: abs(math.log(value / aim)))
@@ -115,10 +114,8 @@ def cut_to_images(arch: ArchSpec, kept: int = 0) -> tuple[ArchSpec, int]:
 
 def last_side(arch: ArchSpec) -> int:
     """Side of the last map, in pixels."""
-    side = stem_side(arch)
-    for stage in arch.stages:
-        side = -(-side // stage.stride)
-    return side
+    *_, (last, _) = walk_alike(arch)
+    return last.out_side
 
 
 def strided(arch: ArchSpec) -> list[int]:
