@@ -84,8 +84,8 @@ def schedules(
 BANKS: Final = {
     bank.name: bank
     for bank in (
-        Bank("fashion", 28, 1, 10, "2M", schedules(4, 12, 20, (2, 2, 1, 2), 2, True)),
-        Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 1, 2), 3, True)),
+        Bank("fashion", 28, 1, 10, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 2, True)),
+        Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank("signs", 32, 3, 10, "2M", schedules(10, 30, 50, (3, 3, 3, 3), 3, False), 3),
     )
 }

@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--arch", action="append", default=[], help="train this one, no member")
     parser.add_argument("--only", help="this schedule alone")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--output", type=Path, help="where the lines go")
     given = parser.parse_args()
     bank = BANKS[given.bank]
@@ -51,9 +52,9 @@ def main() -> None:
     ]
     print(f"{len(done)} trainings are there, {len(tasks)} to come", flush=True)
     rotations = [load(bank, given.root, rotation) for rotation in range(bank.rotations)]
-    work = partial(run, bank=bank, rotations=rotations)
+    work = partial(run, bank=bank, rotations=rotations, device=given.device)
     until = time.monotonic() + 60 * given.minutes
-    with WorkerPool(work, SettledWorkers(count=given.workers)) as pool, output.open("a") as file:
+    with WorkerPool(work, SettledWorkers(count=given.workers, device=given.device)) as pool, output.open("a") as file:
         waiting: set[Future[dict[str, Any]]] = set()
         for task in tasks:
             if time.monotonic() > until:

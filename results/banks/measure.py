@@ -29,7 +29,9 @@ class Task:
     replicate: int
 
 
-def run(task: Task, bank: Bank, rotations: list[ImageData]) -> dict[str, Any]:
+def run(
+    task: Task, bank: Bank, rotations: list[ImageData], device: str = "cpu"
+) -> dict[str, Any]:
     """Train by the schedule, judge after every `schedule.every` epochs, test at the end."""
     schedule = task.schedule
     data = rotations[task.replicate % len(rotations)]
@@ -43,7 +45,7 @@ def run(task: Task, bank: Bank, rotations: list[ImageData]) -> dict[str, Any]:
         for until in schedule.looks:
             result = train(
                 arch, data.num_classes, batches, schedule.proxy, schedule.epochs, seed,
-                until=until, checkpoint=Path(folder) / "checkpoint.pt",
+                until=until, checkpoint=Path(folder) / "checkpoint.pt", device=device,
             )  # fmt: skip
             curve.append((until, round(result.val_loss, 5), round(result.val_accuracy, 5)))
     line = {
@@ -65,12 +67,14 @@ def run(task: Task, bank: Bank, rotations: list[ImageData]) -> dict[str, Any]:
 def judge_flipped(network: Network, batches: Batches, split: Split) -> list[float]:
     """Mean cross-entropy and accuracy of the mean of an image's and its mirror's probabilities."""
     network.eval()
+    device = next(network.parameters()).device
     loss, correct = 0.0, 0
     for images, labels in zip(
         torch.split(split.images, EVALUATED), torch.split(split.labels, EVALUATED), strict=True
     ):
         logs = [
-            F.log_softmax(network(batches.normalise(view)), 1) for view in (images, images.flip(-1))
+            F.log_softmax(network(batches.normalise(view).to(device)), 1).cpu()
+            for view in (images, images.flip(-1))
         ]
         log = torch.logsumexp(torch.stack(logs), 0) - math.log(2)
         loss += float(F.nll_loss(log, labels, reduction="sum"))
