@@ -116,7 +116,9 @@ def digits_settings(digits: Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    lent = os.environ.get("PYTHONPATH", "")  # packages that are not installed: .ci/gpu
+    path = os.pathsep.join([str(ROOT), *filter(None, [lent])])
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
 
 
 @pytest.fixture
