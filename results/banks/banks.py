@@ -86,7 +86,7 @@ BANKS: Final = {
     for bank in (
         Bank("fashion", 28, 1, 10, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 2, True)),
         Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
-        Bank("signs", 32, 3, 10, "2M", schedules(10, 30, 50, (3, 3, 3, 3), 3, False), 3),
+        Bank("signs", 32, 3, 10, "2M", schedules(20, 60, 100, (3, 3, 3, 3), 3, False), 3),
     )
 }
 
@@ -116,12 +116,15 @@ def load(bank: Bank, root: Path | None, rotation: int) -> ImageData:
     data = load_data("imagefolder", bank.resolution, root=str(root), **settings)
     if bank.rotations == 1:
         return data
-    return rotated(data, bank.rotations, rotation)
+    return rotated(data, rotation)
 
 
-def rotated(data: ImageData, parts: int, part: int) -> ImageData:
-    """All images split anew: one of `parts` for test, a fifth of the rest for validation; classes
-    in equal shares."""
+PARTS: Final = 5
+
+
+def rotated(data: ImageData, part: int) -> ImageData:
+    """All images split anew: one of `PARTS` to train (a fifth of it to validate), the others for
+    test; classes in equal shares."""
     splits = (data.train, data.val, data.test)
     images = torch.cat([split.images for split in splits])
     labels = torch.cat([split.labels for split in splits])
@@ -130,8 +133,8 @@ def rotated(data: ImageData, parts: int, part: int) -> ImageData:
     for label in range(data.num_classes):
         here = np.flatnonzero(labels.numpy() == label)
         place[generator.permutation(here)] = np.arange(len(here))
-    test = place % parts == part
-    val = ~test & ((place // parts) % 5 == 0)
+    test = place % PARTS != part
+    val = ~test & ((place // PARTS) % 5 == 0)
     train = ~test & ~val
 
     def pick(mask: np.ndarray) -> Split:

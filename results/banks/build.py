@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--space", default="auto")
     parser.add_argument("--arch", action="append", default=[], help="train this one, no member")
     parser.add_argument("--only", help="this schedule alone")
+    parser.add_argument("--seeds", type=int, default=9, help="no more than these of a schedule")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--output", type=Path, help="where the lines go")
@@ -47,7 +48,7 @@ def main() -> None:
         for replicate in range(max(schedule.seeds for schedule in bank.schedules))
         for arch in archs
         for schedule in bank.schedules
-        if given.only in (None, schedule.name) and replicate < schedule.seeds
+        if given.only in (None, schedule.name) and replicate < min(schedule.seeds, given.seeds)
         if (arch, schedule.name, replicate) not in done
     ]
     print(f"{len(done)} trainings are there, {len(tasks)} to come", flush=True)
