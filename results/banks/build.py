@@ -55,7 +55,10 @@ def main() -> None:
     rotations = [load(bank, given.root, rotation) for rotation in range(bank.rotations)]
     work = partial(run, bank=bank, rotations=rotations, device=given.device)
     until = time.monotonic() + 60 * given.minutes
-    with WorkerPool(work, SettledWorkers(count=given.workers, device=given.device)) as pool, output.open("a") as file:
+    with (
+        WorkerPool(work, SettledWorkers(count=given.workers, device=given.device)) as pool,
+        output.open("a") as file,
+    ):
         waiting: set[Future[dict[str, Any]]] = set()
         for task in tasks:
             if time.monotonic() > until:

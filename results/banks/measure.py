@@ -29,9 +29,7 @@ class Task:
     replicate: int
 
 
-def run(
-    task: Task, bank: Bank, rotations: list[ImageData], device: str = "cpu"
-) -> dict[str, Any]:
+def run(task: Task, bank: Bank, rotations: list[ImageData], device: str = "cpu") -> dict[str, Any]:
     """Train by the schedule, judge after every `schedule.every` epochs, test at the end."""
     schedule = task.schedule
     data = rotations[task.replicate % len(rotations)]
@@ -54,7 +52,7 @@ def run(
         "replicate": task.replicate,
         "train_loss": [round(loss, 5) for loss in result.train_loss],
         "curve": curve,
-        "flipped": judge_flipped(result.network, batches, batches.val),
+        **judge(result.network, batches, batches.val),
         "seconds": round(time.perf_counter() - started, 2),
     }
     if schedule.test:
@@ -64,19 +62,32 @@ def run(
 
 
 @torch.inference_mode()
-def judge_flipped(network: Network, batches: Batches, split: Split) -> list[float]:
-    """Mean cross-entropy and accuracy of the mean of an image's and its mirror's probabilities."""
+def judge(network: Network, batches: Batches, split: Split) -> dict[str, Any]:
+    """Mean cross-entropy and accuracy of the mean of an image's and its mirror's probabilities;
+    and cross-entropies, of the image and of that mean, after temperature scaling."""
     network.eval()
     device = next(network.parameters()).device
-    loss, correct = 0.0, 0
-    for images, labels in zip(
-        torch.split(split.images, EVALUATED), torch.split(split.labels, EVALUATED), strict=True
-    ):
-        logs = [
-            F.log_softmax(network(batches.normalise(view).to(device)), 1).cpu()
-            for view in (images, images.flip(-1))
-        ]
-        log = torch.logsumexp(torch.stack(logs), 0) - math.log(2)
-        loss += float(F.nll_loss(log, labels, reduction="sum"))
-        correct += int((log.argmax(1) == labels).sum())
-    return [round(loss / len(split), 5), round(correct / len(split), 5)]
+    views = [
+        torch.cat(
+            [
+                network(batches.normalise(view(images)).to(device)).cpu()
+                for images in torch.split(split.images, EVALUATED)
+            ]
+        )
+        for view in (torch.Tensor.clone, lambda images: images.flip(-1))
+    ]
+    logs = torch.stack([F.log_softmax(logits, 1) for logits in views])
+    both = torch.logsumexp(logs, 0) - math.log(2)
+    loss = F.nll_loss(both, split.labels).item()
+    accuracy = (both.argmax(1) == split.labels).float().mean().item()
+    scaled = [scaled_loss(logits, split.labels) for logits in (views[0], both)]
+    return {
+        "flipped": [round(loss, 5), round(accuracy, 5)],
+        "scaled": [round(value, 5) for value in scaled],
+    }
+
+
+def scaled_loss(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """The least mean cross-entropy at any temperature (Guo et al., arXiv 1706.04599)."""
+    inverse = torch.logspace(-1.2, 0.6, 73, base=10)
+    return min(F.cross_entropy(logits * each, labels).item() for each in inverse)
