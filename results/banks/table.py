@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from blocks.arch import parse_arch
 from blocks.cost import ArchColumns
-from search.space.shape import describe_shape
+from search.space.shape import describe_networks
 
 Array = NDArray[np.float64]
 
@@ -61,10 +61,7 @@ class Table:
     def features(self) -> Array:
         """Shapes and costs, (members, features)."""
         columns = ArchColumns.from_archs([parse_arch(arch) for arch in self.archs])
-        costs = columns.count(self.bank.classes)
-        return np.column_stack(
-            [describe_shape(columns), np.log(costs.params), np.log(costs.activations)]
-        )
+        return describe_networks(columns, self.bank.classes)
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -34,7 +34,9 @@ LEAST_SCORED: Final = 10
 """Members below which zero-cost scores teach a search nothing."""
 LEAST: Final[Mapping[str, int]] = {
     "search.trials": 1,
+    "search.finalists": 1,
     "search.final_epochs": 1,
+    "search.final_seeds": 1,
     "search.controls": 0,
     "search.reduction_factor": 2,
     "search.min_epochs": 1,

@@ -132,7 +132,7 @@ class ProxyConfig:
     cutout: int = 0  # pixels, the side of a square of the mean colour
     mixup: float = 0.0  # α of Beta(α, α)
     cutmix: float = 0.0  # α; with mixup each batch gets one of the two
-    start_resolution: float = 0.5  # share of the resolution in the first epoch; the last has all
+    start_resolution: float = 1.0  # share of the resolution in the first epoch; the last has all
     ema: float | None = None  # decay per step of averaged weights; null: 0.98 with a pruner, else 0
     precision: str = "auto"  # fp32 | bf16: autocast | auto: what a measurement finds faster
     kernels: str = "auto"  # auto: compiled operators where there is a compiler | torch
@@ -182,7 +182,9 @@ class SearchConfig:
     references: list[str] = field(default_factory=lambda: list(REFERENCES))
     # published networks, cut to the images and brought to the budget; trained by the same proxy
     controls: int = 8  # random members within the budget, trained beside the search
-    final_epochs: int = 10  # of the chosen B0, which is trained again, for longer
+    finalists: int = 4  # the best candidates, which are trained for longer to choose B0 among them
+    final_epochs: int = 12  # of each of them, and of the references
+    final_seeds: int = 2  # trainings of those that may still be the best after the first
     scale: bool = True  # go on to `scaling fit` and `scaling emit`
 
 
@@ -290,7 +292,9 @@ STEERING_FREE: Final = frozenset(
         "search.scale",
         "search.references",
         "search.controls",
+        "search.finalists",
         "search.final_epochs",
+        "search.final_seeds",
         "dataset.root",
         "dataset.download",
         "dataset.cache",

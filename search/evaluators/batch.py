@@ -27,22 +27,20 @@ def run_jobs(
 ) -> list[Record]:
     """Train every job that its file does not hold yet; append each when it is finished.
 
-    Returns a record per job, in the order of `work`; a failed one is not written, so that it
-    is tried again another time. `done` hears of each new one.
+    A job whose weights or outcomes are gone is trained again: no other job may write them. Returns
+    a record per job, in the order of `work`; a failed one is not written, so that it is tried
+    again another time. `done` hears of each new one.
     """
     known: dict[tuple[Path, _Key], Record] = {}
-    latest: dict[Path, _Key] = {}
     for path in {path for _, path in work}:
         cut_torn_line(path)
         for record in read_records(path):
             if isinstance(record, TrialRecord):
-                latest[path] = (record.arch, record.seed, record.fidelity["epochs"])
-                known[path, latest[path]] = record
+                known[path, (record.arch, record.seed, record.fidelity["epochs"])] = record
     pending = {}
     for number, (job, path) in enumerate(work):
-        # Weights on disk are those of the file's last record.
-        weights = job.save is None or (Path(job.save).exists() and latest.get(path) == _key(job))
-        if (path, _key(job)) not in known or not weights:
+        left = [name for name in (job.save, job.outcomes) if name is not None]
+        if (path, _key(job)) not in known or not all(Path(name).exists() for name in left):
             pending[evaluator.evaluate(job)] = (number, job, path)
     with deferred_interrupts():
         while pending:

@@ -22,6 +22,7 @@ from search.record.trials import derive_seed
 from search.training.checkpoint import save_whole
 from search.training.device import compiled, resolve_device
 from search.training.evaluate import evaluate
+from search.training.outcomes import outcomes_of
 from search.training.supernet import Supernet
 from search.training.train import train
 
@@ -32,8 +33,9 @@ class Job:
 
     `epochs` is the whole schedule; `until` ends it earlier, and leaves at `checkpoint` what a job
     with a later end goes on from. `test` also reads the test split; `save` is where the weights
-    go. `inherit`: begin with the weights that the evaluator's supernet has for it. `long`: not the
-    proxy but what it stands for, at the full resolution throughout.
+    go, `outcomes` where what it makes of each single image. `inherit`: begin with the weights that
+    the evaluator's supernet has for it. `long`: not the proxy but what it stands for, at the full
+    resolution throughout.
     """
 
     arch: str
@@ -41,6 +43,7 @@ class Job:
     seed: int
     test: bool = False
     save: str | None = None
+    outcomes: str | None = None
     until: int | None = None
     checkpoint: str | None = None
     inherit: bool = False
@@ -167,6 +170,8 @@ def run_job(
         )
         if not math.isfinite(metrics["test_loss"]):
             raise TrainingError("nan", f"the test loss became {metrics['test_loss']}")
+    if job.outcomes is not None:
+        outcomes_of(result.network, batches).save(Path(job.outcomes))
     result.network.cpu()
     started = time.perf_counter()
     cost = count(arch, data.num_classes) if confirmed else referee(result.network)

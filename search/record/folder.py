@@ -39,6 +39,7 @@ def environment() -> dict[str, Any]:
 
 _BEFORE: Final = {
     "proxy.start_resolution": 1.0, "proxy.precision": "fp32", "workers.device": "cpu",
+    "search.finalists": 1, "search.final_seeds": 1,
 }  # fmt: skip
 """How studies trained before these were settings; today's defaults are others."""
 

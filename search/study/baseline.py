@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from blocks.arch import ArchSpec, arch_to_mapping, parse_arch
@@ -19,6 +20,7 @@ from search.record.trials import TrialRecord
 from search.space.budget import cost_budget
 from search.space.latency_budget import latency_mapping
 from search.study.controls import Controls
+from search.study.final import Contender, FinalRound
 from search.study.objective import Objective
 
 if TYPE_CHECKING:
@@ -30,12 +32,13 @@ class Baseline:
     """The chosen B0 as `b0.yaml` holds it.
 
     `metrics` are those of its final, long training, on the validation and the test images;
-    `proxy` those that it was chosen by. `weights` is the file of the long training's weights.
+    `proxy` those of its proxy training. `weights` is the file of the long training's weights.
+    `trial` is None where B0 is a published network, which no candidate was better than.
     """
 
     arch: ArchSpec
     num_classes: int
-    trial: int
+    trial: int | None
     rounding: str
     metrics: dict[str, float] = field(default_factory=dict)
     proxy: dict[str, float] = field(default_factory=dict)
@@ -68,16 +71,13 @@ def write_baseline(
     config: RunConfig,
     data: ImageData,
     folder: StudyFolder,
-    chosen: TrialRecord,
-    final: TrialRecord,
+    last: FinalRound,
     controls: Controls | None,
-    by_proxy: TrialRecord | None = None,
 ) -> None:
-    """Write b0.yaml: the architecture, what it costs, what it and random ones reached, and on
-    which images.
-
-    Where the supernet chose, `by_proxy` is its training by the proxy.
-    """
+    """Write b0.yaml: the architecture, what it costs, how it was chosen, what it and random ones
+    reached, and on which images."""
+    chosen, final = last.chosen.by_proxy, last.final
+    reference = last.chosen.reference
     arch = parse_arch(chosen.arch)
     mean, std = normalisation(data, arch.resolution)
     latency = latency_mapping(cost_budget(config), chosen.arch, data.num_classes)
@@ -85,12 +85,14 @@ def write_baseline(
         "name": "b0",
         "arch": chosen.arch,
         "num_classes": data.num_classes,
-        "trial": chosen.number,
+        "trial": chosen.number if reference is None else None,
+        **({} if reference is None else {"reference": reference.describe()}),
         "cost": asdict(chosen.cost),
         **({"latency": latency} if latency else {}),
-        **_reached(config, chosen, by_proxy),
+        **_reached(config, last),
         "reward": Objective.of(config).reward(chosen),
         "final": {"epochs": final.fidelity["epochs"], "seed": final.seed, **final.metrics},
+        **_round(last),
         **({} if controls is None else {"controls": controls.to_mapping()}),
         "weights": "b0.pt",
         "normalisation": {"mean": mean, "std": std},
@@ -145,15 +147,46 @@ def _numbers(content: dict[str, Any] | None) -> dict[str, float]:
     return {} if content is None else {k: v for k, v in content.items() if k != "seed"}
 
 
-def _reached(
-    config: RunConfig, chosen: TrialRecord, by_proxy: TrialRecord | None
-) -> dict[str, Any]:
+def _reached(config: RunConfig, last: FinalRound) -> dict[str, Any]:
     """What the chosen one reached, by the supernet if that chose it, and by the proxy."""
     judged: dict[str, Any] = {}
-    trained: TrialRecord | None = chosen
+    trained: TrialRecord | None = last.chosen.by_proxy
     if config.evaluator == "supernet":
-        judged, trained = {"supernet": chosen.metrics}, by_proxy
+        if last.chosen.reference is None:
+            judged = {"supernet": last.chosen.by_proxy.metrics}
+        trained = last.by_proxy
     if trained is None:
         return judged
     proxy = {"epochs": config.proxy.epochs, "seed": trained.seed, **trained.metrics}
     return {**judged, "proxy": proxy}
+
+
+def _round(last: FinalRound) -> dict[str, Any]:
+    """How the networks of the final round stand, the best first, and what the search gained."""
+    if last.standing is None:
+        return {}
+    content: dict[str, Any] = {
+        "finalists": [
+            {
+                "name": contender.name,
+                "trainings": len(contender.trainings),
+                "val_accuracy": _mean(contender, "val_accuracy"),
+                "val_loss": _mean(contender, "val_loss"),
+                "p_best": round(float(chance), 4),
+                "arch": contender.by_proxy.arch,
+            }
+            for contender, chance in zip(last.contenders, last.standing.p_best, strict=True)
+        ]
+    }
+    if last.gain is not None:
+        content["gain"] = {
+            "reference": last.gain.reference.name,
+            "reference_test_accuracy": last.gain.test_accuracy,
+            "test_accuracy": last.gain.lead.mean,
+            "interval_95": [last.gain.lead.low, last.gain.lead.high],
+        }
+    return content
+
+
+def _mean(contender: Contender, metric: str) -> float:
+    return float(np.mean([record.metrics[metric] for record in contender.trainings]))

@@ -1,29 +1,90 @@
-"""The final round: the chosen B0 is trained for longer, the references beside it."""
+"""The final round: the best candidates and the networks one would have used are trained for longer,
+and B0 is chosen among them."""
 
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from blocks.arch import format_arch
+from blocks.console import duration
+from blocks.files import write_durably
 from blocks.messages import say
 from search.config.settled import SettledConfig
 from search.data.splits import ImageData
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator, make_job
+from search.pareto import reward
 from search.record.folder import StudyFolder
-from search.record.trials import FailureRecord, TrialRecord
+from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.space.references import Reference
+from search.study.finalists import choose_finalists
+from search.study.objective import Objective
+from search.study.race import Array, Lead, Standing, standing
 from search.study.reference import references_of, write_reference_names
+from search.training.outcomes import Outcomes, read_outcomes
+
+FINALS: Final = "finals"
+"""In a study's folder: weights and single images' outcomes of the final trainings."""
+GIVEN_UP: Final = 0.05
+"""P(best) below which a network is not trained with a further seed."""
+FEW_IMAGES: Final = 100
+"""Validation images below which a final round says little."""
+
+
+@dataclass
+class Contender:
+    """A network of the final round.
+
+    `by_proxy` is the training that it came in by, `reference` what it is if no candidate;
+    `trainings` are its final ones, `outcomes` those of single images.
+    """
+
+    by_proxy: TrialRecord
+    reference: Reference | None = None
+    trainings: list[TrialRecord] = field(default_factory=list)
+    outcomes: list[Outcomes] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"trial {self.by_proxy.number}" if self.reference is None else self.reference.name
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What B0 is ahead of the best reference by, in test accuracy."""
+
+    reference: Reference
+    test_accuracy: float
+    lead: Lead
 
 
 @dataclass(frozen=True)
 class FinalRound:
-    """`final`: B0 trained for longer. `references`: published networks by the proxy. `by_proxy`: B0
-    by the proxy, where only the supernet has judged it."""
+    """`contenders`, the best first, and how they stand; `final`: B0's first long training.
+    `references`: published networks by the proxy. `by_proxy`: B0 by the proxy, where only the
+    supernet has judged it. `gain` is over the best reference, where one was trained for as long."""
 
-    final: TrialRecord
+    contenders: list[Contender]
+    standing: Standing | None
     references: list[tuple[Reference, TrialRecord]]
     by_proxy: TrialRecord | None
+    gain: Gain | None
+
+    @property
+    def chosen(self) -> Contender:
+        """B0."""
+        return self.contenders[0]
+
+    @property
+    def final(self) -> TrialRecord:
+        """B0's first long training, the one whose weights are kept."""
+        return self.chosen.trainings[0]
 
 
 def train_final(
@@ -31,42 +92,222 @@ def train_final(
     data: ImageData,
     folder: StudyFolder,
     evaluator: TrainEvaluator,
-    chosen: TrialRecord,
+    candidates: Sequence[TrialRecord],
+    seconds_left: float | None = None,
 ) -> FinalRound:
-    """Train the chosen B0 for longer, and read the test split once.
+    """Choose B0 of candidates that were trained to the end, and read the test split for it.
+
+    With `seconds_left` the round is made so small that it is expected to end in them.
 
     Raises:
-        StudyError: B0's training failed.
+        StudyError: all long trainings failed.
     """
-    final_job = make_job(chosen.arch, config.search.final_epochs, config.seed, replicate=1)
-    final_job = replace(final_job, test=True, long=True, save=str(folder / "b0.pt"))
+    objective = Objective.of(config)
+    references = _by_proxy(config, data, folder, evaluator)
+    finalists = choose_finalists(candidates, objective, data.num_classes, config.search.finalists)
+    contenders = [Contender(record) for record in finalists]
+    if config.search.finalists > 1:
+        contenders += [Contender(record, reference) for reference, record in references]
+    seeds = config.search.final_seeds if len(contenders) > 1 else 1
+    contenders, seeds = _within(contenders, seeds, config, candidates, seconds_left)
+    _announce(config, contenders, seeds, len(data.val))
+    contenders, stand = _race(config, folder, evaluator, contenders, seeds, objective)
+    folder.write("b0.pt", _file(folder, contenders[0].trainings[0], ".pt").read_bytes())
+    by_proxy = None
+    if config.evaluator == "supernet":
+        by_proxy = _train_by_proxy(config, folder, evaluator, contenders[0])
+    return FinalRound(contenders, stand, references, by_proxy, _gain(contenders))
+
+
+def _by_proxy(
+    config: SettledConfig, data: ImageData, folder: StudyFolder, evaluator: TrainEvaluator
+) -> list[tuple[Reference, TrialRecord]]:
+    """The references that can be brought to the budget, trained by the proxy."""
     references = references_of(config, data.in_channels, data.num_classes)
     write_reference_names(folder, references)
-    jobs: list[tuple[Job, Path]] = [(final_job, folder / "final.jsonl")]
-    for reference in references:
-        job = make_job(format_arch(reference.arch), config.proxy.epochs, config.seed)
-        jobs.append((job, folder / "reference.jsonl"))
+    if not references:
+        return []
+    say(f"training {len(references)} published networks by the proxy")
+    jobs = [
+        (make_job(format_arch(each.arch), config.proxy.epochs, config.seed), path)
+        for each in references
+        for path in [folder / "reference.jsonl"]
+    ]
+    found = _said(run_jobs(evaluator, jobs))
+    return [
+        (reference, record)
+        for reference, record in zip(references, found, strict=True)
+        if record is not None
+    ]
+
+
+def _train_by_proxy(
+    config: SettledConfig, folder: StudyFolder, evaluator: TrainEvaluator, chosen: Contender
+) -> TrialRecord | None:
+    """B0 by the proxy, which the supernet's judgement stood for."""
+    if chosen.reference is not None:
+        return chosen.by_proxy
+    job = make_job(chosen.by_proxy.arch, config.proxy.epochs, config.seed)
+    job = replace(job, inherit=config.inherits)
+    return _said(run_jobs(evaluator, [(job, folder / "reference.jsonl")]))[0]
+
+
+def _race(
+    config: SettledConfig,
+    folder: StudyFolder,
+    evaluator: TrainEvaluator,
+    contenders: list[Contender],
+    seeds: int,
+    objective: Objective,
+) -> tuple[list[Contender], Standing | None]:
+    """Train all, then those that may still be the best with a further seed; the best first."""
+    alive = list(contenders)
+    stand: Standing | None = None
+    for replicate in range(1, seeds + 1):
+        jobs = []
+        for contender in alive:
+            arch = contender.by_proxy.arch
+            job = make_job(arch, config.search.final_epochs, config.seed, replicate)
+            job = replace(job, test=True, long=True, save=str(_file(folder, job, ".pt")))
+            if len(contenders) > 1:
+                job = replace(job, outcomes=str(_file(folder, job, ".npz")))
+            jobs.append((job, folder / "final.jsonl"))
+        _adopt(folder, jobs[0][0])
+        for contender, (job, _), record in zip(
+            alive, jobs, _said(run_jobs(evaluator, jobs)), strict=True
+        ):
+            if record is not None:
+                contender.trainings.append(record)
+                if job.outcomes is not None:
+                    contender.outcomes.append(read_outcomes(Path(job.outcomes)))
+        contenders = [contender for contender in contenders if contender.trainings]
+        if not contenders:
+            raise StudyError("the final training of B0 failed")
+        if len(contenders) == 1:
+            return contenders, None
+        values = [_values(contender, objective) for contender in contenders]
+        stand = standing(values)
+        alive = [
+            contender
+            for contender, chance in zip(contenders, stand.p_best, strict=True)
+            if chance >= GIVEN_UP and len(contender.trainings) == replicate
+        ]
+        if len(alive) < 2:
+            break
+    assert stand is not None
+    order = stand.order
+    return [contenders[place] for place in order], Standing(
+        stand.means[order], stand.covariance[np.ix_(order, order)], stand.p_best[order]
+    )
+
+
+def _values(contender: Contender, objective: Objective) -> Array:
+    """(trainings, validation images): what each image says for it; their mean is what counts."""
+    if objective.aim != "reward":
+        return -np.stack([each.val_loss for each in contender.outcomes]).astype(float)
+    right = np.stack([each.val_right for each in contender.outcomes]).astype(float)
+    macs = contender.by_proxy.cost.macs
+    return right * reward(1.0, macs, objective.target_macs, objective.exponent)
+
+
+def _gain(contenders: Sequence[Contender]) -> Gain | None:
+    """B0 against the best reference of the round; against the best candidate's own rival where B0
+    is a reference itself: none."""
+    rivals = [each for each in contenders if each.reference is not None]
+    if not rivals or contenders[0].reference is not None:
+        return None
+    rights = [
+        np.stack([each.test_right for each in contender.outcomes]).astype(float)
+        for contender in (contenders[0], rivals[0])
+    ]
+    assert rivals[0].reference is not None
+    return Gain(rivals[0].reference, float(rights[1].mean()), standing(rights).lead(0, 1))
+
+
+def _within(
+    contenders: list[Contender],
+    seeds: int,
+    config: SettledConfig,
+    candidates: Sequence[TrialRecord],
+    seconds_left: float | None,
+) -> tuple[list[Contender], int]:
+    """As many contenders and seeds as the time that is left is expected to allow: first with one
+    seed, then fewer of them; one at least."""
+    if seconds_left is None or len(contenders) == 1:
+        return contenders, seeds
+    wanted, seeds_wanted = len(contenders), seeds
+    while seeds > 1 and _expected_seconds(config, contenders, seeds, candidates) > seconds_left:
+        seeds -= 1
+    kept = list(contenders)
+    while len(kept) > 1 and _expected_seconds(config, kept, seeds, candidates) > seconds_left:
+        # The last reference first: they are the least likely to be the best.
+        kept.pop()
+    if (len(kept), seeds) != (wanted, seeds_wanted):
+        say(
+            f"search.minutes={config.search.minutes:g} leaves {duration(max(0.0, seconds_left))} "
+            f"for the final round: {len(kept)} of {wanted} networks with {seeds} of "
+            f"{seeds_wanted} seeds"
+        )
+    return kept, seeds
+
+
+def _expected_seconds(
+    config: SettledConfig,
+    contenders: Sequence[Contender],
+    seeds: int,
+    candidates: Sequence[TrialRecord],
+) -> float:
+    """As long as the candidates took per multiply-add and epoch; half of those with a first seed
+    are expected to have a further one."""
+    pace = [
+        sum(record.seconds.values()) / (record.cost.macs * max(1, record.fidelity["epochs"]))
+        for record in candidates
+    ]
+    macs = sum(contender.by_proxy.cost.macs for contender in contenders)
+    trainings = 1 + 0.5 * (seeds - 1)
+    epochs = config.search.final_epochs
+    return float(np.median(pace)) * macs * epochs * trainings / config.workers.count
+
+
+def _announce(
+    config: SettledConfig, contenders: Sequence[Contender], seeds: int, val_images: int
+) -> None:
+    epochs = config.search.final_epochs
+    if len(contenders) == 1:
+        say(f"training the chosen B0 ({contenders[0].name}) for {epochs} epochs")
+        return
+    of_references = sum(contender.reference is not None for contender in contenders)
     say(
-        f"training the chosen B0 (trial {chosen.number}) for {config.search.final_epochs} epochs"
-        + (f", and {len(references)} published networks by the proxy" if references else "")
-        + (", and B0 by the proxy" if config.evaluator == "supernet" else "")
+        f"final round: the best {len(contenders) - of_references} candidates"
+        + (f" and {of_references} published networks" if of_references else "")
+        + f", {epochs} epochs"
+        + (f", then those that may be the best with up to {seeds} seeds" if seeds > 1 else "")
     )
-    if config.evaluator == "supernet":
-        job = make_job(chosen.arch, config.proxy.epochs, config.seed)
-        jobs.append((replace(job, inherit=config.inherits), folder / "reference.jsonl"))
-    final, *others = run_jobs(evaluator, jobs)
-    if isinstance(final, FailureRecord):
-        raise StudyError(f"the final training of B0 failed ({final.kind}): {final.error}")
-    for failure in others:
-        if isinstance(failure, FailureRecord):
-            say(f"the training of {failure.arch} failed ({failure.kind}): {failure.error}")
-    trained = {record.arch: record for record in others if isinstance(record, TrialRecord)}
-    return FinalRound(
-        final,
-        [
-            (reference, trained[spelling])
-            for reference in references
-            if (spelling := format_arch(reference.arch)) in trained
-        ],
-        trained.get(chosen.arch) if config.evaluator == "supernet" else None,
-    )
+    if val_images < FEW_IMAGES:
+        say(
+            f"only {val_images} validation images: differences between these networks are mostly "
+            "chance; see the intervals"
+        )
+
+
+def _adopt(folder: StudyFolder, job: Job) -> None:
+    """Versions before 0.2 trained one network alone, and kept its weights as b0.pt."""
+    records = read_records(folder / "final.jsonl")
+    known = [(each.arch, each.seed) for each in records if isinstance(each, TrialRecord)]
+    old, new = folder / "b0.pt", Path(str(job.save))
+    if old.exists() and not new.parent.exists() and known[-1:] == [(job.arch, job.seed)]:
+        write_durably(new, old.read_bytes())
+
+
+def _file(folder: StudyFolder, training: Job | TrialRecord, suffix: str) -> Path:
+    """A name that a training shares with no other: of its network, and its seed."""
+    text = f"{training.arch} {training.seed}"
+    return folder / FINALS / (hashlib.sha256(text.encode()).hexdigest()[:12] + suffix)
+
+
+def _said(records: Sequence[TrialRecord | FailureRecord]) -> list[TrialRecord | None]:
+    """Those that did not fail; failures are said."""
+    for record in records:
+        if isinstance(record, FailureRecord):
+            say(f"the training of {record.arch} failed ({record.kind}): {record.error}")
+    return [record if isinstance(record, TrialRecord) else None for record in records]

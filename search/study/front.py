@@ -12,6 +12,7 @@ from search.record.folder import StudyFolder
 from search.record.trials import TrialRecord, read_records
 from search.space.budget import budget_macs
 from search.space.latency_budget import PREDICTED_MS
+from search.study.baseline import read_baseline
 from search.study.objective import Objective
 from search.study.reference import read_reference_names
 
@@ -58,11 +59,21 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
         records,
         budget_macs(config),
         references,
-        objective.best(records),
+        _chosen(folder, records, objective),
         title,
     )
     folder.write("pareto.png", png)
     return table
+
+
+def _chosen(
+    folder: StudyFolder, records: Sequence[TrialRecord], objective: Objective
+) -> TrialRecord | None:
+    """B0, where it has been chosen, unless it is none of the candidates; else the best so far."""
+    if not (folder / "b0.yaml").exists():
+        return objective.best(records)
+    trial = read_baseline(folder).trial
+    return next((record for record in records if record.number == trial), None)
 
 
 def write_sweep_front(folders: Sequence[StudyFolder], sweep: StudyFolder) -> pd.DataFrame:

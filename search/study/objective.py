@@ -4,6 +4,7 @@ What a trial is worth to the sampler, what a rung compares, which of two records
 one is B0, and what a progress line calls the best so far.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -67,6 +68,16 @@ class Objective:
         if self.aim == "accuracy" and self.rung_metric == "val_loss":
             return -record.metrics["val_loss"]
         return self.score(record)
+
+    def signal(self, record: TrialRecord) -> float:
+        """What tells candidates apart best, more of it being better.
+
+        −log of the validation loss, which few images measure better than accuracy; the reward
+        where that is the aim.
+        """
+        if self.aim == "reward":
+            return self.reward(record)
+        return -math.log(max(record.metrics["val_loss"], 1e-12))
 
     def reward(self, record: TrialRecord) -> float:
         """The reward of §3.2, whatever the aim is."""

@@ -13,7 +13,6 @@ from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Evaluator, TrainEvaluator
-from search.record.trials import TrialRecord
 from search.space.budget import cost_budget
 from search.space.latency_budget import describe_latency
 from search.study.baseline import write_baseline
@@ -37,7 +36,6 @@ class SearchResult:
 
     study: Study
     tally: Tally
-    chosen: TrialRecord
     last: FinalRound
     controls: Controls | None
     seconds: dict[str, float]
@@ -49,6 +47,7 @@ def search(config: RunConfig, show: Show = silent) -> SearchResult:
     Raises:
         ConfigError, DataError, StudyError: see the messages; what was done stays on disk.
     """
+    started = time.monotonic()
     with Study.open(config) as study:
         seconds = {"read the data": study.opening_seconds}
         for line in _introduction(study):
@@ -63,11 +62,15 @@ def search(config: RunConfig, show: Show = silent) -> SearchResult:
                     )
         # Whole before the first trial: a study that goes on begins as it began.
         study.folder.write(START, json.dumps(enqueued) + "\n")
-        return _train_all(study, enqueued, seconds, show)
+        return _train_all(study, enqueued, seconds, show, started)
 
 
 def _train_all(
-    study: OpenStudy, enqueued: list[dict[str, Any]], seconds: dict[str, float], show: Show
+    study: OpenStudy,
+    enqueued: list[dict[str, Any]],
+    seconds: dict[str, float],
+    show: Show,
+    started: float,
 ) -> SearchResult:
     config, data, folder = study.config, study.data, study.folder
     supernet = None
@@ -84,15 +87,17 @@ def _train_all(
         records = folder.completed()
         if not records:
             raise StudyError(f"{folder.path}: no candidate was trained ({tally.ended_early})")
-        chosen = study.objective.best(records)
-        with _timed(seconds, "final B0 and references"):
-            last = train_final(config, data, folder, evaluator, chosen)
+        with _timed(seconds, "final round"):
+            left = None
+            if config.search.minutes is not None:
+                left = 60 * config.search.minutes - (time.monotonic() - started)
+            last = train_final(config, data, folder, evaluator, records, left)
         with _timed(seconds, "controls"):
             controls = train_controls(config, folder, evaluator, study.members)
     with _timed(seconds, "report"):
-        write_baseline(config, data, folder, chosen, last.final, controls, last.by_proxy)
+        write_baseline(config, data, folder, last, controls)
         write_front(config, folder)
-    return SearchResult(Study(folder), tally, chosen, last, controls, seconds)
+    return SearchResult(Study(folder), tally, last, controls, seconds)
 
 
 def _run_trials(

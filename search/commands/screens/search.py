@@ -1,11 +1,13 @@
 """What `run` shows at its end."""
 
+import numpy as np
 from rich.table import Table
 
 from blocks.console import console, duration, millions
 from search.config.schema import RunConfig
 from search.record.trials import TrialRecord
 from search.space.latency_budget import PREDICTED_MS
+from search.study.final import FinalRound
 from search.study.front import judged_by
 from search.study.run import SearchResult
 
@@ -43,8 +45,10 @@ def time_table(title: str, seconds: dict[str, float]) -> Table:
 
 
 def _show_baseline(found: SearchResult, config: RunConfig) -> None:
-    chosen, final = found.chosen, found.last.final
-    console.print(f"B0: {chosen.arch}", markup=False)
+    last = found.last
+    chosen, final = last.chosen.by_proxy, last.final
+    console.print(describe_gain(last), markup=False)
+    console.print(f"B0 ({last.chosen.name}): {chosen.arch}", markup=False)
     console.print(
         f"  macs {millions(chosen.cost.macs)}, flops_fvcore {millions(chosen.cost.flops_fvcore)}, "
         f"params {chosen.cost.params:,}"
@@ -54,16 +58,57 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
             f"  predicted latency {chosen.metrics[PREDICTED_MS]:.4g} ms; `python -m blocks profile "
             f"{found.study.folder / 'b0.yaml'}` measures it"
         )
+    how = judged_by(config, "at ")
+    if last.chosen.reference is not None:
+        how = f"at {config.proxy.epochs} epochs"
     console.print(
-        f"  val accuracy {chosen.metrics['val_accuracy']:.4f} {judged_by(config, 'at ')}; "
+        f"  val accuracy {chosen.metrics['val_accuracy']:.4f} {how}; "
         f"after {final.fidelity['epochs']}: val {final.metrics['val_accuracy']:.4f}, "
         f"test {final.metrics['test_accuracy']:.4f}"
     )
-    for reference, record in found.last.references:
+    if last.standing is not None:
+        console.print(_finalists_table(last))
+    for reference, record in last.references:
         console.print(
-            f"  by the same proxy val accuracy {record.metrics['val_accuracy']:.4f} at macs "
+            f"  by the proxy val accuracy {record.metrics['val_accuracy']:.4f} at macs "
             f"{millions(record.cost.macs)}: {reference.describe()}"
         )
+
+
+def describe_gain(last: FinalRound) -> str:
+    """What the search was worth, in one line: B0 against the best published network, on the test
+    images."""
+    if last.chosen.reference is not None:
+        return (
+            f"B0 is the published {last.chosen.name}, cut to these images and the budget: no "
+            "candidate of the search did better on the validation images"
+        )
+    if last.gain is None:
+        return "no published network was trained as long as B0, to say what the search gained"
+    gain = last.gain
+    points = [100 * value for value in (gain.lead.mean, gain.lead.low, gain.lead.high)]
+    said = "" if gain.lead.told_apart else "; not told apart"
+    return (
+        f"gain over {gain.reference.name}, the best published network at this budget: "
+        f"{points[0]:+.1f} points of test accuracy (95% {points[1]:+.1f} to {points[2]:+.1f}){said}"
+    )
+
+
+def _finalists_table(last: FinalRound) -> Table:
+    assert last.standing is not None
+    table = Table(title="Final round", title_justify="left")
+    for column in ("network", "trainings", "val accuracy", "val loss", "P(best)"):
+        table.add_column(column, justify="left" if column == "network" else "right")
+    for contender, chance in zip(last.contenders, last.standing.p_best, strict=True):
+        accuracy, loss = (
+            float(np.mean([record.metrics[name] for record in contender.trainings]))
+            for name in ("val_accuracy", "val_loss")
+        )
+        table.add_row(
+            contender.name, str(len(contender.trainings)), f"{accuracy:.4f}", f"{loss:.4f}",
+            f"{chance:.2f}",
+        )  # fmt: skip
+    return table
 
 
 def _describe_trained(by_proxy: TrialRecord | None) -> str:

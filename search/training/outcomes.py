@@ -1,0 +1,82 @@
+"""What a trained network makes of each single image: by it two networks are compared in pairs."""
+
+import io
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blocks.errors import one_line
+from blocks.files import write_durably
+from blocks.network import Network
+from search.data.batches import Batches
+from search.data.splits import Split
+from search.errors import StudyError
+from search.training.evaluate import logits_of
+
+INVERSE_TEMPERATURES: Final = np.logspace(-1.2, 0.6, 73)
+"""Among which the best one of a network is looked for: from 1/16 to 4."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Of each validation and each test image: the loss in nats (float32) after temperature
+    scaling, and whether the answer was right (bool)."""
+
+    val_loss: NDArray[np.float32]
+    val_right: NDArray[np.bool_]
+    test_loss: NDArray[np.float32]
+    test_right: NDArray[np.bool_]
+
+    def save(self, path: Path) -> None:
+        """Write an npz file, whole or not at all."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **asdict(self))
+        write_durably(path, buffer.getbuffer())
+
+
+def read_outcomes(path: Path) -> Outcomes:
+    """What `Outcomes.save` wrote.
+
+    Raises:
+        StudyError: the file is not there, or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return Outcomes(**{field.name: content[field.name] for field in fields(Outcomes)})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise StudyError(f"{path} is damaged: {one_line(error)}") from None
+
+
+@torch.inference_mode()
+def outcomes_of(network: Network, batches: Batches) -> Outcomes:
+    """Judge every validation and test image.
+
+    A network that was trained for long is too sure of itself, which its loss is full of and its
+    accuracy is not. So the logits are divided by the temperature at which the validation loss is
+    least (Guo et al., arXiv 1706.04599, §4.2); the test images have the same one.
+    """
+    logits, labels = _judged(network, batches, batches.val)
+    best = min(
+        INVERSE_TEMPERATURES, key=lambda inverse: F.cross_entropy(logits * inverse, labels).item()
+    )
+    val = _each(logits * best, labels)
+    logits, labels = _judged(network, batches, batches.test)
+    return Outcomes(*val, *_each(logits * best, labels))
+
+
+def _judged(network: Network, batches: Batches, split: Split) -> tuple[Tensor, Tensor]:
+    pieces = list(logits_of(network, batches, split))
+    return torch.cat([logits for logits, _ in pieces]), split.labels
+
+
+def _each(logits: Tensor, labels: Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    loss = F.cross_entropy(logits.float(), labels, reduction="none")
+    right = logits.argmax(1) == labels
+    return loss.numpy().astype(np.float32), right.numpy()
