@@ -29,7 +29,9 @@ class FitConfig:
     minutes: float = 15.0  # of wall clock for all trainings, by prediction
     repeated: int = 6  # networks that are trained with all of the seeds
     seeds: int = 3
-    epochs: Any = None  # a number, or a list: a dimension of the design; null: proxy.epochs
+    epochs: Any = None
+    # a number, or a list: a dimension of the design; null: proxy.epochs, or with a pruner the first
+    # rung
     train_fraction: Any = 1.0  # share of the training images, or a list: a dimension
     form: str | None = None  # quadratic | additive | gp; null: the best by leave-one-out
     cost: float = 2.0  # times B0's, at which the coefficients are best

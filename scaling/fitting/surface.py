@@ -49,7 +49,7 @@ def fit_surface(
         ScalingError, StudyError: see the messages; trained points stay on disk.
     """
     settings, baseline = config.fit, study.baseline
-    schedules = Schedules.of(settings, study.config.proxy.epochs)
+    schedules = Schedules.of(settings, study.config.short_epochs)
     if settings.points is not None:
         usable_forms(settings.form, settings.points, schedules.axes)  # before hours of training
     high = math.log2(settings.cost) + BEYOND

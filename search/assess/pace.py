@@ -82,10 +82,8 @@ def expected_epochs(config: RunConfig) -> tuple[float, float]:
     ends = rungs(config)
     factor = config.search.reduction_factor
     brackets = 1
-    if config.search.pruner == "hyperband":
-        brackets += math.floor(
-            math.log(config.proxy.epochs / config.search.min_epochs, factor) + 1e-9
-        )
+    if config.pruner == "hyperband":
+        brackets += math.floor(math.log(config.proxy.epochs / config.min_epochs, factor) + 1e-9)
     shares = [
         math.ceil(brackets * factor ** (brackets - 1 - b) / (brackets - b)) for b in range(brackets)
     ]

@@ -74,6 +74,11 @@ class Pool:
         )
         return mutants[self.positions(mutants) >= 0]
 
+    def near(self, code: Code) -> Codes:
+        """Those of the pool that differ from `code` in a single choice."""
+        found = self._box.near(code)
+        return found[self.positions(found) >= 0]
+
     def features(self, codes: Codes) -> Features:
         """Ranks of the choices, logarithms of the counted costs, and the extra columns."""
         return self._features[self.positions(codes)]

@@ -211,7 +211,7 @@ def _row(job: Job) -> tuple[str, ...]:
         str(len(records)),
         f"{max(accuracy):.4f}",
         # At a target they all cost the same.
-        "" if config.budget.target is not None else f"{volume:.4f}",
+        "" if config.target is not None else f"{volume:.4f}",
         f"{chosen.metrics['val_accuracy']:.4f}",
         millions(chosen.cost.macs),
     )

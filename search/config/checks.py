@@ -205,7 +205,7 @@ def _check_budget(config: RunConfig) -> None:
 
 
 def _check_search(config: RunConfig) -> None:
-    search, pruner = config.search, config.search.pruner
+    search, pruner = config.search, config.pruner
     if search.zero_cost:
         least = max(LEAST_SCORED, search.zero_cost_top)
         check_at_least({"search.zero_cost": (search.zero_cost, least)})
@@ -224,9 +224,9 @@ def _check_search(config: RunConfig) -> None:
         raise ConfigError(
             f"search.pruner={pruner} has no training to stop with evaluator=supernet; expected none"
         )
-    if pruner != "none" and search.min_epochs >= config.proxy.epochs:
+    if pruner != "none" and config.min_epochs >= config.proxy.epochs:
         raise ConfigError(
-            f"search.min_epochs={search.min_epochs} leaves nothing to stop early; expected "
+            f"search.min_epochs={config.min_epochs} leaves nothing to stop early; expected "
             f"less than proxy.epochs={config.proxy.epochs}"
         )
     if config.needs_supernet or config.fidelity.supernet:

@@ -16,6 +16,10 @@ from search.config.quantities import parse_quantity
 DATASET: Final = "fashion_mnist"
 SPACE: Final = "tiny"
 """Unless others are named; `conf/config.yaml` names them too."""
+SPACE_OF: Final = {"imagefolder": "auto"}
+"""Data set → its space unless one is named: one's own images get one that is made for them."""
+BUDGET: Final = "2M"
+"""Multiply-adds of a candidate, unless another budget is given."""
 SOLVE: Final = ("width", "width_depth")
 LATENCY: Final = "latency_ms"
 METRICS: Final = ("macs", "params", "activations", LATENCY)
@@ -112,7 +116,7 @@ def space_named(name: str) -> SpaceConfig:
 class ProxyConfig:
     """The short training that stands for a long one."""
 
-    epochs: int = 4  # of each training
+    epochs: int = 12  # of each training
     resolution: int = 28  # pixels
     batch_size: int = 64  # images
     optimizer: str = "adamw"  # adamw | sgd
@@ -143,13 +147,14 @@ class ProxyConfig:
 class BudgetConfig:
     """What a candidate may cost, counted before it is built. Numbers or 600k, 25M, 0.4G.
 
-    Without a target a candidate above `max_macs` is never built. With one every candidate's
+    With `max_macs` a candidate above it is never built. With a target every candidate's
     widths are solved so that its `metric` is the target ± `tolerance`; of `latency_ms` it is a
     number of milliseconds, a batch, as predicted by a table of this device.
     """
 
-    max_macs: Any = "2M"  # of a candidate, without a target
-    target: Any = None  # what every candidate is to cost; null: none
+    max_macs: Any = None  # of a candidate, without a target; null: 2M
+    target: Any = None
+    # what every candidate is to cost; null: 2M, but none with max_macs or objective=pareto
     metric: str = "macs"  # of the target: macs | params | activations | latency_ms
     latency_table: str | None = None  # of latency_ms: what `python -m blocks latency-table` wrote
     tolerance: float = 0.02  # share of the target
@@ -168,11 +173,13 @@ class RewardConfig:
 class SearchConfig:
     """How long to search, and what to do around it."""
 
-    trials: int = 40  # candidates to train
+    trials: int = 24  # candidates to train
     minutes: float | None = None  # of wall clock, after which no further candidate is begun
-    pruner: str = "none"  # none | asha | hyperband: stop the unpromising early
+    pruner: str | None = None
+    # none | asha | hyperband: stop the unpromising early; null: asha, but none with two objectives
+    # or a supernet
     reduction_factor: int = 3  # of each rung one candidate in so many goes on
-    min_epochs: int = 1  # the first rung
+    min_epochs: int | None = None  # the first rung; null: a third of proxy.epochs
     rung_metric: str = "val_loss"  # of objective=accuracy: val_loss | val_accuracy
     enqueue: list[str] = field(default_factory=list)  # spellings to evaluate first
     warm_start: str | None = None  # a study of results_dir whose best are evaluated first
@@ -181,9 +188,9 @@ class SearchConfig:
     zero_cost_top: int = 5  # of the best of them, which are evaluated first
     references: list[str] = field(default_factory=lambda: list(REFERENCES))
     # published networks, cut to the images and brought to the budget; trained by the same proxy
-    controls: int = 8  # random members within the budget, trained beside the search
+    controls: int = 4  # random members within the budget, trained beside the search
     finalists: int = 4  # the best candidates, which are trained for longer to choose B0 among them
-    final_epochs: int = 12  # of each of them, and of the references
+    final_epochs: int = 20  # of each of them, and of the references
     final_seeds: int = 2  # trainings of those that may still be the best after the first
     scale: bool = True  # go on to `scaling fit` and `scaling emit`
 
@@ -229,7 +236,7 @@ class RunConfig:
     study: str = "main"  # results go to results_dir/study
     results_dir: str = "results"  # folder of the studies
     seed: int = 0  # the same seed, the same trials
-    sampler: str = "tpe"  # surrogate | tpe | gp | nsga2 | evolution | random
+    sampler: str = "surrogate"  # surrogate | tpe | gp | nsga2 | evolution | random
     evaluator: str = "train"  # train: by the proxy | supernet: by weights that all share
     objective: str | None = None
     # pareto: accuracy up, macs down | reward: accuracy·(macs/target)^exponent | accuracy | loss: of
@@ -250,8 +257,13 @@ class RunConfig:
         """The proxy, its defaults resolved."""
         ema = self.proxy.ema
         if ema is None:
-            ema = 0.0 if self.search.pruner == "none" else EMA
+            ema = 0.0 if self.pruner == "none" else EMA
         return replace(self.proxy, ema=ema)
+
+    @property
+    def short_epochs(self) -> int:
+        """Epochs after which a candidate may first be stopped; all where none is."""
+        return self.proxy.epochs if self.pruner == "none" else self.min_epochs
 
     @property
     def trial_epochs(self) -> int:
@@ -276,12 +288,34 @@ class RunConfig:
     @property
     def max_macs(self) -> int:
         """The budget in multiply-adds."""
-        return parse_quantity("budget.max_macs", self.budget.max_macs)
+        most = BUDGET if self.budget.max_macs is None else self.budget.max_macs
+        return parse_quantity("budget.max_macs", most)
+
+    @property
+    def target(self) -> Any:
+        """What every candidate is to cost, as it is written; None where none is asked for."""
+        bounded = self.budget.max_macs is not None or self.objective == "pareto"
+        if self.budget.target is not None or bounded or self.budget.metric != "macs":
+            return self.budget.target
+        return BUDGET
+
+    @property
+    def pruner(self) -> str:
+        """The pruner, its default resolved."""
+        if self.search.pruner is not None:
+            return self.search.pruner
+        whole = self.aim == "pareto" or self.evaluator == "supernet" or self.proxy.epochs == 1
+        return "none" if whole else "asha"
+
+    @property
+    def min_epochs(self) -> int:
+        """The first rung, its default resolved."""
+        return self.search.min_epochs or max(1, self.proxy.epochs // 3)
 
     @property
     def aim(self) -> str:
         """The objective, its default resolved."""
-        return self.objective or ("pareto" if self.budget.target is None else "accuracy")
+        return self.objective or ("pareto" if self.target is None else "accuracy")
 
 
 STEERING_FREE: Final = frozenset(

@@ -68,6 +68,10 @@ class Box:
         child = np.where(crossed & (generator.random(mother.shape) < 0.5), father, mother)
         return mutate(child, self.sizes, generator)
 
+    def near(self, code: Code) -> Codes:
+        """All that differ from `code` in a single choice; numbers stay."""
+        return neighbours(code, self.sizes)
+
     def features(self, codes: Codes) -> Features:
         """Numbers by their place, ordered choices by their rank, others one column a choice."""
         columns: list[NDArray[np.float64]] = []
@@ -92,6 +96,20 @@ def mutate(codes: Codes, sizes: NDArray[np.int64], generator: np.random.Generato
     other = np.where(sizes > 1, (codes + step) % np.maximum(1, sizes), codes)
     moved = np.clip(codes + MUTATION_SCALE * generator.standard_normal(codes.shape), 0, 1)
     return np.where(changed, np.where(sizes, other, moved), codes)
+
+
+def neighbours(code: Code, sizes: NDArray[np.int64]) -> Codes:
+    """Every code that differs from `code` in a single choice, (neighbours, parameters)."""
+    others = [
+        (position, place)
+        for position, size in enumerate(sizes)
+        for place in range(size)
+        if place != code[position]
+    ]
+    found = np.repeat(code[None], len(others), axis=0)
+    for row, (position, place) in enumerate(others):
+        found[row, position] = place
+    return found
 
 
 def ranks(values: Sequence[Any]) -> Code | None:

@@ -37,5 +37,8 @@ class Candidates(Protocol):
     def vary(self, parents: Codes, number: int, generator: np.random.Generator) -> Codes:
         """At most `number` feasible ones near `parents`."""
 
+    def near(self, code: Code) -> Codes:
+        """The feasible ones that differ from `code` in a single choice."""
+
     def features(self, codes: Codes) -> Features:
         """(candidates, features): what a regressor reads."""

@@ -4,12 +4,13 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import BayesianRidge
 
 from search.samplers.gaussian import Array, GaussianProcess
 
-MAX_KERNEL_POINTS: Final = 250
+MAX_KERNEL_POINTS: Final = 120
 """Observations that the kernel's three numbers are fitted to: a likelihood costs their cube."""
 MAX_POINTS: Final = 500
 """Observations that the process is conditioned on and a tree grown from, so that an ask of a long
@@ -47,13 +48,15 @@ class Ensemble:
         self._process.fit(inputs[most], outputs[most])
         self._trees = None
         if len(outputs) >= MIN_TREE_POINTS:
-            self._trees = GradientBoostingRegressor(
-                n_estimators=100,
-                learning_rate=0.08,
-                max_depth=3,
-                subsample=0.7 * min(1.0, MAX_POINTS / len(outputs)),
-                random_state=self.seed,
-            ).fit(inputs, outputs)
+            # Each of its trees would check anew what is known to be right: a quarter of the time.
+            with config_context(skip_parameter_validation=True, assume_finite=True):
+                self._trees = GradientBoostingRegressor(
+                    n_estimators=50,
+                    learning_rate=0.15,
+                    max_depth=3,
+                    subsample=0.7 * min(1.0, MAX_POINTS / len(outputs)),
+                    random_state=self.seed,
+                ).fit(inputs, outputs)
         self.calibration = self._leave_one_out()
         return self
 

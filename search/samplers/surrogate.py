@@ -22,11 +22,13 @@ from search.samplers.history import History
 from search.samplers.model import Ensemble
 
 GENERATIONS: Final = 4
-CHILDREN: Final = 4000
+CHILDREN: Final = 300
 """Candidates per generation; the first has as many at random besides."""
-PARENTS: Final = 100
+PARENTS: Final = 30
 EXHAUSTIVE: Final = 20_000
 """Up to so many candidates are all looked at, and nothing is evolved."""
+LOCAL: Final = 3
+"""Every so many asks a single choice of the best is changed, whatever the model thinks."""
 STARTUP_DRAWS: Final = 200
 """Random candidates of which a start-up trial takes the one farthest from all before it."""
 
@@ -108,6 +110,10 @@ class SurrogateSampler(SharedSpaceSampler):
             else compromise(history.values, self._generator)
         )
 
+        near = self._near(candidates, history, number, models)
+        if near is not None:
+            return near
+
         def rate(codes: Codes) -> Array:
             read = candidates.features(codes)
             estimates = [model.predict(read) for model in models]
@@ -120,6 +126,24 @@ class SurrogateSampler(SharedSpaceSampler):
             pool = history.new(candidates.sample(EXHAUSTIVE, self._generator))
             return _row(pool, int(np.argmax(rate(pool)))) if len(pool) else None
         return self._evolve(candidates, history, rate)
+
+    def _near(
+        self, candidates: Candidates, history: History, number: int, models: list[Ensemble]
+    ) -> Code | None:
+        """At every `LOCAL`-th ask with one objective the neighbour of the best, the next best, …
+        that is expected to be the best of its like; None where there is none.
+
+        A model that is sure of itself stops looking around; on a small space the optimum is then
+        often one choice away.
+        """
+        if len(models) > 1 or number % LOCAL:
+            return None
+        means = models[0].mean(candidates.features(history.codes[: len(history.values)]))
+        for row in np.argsort(-means, kind="stable"):
+            codes = history.new(candidates.near(history.codes[row]))
+            if len(codes):
+                return _row(codes, int(np.argmax(models[0].mean(candidates.features(codes)))))
+        return None
 
     def _evolve(
         self,

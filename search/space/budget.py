@@ -100,7 +100,7 @@ def cost_budget(config: RunConfig) -> Budget:
     Raises:
         ConfigError: a limit or a target that is no quantity.
     """
-    target = config.budget.target
+    target = config.target
     metric = "macs" if target is None else config.budget.metric
     parse = parse_milliseconds if metric == LATENCY else parse_quantity
     table = config.budget.latency_table

@@ -16,6 +16,7 @@ from search.samplers.box import Box
 from search.samplers.candidates import Code, Codes, Features
 from search.space.budget import Budget
 from search.space.choices import SearchSpace
+from search.space.shape import describe_shape
 from search.space.widths import DEPTHS, deepened, fit, with_widths
 
 MAX_CACHED: Final = 200_000
@@ -41,9 +42,9 @@ class ScoreModel(Protocol):
 class SpaceCandidates:
     """`Candidates` of a space under a budget: nothing infeasible is ever proposed.
 
-    A model reads the choices and the logarithms of the exact costs of the network that would be
-    evaluated (at a target: of the solved one, with its widths' change), and, where a study has
-    scored members, predicted zero-cost scores.
+    A model reads the choices, the logarithms of the exact costs and the shape of the network that
+    would be evaluated (at a target: of the solved one, with its widths' change), and, where a study
+    has scored members, predicted zero-cost scores.
     """
 
     def __init__(self, space: SearchSpace, budget: Budget, num_classes: int) -> None:
@@ -116,8 +117,13 @@ class SpaceCandidates:
         """The feasible ones of `number` children of `parents`."""
         return self._feasible(self._box.vary(parents, number, generator))
 
+    def near(self, code: Code) -> Codes:
+        """The feasible ones that differ from `code` in a single choice."""
+        return self._feasible(self._box.near(code))
+
     def features(self, codes: Codes) -> Features:
-        """Ranks of the choices, logarithms of the costs, predicted scores if there are any."""
+        """Ranks of the choices, logarithms of the costs, the network's shape, predicted scores if
+        there are any."""
         return np.concatenate([self._box.features(codes), self._costs(codes)[:, 1:]], 1)
 
     def network(self, values: Mapping[str, Any]) -> tuple[ArchSpec, Cost, float]:
@@ -252,7 +258,8 @@ class SpaceCandidates:
         return codes[self._costs(codes)[:, 0] <= 0]
 
     def _costs(self, codes: Codes) -> NDArray[np.float64]:
-        """(codes, 1 + costs + scores): excess over the budget, the logarithms, the scores."""
+        """(codes, 1 + costs + SHAPE + scores): excess over the budget, the logarithms, the shape,
+        the scores."""
         keys = [code.tobytes() for code in codes]
         new = np.array(
             [position for position, key in enumerate(keys) if key not in self._known], dtype=int
@@ -268,7 +275,7 @@ class SpaceCandidates:
             rows += [np.log(getattr(costs, field.name)) for field in fields(CostColumns)]
             here = shapes.present
             rows.append(np.log((columns.channels * here).sum(1) / (shapes.channels * here).sum(1)))
-            found = np.stack(rows, 1)
+            found = np.concatenate([np.stack(rows, 1), describe_shape(columns)], 1)
             if self._scores is not None:
                 read = np.concatenate([self._box.features(codes[new]), found[:, 1:]], 1)
                 found = np.concatenate([found, self._scores.predict(read)], 1)

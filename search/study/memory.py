@@ -18,9 +18,9 @@ from search.study.objective import Objective
 def rungs(config: RunConfig) -> tuple[int, ...]:
     """Epochs after which a training may be stopped, and the last, at which it is complete."""
     last = config.trial_epochs
-    if config.search.pruner == "none":
+    if config.pruner == "none":
         return (last,)
-    found = [config.search.min_epochs]
+    found = [config.min_epochs]
     while found[-1] * config.search.reduction_factor < last:
         found.append(found[-1] * config.search.reduction_factor)
     return (*found, last)
@@ -28,10 +28,10 @@ def rungs(config: RunConfig) -> tuple[int, ...]:
 
 def build_pruner(config: RunConfig) -> BasePruner:
     """The pruner of a study: successive halving, asynchronous, or Hyperband's brackets of it."""
-    least, factor = config.search.min_epochs, config.search.reduction_factor
-    if config.search.pruner == "asha":
+    least, factor = config.min_epochs, config.search.reduction_factor
+    if config.pruner == "asha":
         return SuccessiveHalvingPruner(min_resource=least, reduction_factor=factor)
-    if config.search.pruner == "hyperband":
+    if config.pruner == "hyperband":
         return HyperbandPruner(
             min_resource=least, max_resource=config.proxy.epochs, reduction_factor=factor
         )

@@ -19,11 +19,13 @@ FILE: Final = "references.yaml"
 """In a study's folder: name → spelling, and what was done to the published network."""
 
 
-def references_of(config: RunConfig, in_channels: int, num_classes: int) -> list[Reference]:
+def references_of(
+    config: RunConfig, in_channels: int, num_classes: int, tell: bool = True
+) -> list[Reference]:
     """The published networks that the same proxy is to train, for these images, at the budget.
 
     Where the budget is an upper limit, they cost as much as it allows. One that cannot be brought
-    to the budget is said, and left out.
+    to the budget is left out, and said so with `tell`.
     """
     budget = cost_budget(config)
     if budget.target is None:
@@ -36,7 +38,8 @@ def references_of(config: RunConfig, in_channels: int, num_classes: int) -> list
                 make_reference(name, config.proxy.resolution, in_channels, budget, num_classes)
             )
         except ConfigError as error:
-            say(f"reference left out: {error}")
+            if tell:
+                say(f"reference left out: {error}")
     return found
 
 

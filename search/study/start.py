@@ -1,5 +1,6 @@
 """What a search evaluates first: enqueued architectures, and the best of an earlier study."""
 
+import contextlib
 import json
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from search.errors import ConfigError, StudyError
 from search.record.folder import StudyFolder
 from search.space.members import SpaceCandidates
 from search.study.objective import Objective
+from search.study.reference import references_of
 
 START: Final = "start.json"
 """In a study's folder: the combinations that it began with."""
@@ -37,7 +39,8 @@ def read_start(
 
 
 def starting_points(config: RunConfig, candidates: SpaceCandidates) -> list[dict[str, Any]]:
-    """The enqueued spellings, then the best of an earlier study, by this search's objective.
+    """The enqueued spellings, then the best of an earlier study by this search's objective, then
+    the references that the space holds.
 
     Raises:
         ConfigError: a spelling cannot be read, or is no feasible member of the space.
@@ -53,8 +56,23 @@ def starting_points(config: RunConfig, candidates: SpaceCandidates) -> list[dict
         network, _, _ = candidates.network(found[-1])
         if network != arch:
             say(f"{arch} is evaluated at the budget's widths: {network}")
-    if config.search.warm_start is None:
-        return found
+    if config.search.warm_start is not None:
+        found += _best_of_earlier(config, candidates)
+    return found + _references(config, candidates)
+
+
+def _references(config: RunConfig, candidates: SpaceCandidates) -> list[dict[str, Any]]:
+    """Published networks of which a member has all but the widths."""
+    found = []
+    in_channels, num_classes = candidates.space.in_channels, candidates.num_classes
+    for reference in references_of(config, in_channels, num_classes, tell=False):
+        with contextlib.suppress(ConfigError):
+            found.append(candidates.find(reference.arch))
+    return found
+
+
+def _best_of_earlier(config: RunConfig, candidates: SpaceCandidates) -> list[dict[str, Any]]:
+    assert config.search.warm_start is not None
     earlier = StudyFolder(config.results_dir, config.search.warm_start).require().completed()
     earlier.sort(key=Objective.of(config).rank, reverse=True)
     members = []
@@ -69,4 +87,4 @@ def starting_points(config: RunConfig, candidates: SpaceCandidates) -> list[dict
         f"warm start: the best {len(members)} of {len(earlier)} networks of "
         f"{config.search.warm_start} that this space and budget have"
     )
-    return found + members
+    return members

@@ -46,7 +46,7 @@ def _hours(found: Plan) -> Table:
     table.add_row("in all", duration(found.seconds), style="bold")
     if found.pieces > 1:
         table.caption = (
-            f"with {found.config.search.pruner} a mean candidate takes {found.epochs:.1f} of "
+            f"with {found.config.pruner} a mean candidate takes {found.epochs:.1f} of "
             f"{found.config.proxy.epochs} epochs"
         )
     return table
