@@ -38,20 +38,24 @@ settings (these are not all: `python -m search settings` lists them)
                            imagefolder, npz; all but the first with dataset.root=PATH
   dataset.cache=PATH       of imagefolder: where decoded images are kept; null: nowhere
                                      [compound-nas in $XDG_CACHE_HOME or ~/.cache]
-  space=NAME               tiny (28-40 px), efficientnet (64 px and more)    [tiny]
-  budget.max_macs=N        no candidate above it is trained: 2000000, 2M       [2M]
+  space=NAME               auto: made for the images' size; tiny (28-40 px); efficientnet
+                           (64 px and more)                                   [auto]
   budget.target=N          every candidate costs N within 2%: widths are solved before
                            anything is trained (budget.metric=macs, params, activations,
-                           or latency_ms with budget.latency_table=FILE)
+                           or latency_ms with budget.latency_table=FILE)       [1M macs]
+  budget.max_macs=N        instead of a target: no candidate above it is trained
   objective=NAME           pareto; reward: accuracy*(macs/target)^w; accuracy; loss
-                                              [accuracy at a budget.target, else pareto]
-  sampler=NAME             surrogate, tpe, gp, nsga2, evolution, random      [tpe]
+                                                  [loss at a budget.target, else pareto]
+  sampler=NAME             surrogate, tpe, gp, nsga2, evolution, random      [surrogate]
   evaluator=NAME           train: each candidate by the proxy; supernet: by weights that all
                            share, trained once a study                       [train]
   proxy.init_from=supernet    proxy trainings begin with the shared weights
-  search.trials=N          candidates to train                               [40]
+  search.trials=N          candidates to train                               [20]
   search.minutes=X         begin no further candidate after so long
-  search.pruner=NAME       asha, hyperband: stop the unpromising early       [none]
+  search.pruner=NAME       asha, hyperband: stop the unpromising early; none
+                                                      [asha; none for a pareto front]
+  search.finalists=N       the best, which are trained for longer: B0 is one of them
+                           or a published network (search.references)         [4]
   search.enqueue=[ARCH]    evaluate these spellings first
   search.warm_start=STUDY  evaluate the best of an earlier study first
   search.zero_cost=N       score N random members untrained first: the best are evaluated

@@ -106,6 +106,8 @@ def digits_settings(digits: Path) -> list[str]:
         "proxy.epochs=1",
         "budget.max_macs=100k",
         "search.trials=6",
+        "space=tiny",
+        "search.finalists=1",
         "search.final_epochs=2",
         "search.references=[]",
         "search.controls=0",

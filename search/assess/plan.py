@@ -18,6 +18,7 @@ from search.data.splits import ImageData
 from search.record.trials import derive_seed
 from search.space.latency_budget import describe_latency
 from search.space.members import draw_members, too_few
+from search.study.final import trainings_expected
 from search.study.reference import references_of
 from search.study.settle import settle
 from search.training.schedule import macs_share
@@ -97,21 +98,20 @@ def _steps(
         )
     )
     whole = float(np.mean([pace.seconds(one, images, len(data.val), share=share) for one in macs]))
-    final = pace.seconds(
-        round(float(np.mean(macs))), config.search.final_epochs * len(data.train), len(data.val)
-    )
+    longer = config.search.final_epochs * len(data.train)
+    final = pace.seconds(round(float(np.mean(macs))), longer, len(data.val))
     steps = [(f"{trials} trials, {workers} at once", trials * per_trial / workers)]
     if config.needs_supernet:
         seen = config.supernet.epochs * config.supernet.samples * len(data.train)
         spent = float(np.mean([pace.seconds(one, seen, 0) for one in macs]))
         steps.insert(0, ("supernet, as on one thread", spent))
-    alone = [final]
-    if config.evaluator == "supernet":
-        alone.append(whole)
-    for reference in references_of(config, data.in_channels, data.num_classes):
+    references = references_of(config, data.in_channels, data.num_classes)
+    alone = [whole] if config.evaluator == "supernet" else []
+    for reference in references:
         cost = count(reference.arch, data.num_classes).macs
         alone.append(pace.seconds(cost, images, len(data.val), share=share))
-    steps.append(("final B0 and references", max(sum(alone) / workers, *alone)))
+    alone += [final] * round(trainings_expected(config, len(references)))
+    steps.append(("final round", max(sum(alone) / workers, *alone)))
     if config.search.controls:
         steps.append(
             (f"{config.search.controls} controls", config.search.controls * whole / workers)

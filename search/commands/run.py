@@ -12,7 +12,6 @@ from blocks.console import fail
 from search.commands.job import run_job
 from search.commands.sweep import check_launcher, compose_job, sweep
 from search.config.arguments import as_typed
-from search.config.compose import with_space
 from search.config.options import CONF
 from search.config.schema import RunConfig
 
@@ -54,5 +53,5 @@ def _show(arguments: list[str], typed: list[str], lines: list[str]) -> None:
     options = list(arguments)
     for override in typed:
         options.remove(override)
-    sys.argv = [sys.argv[0], *options, *with_space(lines)]
+    sys.argv = [sys.argv[0], *options, *lines]
     hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda _: None)()

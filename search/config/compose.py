@@ -25,7 +25,7 @@ from search.config.arguments import read_command as read_command
 from search.config.build import build, setting_kinds
 from search.config.face import config_from as config_from
 from search.config.options import CONF
-from search.config.schema import SPACE_OF, RunConfig, bare_config
+from search.config.schema import RunConfig, bare_config
 from search.config.schema import dataset_named as dataset_named
 from search.config.schema import space_named as space_named
 from search.errors import ConfigError
@@ -67,8 +67,6 @@ def compose_config(config_name: str, overrides: Sequence[str], schema: type[Any]
     """
     lines = as_typed(overrides, schema, grouped=schema is RunConfig)
     lines = [_readable(line, schema) for line in lines]
-    if schema is RunConfig:
-        lines = with_space(lines)
     try:
         # Not `hydra.compose`: a process has one Hydra, which may be somebody else's.
         config = ConfigLoaderImpl(create_config_search_path(str(CONF))).load_configuration(
@@ -82,13 +80,6 @@ def compose_config(config_name: str, overrides: Sequence[str], schema: type[Any]
         key = str(getattr(cause, "full_key", None) or "")
         said = one_line(cause).split(" full_key:")[0]
         raise ConfigError(f"{key}: {said}" if key else said) from None
-
-
-def with_space(lines: Sequence[str]) -> list[str]:
-    """`lines` with the space of the data set that they name, unless they name a space."""
-    groups = dict(line.split("=", 1) for line in lines if line.startswith(("dataset=", "space=")))
-    space = SPACE_OF.get(groups.get("dataset", ""))
-    return list(lines) if space is None or "space" in groups else [f"space={space}", *lines]
 
 
 def to_object(config: DictConfig, schema: type[Any] = RunConfig) -> Any:

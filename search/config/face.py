@@ -5,14 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from search.config.build import build
-from search.config.schema import (
-    SPACE_OF,
-    DatasetConfig,
-    RunConfig,
-    SpaceConfig,
-    dataset_named,
-    space_named,
-)
+from search.config.schema import DatasetConfig, RunConfig, SpaceConfig, dataset_named, space_named
 from search.errors import ConfigError
 
 
@@ -39,9 +32,6 @@ def config_from(**settings: Any) -> RunConfig:
         tree["space"] = _space(tree["space"])
     if "dataset" in tree:
         tree["dataset"] = _dataset(tree["dataset"])
-    if "space" not in tree and isinstance(tree.get("dataset"), DatasetConfig):
-        space = SPACE_OF.get(tree["dataset"].name)
-        tree |= {} if space is None else {"space": space_named(space)}
     _refuse_empty(tree)
     return build(RunConfig, tree, base=RunConfig())
 

@@ -14,11 +14,9 @@ from search.config.options import option
 from search.config.quantities import parse_quantity
 
 DATASET: Final = "fashion_mnist"
-SPACE: Final = "tiny"
+SPACE: Final = "auto"
 """Unless others are named; `conf/config.yaml` names them too."""
-SPACE_OF: Final = {"imagefolder": "auto"}
-"""Data set → its space unless one is named: one's own images get one that is made for them."""
-BUDGET: Final = "2M"
+BUDGET: Final = "1M"
 """Multiply-adds of a candidate, unless another budget is given."""
 SOLVE: Final = ("width", "width_depth")
 LATENCY: Final = "latency_ms"
@@ -152,9 +150,9 @@ class BudgetConfig:
     number of milliseconds, a batch, as predicted by a table of this device.
     """
 
-    max_macs: Any = None  # of a candidate, without a target; null: 2M
+    max_macs: Any = None  # of a candidate, without a target; null: 1M
     target: Any = None
-    # what every candidate is to cost; null: 2M, but none with max_macs or objective=pareto
+    # what every candidate is to cost; null: 1M, but none with max_macs or objective=pareto
     metric: str = "macs"  # of the target: macs | params | activations | latency_ms
     latency_table: str | None = None  # of latency_ms: what `python -m blocks latency-table` wrote
     tolerance: float = 0.02  # share of the target
@@ -173,7 +171,7 @@ class RewardConfig:
 class SearchConfig:
     """How long to search, and what to do around it."""
 
-    trials: int = 24  # candidates to train
+    trials: int = 20  # candidates to train
     minutes: float | None = None  # of wall clock, after which no further candidate is begun
     pruner: str | None = None
     # none | asha | hyperband: stop the unpromising early; null: asha, but none with two objectives
@@ -190,7 +188,7 @@ class SearchConfig:
     # published networks, cut to the images and brought to the budget; trained by the same proxy
     controls: int = 4  # random members within the budget, trained beside the search
     finalists: int = 4  # the best candidates, which are trained for longer to choose B0 among them
-    final_epochs: int = 20  # of each of them, and of the references
+    final_epochs: int = 16  # of each of them, and of the references
     final_seeds: int = 2  # trainings of those that may still be the best after the first
     scale: bool = True  # go on to `scaling fit` and `scaling emit`
 
@@ -240,8 +238,8 @@ class RunConfig:
     evaluator: str = "train"  # train: by the proxy | supernet: by weights that all share
     objective: str | None = None
     # pareto: accuracy up, macs down | reward: accuracy·(macs/target)^exponent | accuracy | loss: of
-    # validation, which few images measure better than accuracy; null: accuracy at a budget.target,
-    # else pareto
+    # validation, which few images measure better than accuracy; null: loss at a budget.target, else
+    # pareto
     dataset: DatasetConfig = field(default_factory=lambda: dataset_named(DATASET))
     space: SpaceConfig = field(default_factory=lambda: space_named(SPACE))
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
@@ -315,7 +313,7 @@ class RunConfig:
     @property
     def aim(self) -> str:
         """The objective, its default resolved."""
-        return self.objective or ("pareto" if self.target is None else "accuracy")
+        return self.objective or ("pareto" if self.target is None else "loss")
 
 
 STEERING_FREE: Final = frozenset(

@@ -1,5 +1,9 @@
 """The final round: the best candidates and the networks one would have used are trained for longer,
-and B0 is chosen among them."""
+and B0 is chosen among them.
+
+The proxy's number of a candidate is noisy, of few images and one seed: the best of many is the best
+by luck as much as by merit (the winner's curse). The few that are left are measured better.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +26,6 @@ from search.pareto import reward
 from search.record.folder import StudyFolder
 from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.space.references import Reference
-from search.study.finalists import choose_finalists
 from search.study.objective import Objective
 from search.study.race import Array, Lead, Standing, standing
 from search.study.reference import references_of, write_reference_names
@@ -30,6 +33,8 @@ from search.training.outcomes import Outcomes, read_outcomes
 
 FINALS: Final = "finals"
 """In a study's folder: weights and single images' outcomes of the final trainings."""
+RIVALS: Final = 2
+"""References of a final round, the best by the proxy."""
 GIVEN_UP: Final = 0.05
 """P(best) below which a network is not trained with a further seed."""
 FEW_IMAGES: Final = 100
@@ -104,10 +109,7 @@ def train_final(
     """
     objective = Objective.of(config)
     references = _by_proxy(config, data, folder, evaluator)
-    finalists = choose_finalists(candidates, objective, data.num_classes, config.search.finalists)
-    contenders = [Contender(record) for record in finalists]
-    if config.search.finalists > 1:
-        contenders += [Contender(record, reference) for reference, record in references]
+    contenders = _entrants(candidates, references, objective, config.search.finalists)
     seeds = config.search.final_seeds if len(contenders) > 1 else 1
     contenders, seeds = _within(contenders, seeds, config, candidates, seconds_left)
     _announce(config, contenders, seeds, len(data.val))
@@ -117,6 +119,27 @@ def train_final(
     if config.evaluator == "supernet":
         by_proxy = _train_by_proxy(config, folder, evaluator, contenders[0])
     return FinalRound(contenders, stand, references, by_proxy, _gain(contenders))
+
+
+def _entrants(
+    candidates: Sequence[TrialRecord],
+    references: Sequence[tuple[Reference, TrialRecord]],
+    objective: Objective,
+    finalists: int,
+) -> list[Contender]:
+    """The best candidates, and the best references; of one candidate alone, that."""
+    if finalists == 1:
+        return [Contender(objective.best(candidates))]
+
+    def rank(record: TrialRecord) -> tuple[float, int, int]:
+        return -objective.signal(record), record.cost.macs, record.number
+
+    best = sorted(candidates, key=rank)[:finalists]
+    rivals = sorted(references, key=lambda each: rank(each[1]))[:RIVALS]
+    return [
+        *(Contender(record) for record in best),
+        *(Contender(record, reference) for reference, record in rivals),
+    ]
 
 
 def _by_proxy(
@@ -251,22 +274,33 @@ def _within(
     return kept, seeds
 
 
+def trainings_expected(config: SettledConfig, references: int) -> float:
+    """Long trainings of a final round: half of the networks are expected to be worth a further
+    seed."""
+    if config.search.finalists == 1:
+        return 1.0
+    networks = min(config.search.finalists, config.search.trials) + min(references, RIVALS)
+    return networks * _trainings_of_each(config.search.final_seeds)
+
+
+def _trainings_of_each(seeds: int) -> float:
+    return 1 + 0.5 * (seeds - 1)
+
+
 def _expected_seconds(
     config: SettledConfig,
     contenders: Sequence[Contender],
     seeds: int,
     candidates: Sequence[TrialRecord],
 ) -> float:
-    """As long as the candidates took per multiply-add and epoch; half of those with a first seed
-    are expected to have a further one."""
+    """As long as the candidates took per multiply-add and epoch."""
     pace = [
         sum(record.seconds.values()) / (record.cost.macs * max(1, record.fidelity["epochs"]))
         for record in candidates
     ]
     macs = sum(contender.by_proxy.cost.macs for contender in contenders)
-    trainings = 1 + 0.5 * (seeds - 1)
-    epochs = config.search.final_epochs
-    return float(np.median(pace)) * macs * epochs * trainings / config.workers.count
+    work = macs * config.search.final_epochs * _trainings_of_each(seeds)
+    return float(np.median(pace)) * work / config.workers.count
 
 
 def _announce(

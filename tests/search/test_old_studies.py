@@ -32,6 +32,7 @@ SETTINGS = [
     "proxy.epochs=1",
     "proxy.precision=fp32",
     "proxy.kernels=torch",
+    "search.finalists=1",
     "search.final_epochs=2",
     "search.references=[]",
     "search.controls=0",

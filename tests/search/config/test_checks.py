@@ -133,3 +133,22 @@ def test_known_keys_are_all_leaves() -> None:
     assert "proxy.lr" in keys
     assert "dataset.root" in keys
     assert "proxy" not in keys
+
+
+@pytest.mark.parametrize(
+    ("overrides", "target", "aim", "pruner"),
+    [
+        ([], "1M", "loss", "asha"),
+        (["budget.target=300k"], "300k", "loss", "asha"),
+        (["budget.max_macs=2M"], None, "pareto", "none"),
+        (["objective=pareto"], None, "pareto", "none"),
+        (["budget.max_macs=2M", "objective=reward"], None, "reward", "asha"),
+        (["proxy.epochs=1"], "1M", "loss", "none"),
+        (["evaluator=supernet"], "1M", "loss", "none"),
+    ],
+)
+def test_defaults_follow_what_is_given(
+    overrides: list[str], target: str | None, aim: str, pruner: str
+) -> None:
+    config = config_of(*overrides)
+    assert (config.target, config.aim, config.pruner) == (target, aim, pruner)

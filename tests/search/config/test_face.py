@@ -28,7 +28,7 @@ from tests.search.config.test_checks import config_of
 
 def test_the_default_configuration_is_written_once() -> None:
     assert config_of() == RunConfig() == config_from()
-    assert RunConfig().space == space_named("tiny")
+    assert RunConfig().space == space_named("auto")
     assert RunConfig().dataset == dataset_named("fashion_mnist")
 
 
@@ -43,12 +43,12 @@ def test_what_help_says_of_defaults_is_so() -> None:
         if given is not None:
             both = [first or second for first, second in names]
             found |= dict(zip(both, given[1].split(" and "), strict=False))
-    told = {"study", "sampler", "evaluator", "search.trials", "budget.max_macs", "seed",
+    told = {"study", "sampler", "evaluator", "search.trials", "search.finalists", "seed",
             "workers.count", "workers.threads"}  # fmt: skip
     assert told <= found.keys()
     for name in told:
         assert found[name] == written(value_of(RunConfig(), name)), name
-    assert found["space"] == "tiny"
+    assert found["space"] == "auto"
 
 
 @pytest.mark.parametrize("group", ["dataset", "space"])

@@ -1,0 +1,207 @@
+"""How much of what a space holds a search finds, by epochs trained: replayed on the banks.
+
+    python results/benchmarks/search_efficiency.py
+
+A bank's members were all trained by every schedule (`results/banks`). A replay draws members at
+random, looks at the validation numbers that a strategy would have looked at, and chooses one.
+Efficiency is (truth of the chosen − mean truth) / (best truth − mean truth), truth being the test
+accuracy after long trainings of other seeds. Of the best, the part of its lead that is luck is
+taken away: its lead is multiplied by the reliability of the truth, the share of its variance that
+is the networks' (unknown, and taken as 1, where no member has two long trainings).
+
+Intervals are of the members: replays are repeated on resampled banks. Epochs are counted in those
+of the bank's proxy; `halving` compares all candidates at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from harness import check, check_finite, make_parser, parse, print_foot
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "banks"))
+
+from banks import BANKS, shipped
+from table import Curves, Table, read_lines, table_of
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A bank, its rows in the order in which they are drawn, and a bound on epochs."""
+
+    table: Table
+    rows: Rows
+    epochs: float
+
+    @property
+    def proxy(self) -> int:
+        """Epochs of the bank's proxy."""
+        return int(self.table.schedules["full"].epochs[-1])
+
+    def take(self, each: float) -> Rows:
+        """As many members as may cost so many epochs each."""
+        return self.rows[: max(1, int(self.epochs / each))]
+
+    def curves(self, schedule: str) -> Curves:
+        """The curves of a schedule."""
+        return self.table.schedules[schedule]
+
+
+Strategy = Callable[[Replay], int]
+
+
+def best(rows: Rows, values: Array) -> int:
+    """The row of the greatest value."""
+    return int(rows[np.argmax(values)])
+
+
+def whole(schedule: str, metric: str) -> Strategy:
+    """Train all to the end, take the best."""
+
+    def choose(replay: Replay) -> int:
+        curves = replay.curves(schedule)
+        rows = replay.take(curves.epochs[-1])
+        values = -curves.loss if metric == "loss" else curves.accuracy
+        return best(rows, values[rows, 0, -1])
+
+    return choose
+
+
+def halving(schedule: str, first: Callable[[Replay], float], factor: int = 3) -> Strategy:
+    """Train all to the first rung; of each rung the best third goes on to the next, by loss."""
+
+    def choose(replay: Replay) -> int:
+        curves = replay.curves(schedule)
+        last = int(curves.epochs[-1])
+        rungs = [first(replay)]
+        while rungs[-1] * factor < last:
+            rungs.append(rungs[-1] * factor)
+        rungs.append(last)
+        pieces = np.diff([0.0, *rungs])
+        rows = replay.take(float((pieces / factor ** np.arange(len(rungs))).sum()))
+        for rung in rungs:
+            look = int(np.searchsorted(curves.epochs, rung))
+            order = np.argsort(curves.loss[rows, 0, look], kind="stable")
+            rows = rows[order]
+            if rung < last:
+                rows = rows[: max(1, round(len(rows) / factor))]
+        return int(rows[0])
+
+    return choose
+
+
+def two_stages(finalists: int) -> Strategy:
+    """The proxy of all, then a training three times as long of the best few, from the start."""
+
+    def choose(replay: Replay) -> int:
+        short, long = replay.curves("full"), replay.curves("mid")
+        left = replay.epochs - finalists * long.epochs[-1]
+        rows = replay.rows[: max(finalists, int(left / short.epochs[-1]))]
+        rows = rows[np.argsort(short.loss[rows, 0, -1], kind="stable")[:finalists]]
+        return best(rows, -long.loss[rows, 0, -1])
+
+    return choose
+
+
+STRATEGIES: Final[Mapping[str, Strategy]] = {
+    "one at random": lambda replay: int(replay.rows[0]),
+    "proxies, growing images, accuracy": whole("grown", "accuracy"),
+    "proxies, growing images, loss": whole("grown", "loss"),
+    "proxies, full size, accuracy": whole("full", "accuracy"),
+    "proxies, full size, loss": whole("full", "loss"),
+    "halving from the first epoch, growing": halving("grown", lambda _: 1.0),
+    "proxies, then the best 4 for longer": two_stages(4),
+    "trainings three times as long": whole("mid", "loss"),
+    "halving of these from their third": halving("mid", lambda replay: replay.proxy),
+}
+"""In the order in which they are shown; the last is how a search works by default."""
+
+
+def efficiencies(
+    table: Table, proxies: float, resamples: int, replays: int, seed: int
+) -> dict[str, Array]:
+    """(resamples,) of each strategy, with epochs as many as so many proxies cost."""
+    generator = np.random.default_rng(seed)
+    members = len(table.archs)
+    reliability = table.reliability if np.isfinite(table.truth_noise) else 1.0
+    epochs = proxies * int(table.schedules["full"].epochs[-1])
+    found: dict[str, list[float]] = {name: [] for name in STRATEGIES}
+    for resample in range(resamples):
+        own = np.arange(members) if not resample else generator.integers(members, size=members)
+        truth = table.truth[own]
+        span = reliability * (truth.max() - truth.mean())
+        chosen: dict[str, list[float]] = {name: [] for name in STRATEGIES}
+        for _ in range(replays):
+            # A member that was resampled twice is drawn once.
+            rows = np.array(list(dict.fromkeys(own[generator.permutation(members)].tolist())))
+            replay = Replay(table, rows, epochs)
+            for name, strategy in STRATEGIES.items():
+                chosen[name].append(float(table.truth[strategy(replay)]))
+        for name, values in chosen.items():
+            found[name].append(float((np.mean(values) - truth.mean()) / span))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def complete(table: Table) -> Table:
+    """The members that have a first training by every schedule."""
+    whole = np.all(
+        [np.isfinite(curves.loss[:, 0, -1]) for curves in table.schedules.values()], axis=0
+    )
+    lines = read_lines(shipped(table.bank.name))
+    kept = {arch for arch, here in zip(table.archs, whole, strict=True) if here}
+    return table_of(table.bank.name, lines, kept)
+
+
+def show(name: str, table: Table, arguments: argparse.Namespace) -> None:
+    """Print the table of one bank."""
+    noise = "unknown" if np.isnan(table.truth_noise) else f"{table.reliability:.2f}"
+    print(
+        f"{name}: {len(table.archs)} members, truth {100 * table.truth.mean():.2f}% ± "
+        f"{100 * table.truth.std(ddof=1):.2f}, best {100 * table.truth.max():.2f}%, "
+        f"reliability {noise}"
+    )
+    columns = {
+        proxies: efficiencies(
+            table, proxies, arguments.resamples, arguments.replays, arguments.seed
+        )
+        for proxies in arguments.proxies
+    }
+    print(f"  {'efficiency at the epochs of … proxies':42s}" + "".join(
+        f"{proxies:>20g}" for proxies in arguments.proxies
+    ))  # fmt: skip
+    for strategy in STRATEGIES:
+        cells = []
+        for found in columns.values():
+            values = found[strategy]
+            check_finite(strategy, values)
+            low, high = np.percentile(values, [2.5, 97.5])
+            cells.append(f"{values[0]:.2f} ({low:.2f} to {high:.2f})")
+        print(f"  {strategy:42s}" + "".join(f"{cell:>20s}" for cell in cells))
+
+
+def main() -> None:
+    parser = make_parser(__doc__, seed=0)
+    parser.add_argument("--banks", nargs="+", default=list(BANKS), choices=list(BANKS))
+    parser.add_argument("--proxies", nargs="+", type=float, default=[20.0, 40.0, 80.0])
+    parser.add_argument("--resamples", type=int, default=100)
+    parser.add_argument("--replays", type=int, default=200)
+    arguments = parse(parser, resamples=4, replays=10, proxies=[40.0])
+    shown = 0
+    for name in arguments.banks:
+        if shipped(name).exists():
+            show(name, complete(table_of(name, read_lines(shipped(name)))), arguments)
+            shown += 1
+    check(shown > 0, "no bank is shipped")
+    print_foot(arguments, "numpy")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The final round: who is the best of a few networks, and how sure that is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from blocks.arch import parse_arch
+from blocks.network import Network
+from search.data.batches import prepare
+from search.data.face import load_data
+from search.errors import StudyError
+from search.study.race import chance_of_best, standing
+from search.training.evaluate import evaluate
+from search.training.outcomes import outcomes_of, read_outcomes
+
+
+def images(networks: int, means: list[float], seeds: int, seed: int = 0) -> list[np.ndarray]:
+    """Values of 400 images, hard ones being hard for all."""
+    generator = np.random.default_rng(seed)
+    hard = generator.normal(size=400)
+    return [
+        mean + hard + 0.3 * generator.normal(size=(seeds, 400)) + 0.02 * generator.normal(
+            size=(seeds, 1)
+        )
+        for mean in means[:networks]
+    ]  # fmt: skip
+
+
+def test_what_images_have_in_common_does_not_hide_a_lead() -> None:
+    values = images(2, [0.0, 0.15], 3)
+    found = standing(values)
+    assert found.order == [1, 0]
+    lead = found.lead(1, 0)
+    # Apart by the levels' own errors they would not be told: each is known to ±0.1.
+    assert np.sqrt(found.covariance[0, 0]) > 0.04
+    assert lead.low < lead.mean < lead.high
+    assert lead.told_apart
+    assert lead.mean == pytest.approx(-found.lead(0, 1).mean)
+    assert found.p_best[1] > 0.95
+    assert found.p_best.sum() == pytest.approx(1)
+
+
+def test_intervals_of_a_lead_hold_the_truth_as_often_as_they_say() -> None:
+    held = 0
+    for seed in range(300):
+        lead = standing(images(2, [0.0, 0.1], 3, seed)).lead(1, 0)
+        held += lead.low <= 0.1 <= lead.high
+    assert 0.9 <= held / 300 <= 1.0
+
+
+def test_a_single_training_is_less_sure_than_several() -> None:
+    one = standing([each[:1] for each in images(2, [0.0, 0.05], 3)])
+    three = standing(images(2, [0.0, 0.05], 3))
+    widths = [found.lead(1, 0).high - found.lead(1, 0).low for found in (one, three)]
+    assert widths[0] > widths[1]
+
+
+def test_chances_of_equals_are_equal() -> None:
+    chances = chance_of_best(np.zeros(4), np.eye(4))
+    assert chances == pytest.approx(0.25, abs=0.02)
+
+
+def test_outcomes_are_those_of_each_image(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Network(parse_arch("r28-i1-s8-[ds_r1_k3_s2_e1_c8]-h16"), 10)
+    batches = prepare(load_data("fashion_mnist", 28), 28)
+    found = outcomes_of(network, batches)
+    accuracy, loss = evaluate(network, batches, batches.val)
+    assert found.val_right.mean() == pytest.approx(accuracy)
+    assert found.val_right.shape == (len(batches.val),)
+    assert found.test_loss.shape == (len(batches.test),)
+    # The best temperature is no worse than none.
+    assert found.val_loss.mean() <= loss + 1e-6
+    found.save(tmp_path / "one.npz")
+    again = read_outcomes(tmp_path / "one.npz")
+    assert (again.val_loss == found.val_loss).all()
+    assert (again.test_right == found.test_right).all()
+    (tmp_path / "one.npz").write_bytes(b"no zip")
+    with pytest.raises(StudyError, match="is damaged"):
+        read_outcomes(tmp_path / "one.npz")
