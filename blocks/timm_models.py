@@ -91,12 +91,22 @@ def register(
             maps = [stage.stride for stage in arch.stages].count(2) + 1
             options.setdefault("out_indices", tuple(range(maps)))
         model: nn.Module = create(full_name, pretrained, **_definition(arch), **options)
+        if arch.stem_stride == 1:
+            _keep_size_in_stem(model)
         return model
 
     entrypoint.__name__ = full_name
     entrypoint.__module__ = __name__
     register_model(entrypoint)
     return full_name
+
+
+def _keep_size_in_stem(model: Any) -> None:
+    """Give a model of timm, whose stem always halves the map, one that does not."""
+    model.conv_stem.stride = (1, 1)
+    info = model.feature_info
+    for feature in getattr(info, "info", info):
+        feature["reduction"] //= 2
 
 
 def _compare(arch: ArchSpec, num_classes: int) -> None:
@@ -179,9 +189,7 @@ def _refuse(arch: ArchSpec) -> None:
     """Raise ArchError for what timm's EfficientNet builder has no word for."""
     reasons = {
         "a bottleneck block": any(stage.block in BOTTLENECKS for stage in arch.stages),
-        "a stem other than one 3×3 convolution of stride 2": (
-            (arch.stem_kernel, arch.stem_stride, arch.stem_pool) != (3, 2, False)
-        ),
+        "a stem other than one 3×3 convolution": ((arch.stem_kernel, arch.stem_pool) != (3, False)),
         "no head convolution": arch.head == 0,
         "group normalisation": arch.norm_group_size > 0,
         "a global residual": arch.global_residual,

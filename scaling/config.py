@@ -26,7 +26,7 @@ class FitConfig:
     """The response surface: how many networks around B0 are trained, and what is made of them."""
 
     points: int | None = None  # different networks; null: what `minutes` allow, 24 to 72
-    minutes: float = 5.0  # of wall clock for all trainings, by prediction
+    minutes: float = 4.0  # of wall clock for all trainings, by prediction
     repeated: int = 6  # networks that are trained with all of the seeds
     seeds: int = 3
     epochs: Any = None

@@ -171,7 +171,7 @@ class RewardConfig:
 class SearchConfig:
     """How long to search, and what to do around it."""
 
-    trials: int = 20  # candidates to train
+    trials: int = 16  # candidates to train
     minutes: float | None = None  # of wall clock, after which no further candidate is begun
     pruner: str | None = None
     # none | asha | hyperband: stop the unpromising early; null: asha, but none with two objectives
@@ -186,7 +186,7 @@ class SearchConfig:
     zero_cost_top: int = 5  # of the best of them, which are evaluated first
     references: list[str] = field(default_factory=lambda: list(REFERENCES))
     # published networks, cut to the images and brought to the budget; trained by the same proxy
-    controls: int = 4  # random members within the budget, trained beside the search
+    controls: int = 3  # random members within the budget, trained beside the search
     finalists: int = 4  # the best candidates, which are trained for longer to choose B0 among them
     final_epochs: int = 16  # of each of them, and of the references
     final_seeds: int = 2  # trainings of those that may still be the best after the first

@@ -56,11 +56,27 @@ def test_published_networks_compute_the_same_in_timm(name: str) -> None:
         assert (model(images) - ours(images)).abs().max() <= 1e-5
 
 
+def test_a_stem_that_keeps_the_size_is_one_in_timm_too() -> None:
+    torch.manual_seed(0)
+    arch = parse_arch("r32-s8_s1-[ds_r1_k3_s1_e1_c8|ir_r2_k3_s2_e3_c16|ir_r1_k5_s2_e6_c24]-h48")
+    name = register("small", arch, num_classes=5)
+    model = timm.create_model(name).eval()
+    ours = Network(arch, 5).eval()
+    load_state(ours, model.state_dict(), "timm", name)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        assert (model(images) - ours(images)).abs().max() <= 1e-5
+    maps = timm.create_model(name, features_only=True)
+    sides = [features.shape[-1] for features in maps(images)]
+    assert sides == [32 // reduction for reduction in maps.feature_info.reduction()]
+    assert sides == [32, 16, 8]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda arch: replace(arch, head=0), "no head convolution"),
-        (lambda arch: replace(arch, stem_stride=1), "a stem other than"),
+        (lambda arch: replace(arch, stem_kernel=5), "a stem other than"),
         (lambda arch: replace(arch, global_residual=True), "a global residual"),
         (lambda arch: replace(arch, stem=10), "an inner width that is not a multiple of 8"),
         (lambda arch: find_arch("resnet50"), "a bottleneck block"),

@@ -59,7 +59,7 @@ def test_unknown_commands_name_the_nearest(cli: Cli) -> None:
         ("dataset=imagefolder", "dataset.root is missing"),
         ("budget.max_macs=1k", "the smallest has"),
         ("budget.target=1k", "is out of reach"),
-        ("search.pruner=asha", "needs one objective"),
+        ("search.pruner=asha objective=pareto", "needs one objective"),
         ("search.trials=1,2", "--multirun"),
         ("--trials=3", "settings are written name=value"),
         ("results_dir=/proc/nowhere", "cannot read or write"),
@@ -68,7 +68,7 @@ def test_unknown_commands_name_the_nearest(cli: Cli) -> None:
 def test_bad_input_is_one_line_and_code_2(
     refuse: Refuse, tmp_path: Path, override: str, message: str
 ) -> None:
-    assert message in refuse("search", "run", override)
+    assert message in refuse("search", "run", *override.split())
     assert not list(tmp_path.iterdir())
 
 

@@ -95,13 +95,14 @@ def test_bands_of_tau_are_those_of_the_literature_and_of_simulation() -> None:
 
 
 def test_halving_makes_a_mean_candidate_cheaper() -> None:
-    config: RunConfig = config_of("proxy.epochs=9", "search.pruner=asha", "budget.target=2M")
+    config: RunConfig = config_of("proxy.epochs=9", "search.min_epochs=1")
     assert rungs(config) == (1, 3, 9)
     assert expected_epochs(config) == pytest.approx((1 + 2 / 3 + 6 / 9, 1 + 1 / 3 + 1 / 9))
-    assert expected_epochs(config_of("proxy.epochs=9")) == (9, 1)
+    assert rungs(config_of("proxy.epochs=12")) == (4, 12)
+    assert expected_epochs(config_of("proxy.epochs=9", "search.pruner=none")) == (9, 1)
     # 300 trials of Optuna's own Hyperband took 4.28 epochs in the mean.
     hyperband, _ = expected_epochs(
-        config_of("proxy.epochs=9", "search.pruner=hyperband", "objective=accuracy")
+        config_of("proxy.epochs=9", "search.min_epochs=1", "search.pruner=hyperband")
     )
     assert hyperband == pytest.approx((9 * (1 + 2 / 3 + 6 / 9) + 5 * (3 + 6 / 3) + 3 * 9) / 17)
 

@@ -77,7 +77,7 @@ def test_an_empty_configuration_is_not_the_default_one(tmp_path: Path) -> None:
 
 
 def test_a_study_from_before_a_setting_is_as_it_was(tmp_path: Path) -> None:
-    """Today's proxy begins with small images; one that began without that goes on without."""
+    """One that began before images could grow goes on at full size, whatever is asked for now."""
     folder = StudyFolder(str(tmp_path), "old")
     old = config_of("proxy.start_resolution=1", "proxy.precision=fp32", "workers.device=cpu")
     folder.open(old)
@@ -87,16 +87,23 @@ def test_a_study_from_before_a_setting_is_as_it_was(tmp_path: Path) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     assert folder.read_config() == old
     with pytest.raises(StudyError, match=r"proxy\.start_resolution 1\.0 → 0\.5"):
-        folder.open(config_of("proxy.precision=fp32", "workers.device=cpu"))
+        folder.open(changed(old, {"proxy.start_resolution": 0.5}))
     folder.open(old)
 
 
 def test_the_same_budget_may_be_spelt_otherwise(tmp_path: Path) -> None:
     folder = StudyFolder(str(tmp_path), "s")
-    config = RunConfig()
+    config = changed(RunConfig(), {"budget.max_macs": "2M"})
     folder.open(config)
     config = changed(config, {"budget.max_macs": 2_000_000, "dataset.root": "/elsewhere"})
     folder.open(config)
+
+
+def test_defaults_may_be_written_out(tmp_path: Path) -> None:
+    folder = StudyFolder(str(tmp_path), "s")
+    folder.open(RunConfig())
+    written = {"budget.target": "1M", "search.pruner": "asha", "search.min_epochs": 4}
+    folder.open(changed(RunConfig(), {**written, "objective": "loss"}))
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
@@ -122,18 +129,17 @@ def test_seeds_follow_from_what_they_are_for() -> None:
 
 def test_a_study_refuses_another_configuration_and_names_the_difference(tmp_path: Path) -> None:
     folder = StudyFolder(str(tmp_path), "s")
-    config = RunConfig()
-    config = changed(config, {"space.stages": [StageConfig()]})
+    config = changed(RunConfig(), {"search.pruner": "none", "space.stages": [StageConfig()]})
     folder.open(config)
     assert folder.read_config() == config
     config = changed(config, {"search.trials": 99})  # how long to search steers no trial
     folder.open(config)
     config = changed(config, {"proxy.epochs": 9})
     config = changed(config, {"space.stages": [StageConfig(channels=24)]})
-    message = r"proxy.epochs 4 → 9; space.stages\[1\].channels 16 → 24"
+    message = r"proxy.epochs 12 → 9; space.stages\[1\].channels 16 → 24"
     with pytest.raises(StudyError, match=message):
         folder.open(config)
-    assert folder.read_config().proxy.epochs == 4
+    assert folder.read_config().proxy.epochs == 12
 
 
 def test_a_missing_study_names_the_nearest(tmp_path: Path) -> None:

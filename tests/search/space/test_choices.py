@@ -67,7 +67,7 @@ def test_a_stage_may_have_its_own_choices_and_resolution_may_vary() -> None:
 
 
 def test_a_budget_nothing_can_meet_names_the_smallest_cost() -> None:
-    config = config_of()
+    config = config_of("space=tiny")
     least = count(space_of(config).smallest(), 10).macs
     with pytest.raises(ConfigError, match=f"the smallest has {least} macs"):
         space_of(config, max_macs=least - 1)
@@ -99,11 +99,11 @@ def test_a_budget_nothing_can_meet_names_the_smallest_cost() -> None:
 )
 def test_impossible_spaces_are_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        space_of(config_of(override))
+        space_of(config_of("space=tiny", override))
 
 
 def test_a_shortcut_that_cannot_exist_has_one_spelling() -> None:
-    space = space_of(config_of())
+    space = space_of(config_of("space=tiny"))
     values = {name: options[0] for name, options in space.choices.items()}
     for repeats, width in ((1, 0.5), (1, 1.0), (2, 0.5)):
         values |= {"stage1.repeats": repeats, "stage1.width": width}

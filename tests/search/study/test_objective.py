@@ -61,10 +61,11 @@ def test_a_rung_compares_losses_unless_told_otherwise() -> None:
 
 
 def test_it_follows_from_the_settings() -> None:
-    assert Objective.of(config_of()) == Objective("pareto", 2_000_000)
+    assert Objective.of(config_of()) == Objective("loss", 1_000_000)
+    assert Objective.of(config_of("budget.max_macs=2M")) == Objective("pareto", 2_000_000)
     found = Objective.of(config_of("objective=reward", "reward.target_macs=1M"))
     assert (found.aim, found.target_macs) == ("reward", 1_000_000)
-    assert Objective.of(config_of("budget.target=1M")).aim == "accuracy"
+    assert Objective.of(config_of("budget.target=1M")).aim == "loss"
 
 
 def test_it_says_by_what_it_judges() -> None:

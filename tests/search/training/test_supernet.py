@@ -43,7 +43,7 @@ DIGITS = ["proxy.resolution=8", "budget.max_macs=100k"]
 
 
 def candidates_of(*settings: str) -> SpaceCandidates:
-    config: RunConfig = config_of(*settings)
+    config: RunConfig = config_of("space=tiny", *settings)
     budget = cost_budget(config)
     space = build_space(config.space, config.proxy.resolution, 1, 10, budget)
     return SpaceCandidates(space, budget, 10)
