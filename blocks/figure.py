@@ -4,6 +4,7 @@ Figures are made without pyplot, so that a notebook keeps its own backend.
 """
 
 import io
+from typing import Final
 
 import matplotlib.ticker
 from matplotlib.axes import Axes
@@ -23,12 +24,22 @@ def one_axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
+COST_LABELS: Final = {
+    "macs": "macs per image (convolution and linear multiply-adds)",
+    "params": "parameters",
+}
+
+
 def macs_axis(axes: Axes) -> None:
+    cost_axis(axes, "macs")
+
+
+def cost_axis(axes: Axes, metric: str) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: si(x)))
     axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-    axes.set_xlabel("macs per image (convolution and linear multiply-adds)")
+    axes.set_xlabel(COST_LABELS[metric])
 
 
 def png(figure: Figure) -> bytes:

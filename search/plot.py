@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from blocks.figure import CHOSEN, CLOUD, FRONT, INK, REFERENCE, macs_axis, one_axes, png
+from blocks.figure import CHOSEN, CLOUD, FRONT, INK, REFERENCE, cost_axis, one_axes, png
 from search.pareto import non_dominated
 from search.record.trials import TrialRecord
 
@@ -19,9 +19,11 @@ def plot_pareto(
     references: Mapping[str, TrialRecord],
     chosen: TrialRecord | None,
     title: str,
+    metric: str = "macs",
 ) -> bytes:
-    """PNG: validation accuracy against macs, the front, the budget, the references by name."""
-    macs = np.array([record.cost.macs for record in records], dtype=float)
+    """PNG: validation accuracy against macs or params, the front, the budget, the references by
+    name."""
+    macs = np.array([cost_of(record, metric) for record in records])
     accuracy = np.array([100 * record.metrics["val_accuracy"] for record in records])
     figure, axes = one_axes((8, 5))
     axes.scatter(macs, accuracy, s=26, color=CLOUD, label=f"{len(records)} trained candidates")
@@ -34,14 +36,17 @@ def plot_pareto(
             label=f"Pareto front ({len(order)})",
         )  # fmt: skip
     if chosen is not None:
-        point = chosen.cost.macs, 100 * chosen.metrics["val_accuracy"]
+        point = cost_of(chosen, metric), 100 * chosen.metrics["val_accuracy"]
         axes.scatter(
             *point, s=170, marker="*", color=CHOSEN, edgecolor=INK, linewidth=0.8, zorder=4,
             label=f"chosen B0 (trial {chosen.number})",
         )  # fmt: skip
     if len(records):
-        # The candidates fill the frame; a reference far off is drawn at its edge, with its value.
-        low, high = float(accuracy.min()), float(accuracy.max())
+        # The candidates fill the frame, and references above them are in it; one far below is drawn
+        # at its edge, with its value.
+        low = float(accuracy.min())
+        best = [100 * record.metrics["val_accuracy"] for record in references.values()]
+        high = max([float(accuracy.max()), *best])
         margin = 0.15 * max(high - low, 1.0)
         axes.set_ylim(low - 2 * margin, high + margin)
     for (name, reference), marker in zip(references.items(), cycle("DsP^v"), strict=False):
@@ -50,17 +55,22 @@ def plot_pareto(
         inside = bottom < value < top
         edge = bottom + 0.03 * (top - bottom) if value <= bottom else top - 0.03 * (top - bottom)
         axes.scatter(
-            reference.cost.macs, value if inside else edge, s=45, marker=marker, color=REFERENCE,
-            zorder=4, label=name + ("" if inside else f" ({value:.1f}%, outside)"),
+            cost_of(reference, metric), value if inside else edge, s=45, marker=marker,
+            color=REFERENCE, zorder=4, label=name + ("" if inside else f" ({value:.1f}%, outside)"),
         )  # fmt: skip
     if budget_macs is not None:
         axes.axvline(budget_macs, color=INK, linestyle="--", linewidth=1, label="budget")
-    macs_axis(axes)
+    cost_axis(axes, metric)
     axes.set_ylabel("validation accuracy (%)")
     axes.set_title(title)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return png(figure)
+
+
+def cost_of(record: TrialRecord, metric: str) -> float:
+    """The counted cost of a record, for an axis."""
+    return float(getattr(record.cost, metric))
 
 
 def plot_benchmark(

@@ -10,7 +10,7 @@ from search.pareto import non_dominated
 from search.plot import plot_pareto
 from search.record.folder import StudyFolder
 from search.record.trials import TrialRecord, read_records
-from search.space.budget import budget_macs
+from search.space.budget import budget_macs, cost_budget
 from search.space.latency_budget import PREDICTED_MS
 from search.study.baseline import read_baseline
 from search.study.objective import Objective
@@ -55,12 +55,17 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     }
     title = f"{config.study}: {config.dataset.name} at {config.proxy.resolution} px, "
     title += judged_by(config)
+    # At an exact budget of macs all have the same: what they cost besides is drawn.
+    exact = cost_budget(config).target is not None and budget_macs(config) is not None
+    if exact:
+        title += f", all at {cost_budget(config)}"
     png = plot_pareto(
         records,
-        budget_macs(config),
+        None if exact else budget_macs(config),
         references,
         _chosen(folder, records, objective),
         title,
+        "params" if exact else "macs",
     )
     folder.write("pareto.png", png)
     return table
