@@ -41,7 +41,7 @@ settings
   method=METHOD              of fit: surface | grid                          [surface]
   fit.points=N               different networks   [what fit.minutes allow, 24 to 72]
   fit.minutes=X              of all trainings, by prediction                 [4]
-  fit.repeated=N fit.seeds=N     networks with several seeds, and how many   [6 and 3]
+  fit.repeated=N fit.seeds=N     networks with several seeds, and how many   [4 and 3]
   fit.form=FORM              quadratic | additive | gp     [the best by leave-one-out]
   fit.cost=X fit.metric=METRIC   times B0's macs | params | activations | latency_ms
                              (fit.latency_table=FILE)                        [2 and macs]

@@ -27,7 +27,7 @@ class FitConfig:
 
     points: int | None = None  # different networks; null: what `minutes` allow, 24 to 72
     minutes: float = 4.0  # of wall clock for all trainings, by prediction
-    repeated: int = 6  # networks that are trained with all of the seeds
+    repeated: int = 4  # networks that are trained with all of the seeds
     seeds: int = 3
     epochs: Any = None
     # a number, or a list: a dimension of the design; null: proxy.epochs, or with a pruner the first

@@ -250,6 +250,7 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
             "proxy.epochs": "2" if pruned else "1",
             "proxy.kernels": "torch",  # to build the others takes longer than all of this
             "search.trials": "2",
+            "search.finalists": "1",
             "search.final_epochs": "1",
             "search.references": "[]",
             "search.controls": "0",

@@ -1,6 +1,7 @@
 """A whole search: trials, the choice of B0, its final training, the files that people read."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any, Final
 from blocks.messages import say
 from blocks.native.library import why_not
 from search.config.schema import RunConfig
+from search.config.settled import SettledConfig
 from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Evaluator, TrainEvaluator
@@ -26,6 +28,8 @@ from search.study.start import START
 from search.study.study import OpenStudy, Study
 from search.training.device import compiled, wants_compiled
 
+LEAST_STEPS: Final = 200
+"""Steps of training before which the order of networks was seen to be worth little."""
 PARTS: Final = {"train": "train", "eval": "validate", "fvcore": "fvcore referee"}
 """What a training's seconds are spent on, and how a table of times calls it."""
 
@@ -157,7 +161,20 @@ def _introduction(study: OpenStudy) -> list[str]:
         f"space: {len(study.members.space):,} combinations; budget {cost_budget(config)}; "
         f"sampler {config.sampler}, objective {config.aim}; results in {study.folder.path}"
     )
-    return lines + describe_latency(study.members)
+    return lines + _too_short(config, len(data.train)) + describe_latency(study.members)
+
+
+def _too_short(config: SettledConfig, images: int) -> list[str]:
+    """That candidates are compared after too few steps to tell, if they are."""
+    epochs = config.short_epochs
+    each = max(1, images // config.proxy.batch_size)
+    if config.evaluator != "train" or epochs * each >= LEAST_STEPS:
+        return []
+    wanted = math.ceil(LEAST_STEPS / each) * config.proxy.epochs // epochs
+    return [
+        f"candidates are first compared after {epochs * each} steps, which says little of networks "
+        f"that train for long; {LEAST_STEPS} steps take proxy.epochs={wanted}"
+    ]
 
 
 @contextmanager

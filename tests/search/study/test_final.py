@@ -7,13 +7,21 @@ import pytest
 import torch
 
 from blocks.arch import parse_arch
+from blocks.cost import Cost
 from blocks.network import Network
+from search.config.settled import SettledConfig
 from search.data.batches import prepare
 from search.data.face import load_data
 from search.errors import StudyError
+from search.record.trials import TrialRecord
+from search.space.references import Reference
+from search.study.final import Contender, _entrants, _within
+from search.study.objective import Objective
 from search.study.race import chance_of_best, standing
+from search.study.run import _too_short
 from search.training.evaluate import evaluate
 from search.training.outcomes import outcomes_of, read_outcomes
+from tests.search.config.test_checks import config_of
 
 
 def images(networks: int, means: list[float], seeds: int, seed: int = 0) -> list[np.ndarray]:
@@ -80,3 +88,54 @@ def test_outcomes_are_those_of_each_image(tmp_path: Path) -> None:
     (tmp_path / "one.npz").write_bytes(b"no zip")
     with pytest.raises(StudyError, match="is damaged"):
         read_outcomes(tmp_path / "one.npz")
+
+
+def settled(*settings: str) -> SettledConfig:
+    return SettledConfig.of(config_of(*settings), 2, "cpu", "fp32")
+
+
+def trained(number: int, loss: float, seconds: float = 10.0) -> TrialRecord:
+    return TrialRecord(
+        number, f"arch{number}", Cost(1, 1_000_000, 1, 1), {"val_accuracy": 0.9, "val_loss": loss},
+        0, {"epochs": 10}, {"train": seconds}, {},
+    )  # fmt: skip
+
+
+def test_the_best_candidates_and_references_enter() -> None:
+    records = [trained(number, 1 - number / 10) for number in range(6)]
+    arch = parse_arch("r28-i1-s8-[ds_r1_k3_s2_e1_c8]-h16")
+    references = [
+        (Reference(name, arch, 0, 0, 1.0, 1.0), trained(10 + number, loss))
+        for number, (name, loss) in enumerate([("a", 0.9), ("b", 0.2), ("c", 0.5)])
+    ]
+    objective = Objective("loss", 1)
+    entered = [each.name for each in _entrants(records, references, objective, 3)]
+    assert entered == ["trial 5", "trial 4", "trial 3", "b", "c"]
+    assert [each.name for each in _entrants(records, references, objective, 1)] == ["trial 5"]
+
+
+def test_a_round_is_made_to_fit_the_time_that_is_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = settled("search.minutes=1", "search.final_epochs=10", "search.final_seeds=2")
+    records = [trained(number, 0.5) for number in range(4)]
+    contenders = [Contender(record) for record in records]
+    # 10 s each, two at once: 20 s with one seed, half as much again with two.
+    assert _within(contenders, 2, config, records, None) == (contenders, 2)
+    assert _within(contenders, 2, config, records, 31.0) == (contenders, 2)
+    with caplog.at_level("INFO"):
+        assert _within(contenders, 2, config, records, 21.0) == (contenders, 1)
+        assert _within(contenders, 2, config, records, 11.0) == (contenders[:2], 1)
+        assert _within(contenders, 2, config, records, -5.0) == (contenders[:1], 1)
+    assert caplog.messages[1] == (
+        "search.minutes=1 leaves 11.0 s for the final round: 2 of 4 networks with 1 of 2 seeds"
+    )
+
+
+def test_comparing_after_few_steps_is_said() -> None:
+    assert _too_short(settled(), 5000) == []
+    [said] = _too_short(settled(), 640)  # 10 steps an epoch, 4 epochs
+    assert said.startswith("candidates are first compared after 40 steps")
+    assert said.endswith("200 steps take proxy.epochs=60")
+    assert _too_short(settled("proxy.epochs=60"), 640) == []
+    assert _too_short(settled("evaluator=supernet"), 640) == []
