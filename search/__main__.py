@@ -51,7 +51,7 @@ settings (these are not all: `python -m search settings` lists them)
                            share, trained once a study                       [train]
   proxy.init_from=supernet    proxy trainings begin with the shared weights
   search.trials=N          candidates to train                               [16]
-  search.minutes=X         begin no further candidate after so long
+  search.minutes=X         of candidates and the final round, which has two fifths of it
   search.pruner=NAME       asha, hyperband: stop the unpromising early; none
                                                       [asha; none for a pareto front]
   search.finalists=N       the best, which are trained for longer: B0 is one of them

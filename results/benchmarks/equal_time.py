@@ -87,7 +87,14 @@ def start(arm: str, seed: int, arguments: argparse.Namespace) -> "subprocess.Pop
         *(f"results_dir={arguments.results}", f"budget.target={arguments.target}"),
         *(f"proxy.epochs={arguments.proxy_epochs}", f"search.minutes={arguments.minutes}"),
         *(f"search.trials={arguments.trials}", "search.scale=false", "search.references=[]"),
-        *("search.controls=0", "search.final_epochs=1", "workers.count=1", *SHARED, *ARMS[arm]),
+        *(
+            "search.controls=0",
+            "search.finalists=1",
+            "search.final_epochs=1",
+            "workers.count=1",
+            *SHARED,
+            *ARMS[arm],
+        ),
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 

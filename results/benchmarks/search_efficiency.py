@@ -175,7 +175,7 @@ def show(name: str, table: Table, arguments: argparse.Namespace) -> None:
         for proxies in arguments.proxies
     }
     print(f"  {'efficiency at the epochs of … proxies':42s}" + "".join(
-        f"{proxies:>20g}" for proxies in arguments.proxies
+        f"{proxies:>23g}" for proxies in arguments.proxies
     ))  # fmt: skip
     for strategy in STRATEGIES:
         cells = []
@@ -184,7 +184,7 @@ def show(name: str, table: Table, arguments: argparse.Namespace) -> None:
             check_finite(strategy, values)
             low, high = np.percentile(values, [2.5, 97.5])
             cells.append(f"{values[0]:.2f} ({low:.2f} to {high:.2f})")
-        print(f"  {strategy:42s}" + "".join(f"{cell:>20s}" for cell in cells))
+        print(f"  {strategy:42s}" + "".join(f"{cell:>23s}" for cell in cells))
 
 
 def main() -> None:

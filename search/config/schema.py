@@ -18,6 +18,8 @@ SPACE: Final = "auto"
 """Unless others are named; `conf/config.yaml` names them too."""
 BUDGET: Final = "1M"
 """Multiply-adds of a candidate, unless another budget is given."""
+TRIAL_SHARE: Final = 0.6
+"""Of `search.minutes`, where there is a final round."""
 SOLVE: Final = ("width", "width_depth")
 LATENCY: Final = "latency_ms"
 METRICS: Final = ("macs", "params", "activations", LATENCY)
@@ -172,7 +174,9 @@ class SearchConfig:
     """How long to search, and what to do around it."""
 
     trials: int = 16  # candidates to train
-    minutes: float | None = None  # of wall clock, after which no further candidate is begun
+    minutes: float | None = None
+    # of wall clock for candidates and the final round; in the last two fifths of it, which are the
+    # final round's, no further candidate is begun
     pruner: str | None = None
     # none | asha | hyperband: stop the unpromising early; null: asha, but none with two objectives
     # or a supernet
@@ -257,6 +261,14 @@ class RunConfig:
         if ema is None:
             ema = 0.0 if self.pruner == "none" else EMA
         return replace(self.proxy, ema=ema)
+
+    @property
+    def trial_minutes(self) -> float | None:
+        """Minutes after which no further candidate is begun: the rest is the final round's."""
+        minutes = self.search.minutes
+        if minutes is None or self.search.finalists == 1:
+            return minutes
+        return TRIAL_SHARE * minutes
 
     @property
     def short_epochs(self) -> int:

@@ -153,7 +153,7 @@ class TrialLoop:
     def _wants_more(self, seconds: float) -> bool:
         if self.tally.ended_early or len(self.in_flight) >= self.config.workers.count:
             return False
-        minutes = self.config.search.minutes
+        minutes = self.config.trial_minutes
         if minutes is not None and seconds >= 60 * minutes:
             return False
         return self._trained() + len(self.in_flight) < self.config.search.trials

@@ -152,3 +152,9 @@ def test_defaults_follow_what_is_given(
 ) -> None:
     config = config_of(*overrides)
     assert (config.target, config.aim, config.pruner) == (target, aim, pruner)
+
+
+def test_the_final_round_has_its_part_of_the_time() -> None:
+    assert config_of("search.minutes=10").trial_minutes == 6
+    assert config_of("search.minutes=10", "search.finalists=1").trial_minutes == 10
+    assert config_of().trial_minutes is None
