@@ -127,7 +127,10 @@ def _entrants(
     objective: Objective,
     finalists: int,
 ) -> list[Contender]:
-    """The best candidates, and the best references; of one candidate alone, that."""
+    """The best candidates, and the best references; of one candidate alone, that.
+
+    A candidate that is a reference to the letter enters as it.
+    """
     if finalists == 1:
         return [Contender(objective.best(candidates))]
 
@@ -135,9 +138,12 @@ def _entrants(
         return -objective.signal(record), record.cost.macs, record.number
 
     best = sorted(candidates, key=rank)[:finalists]
-    rivals = sorted(references, key=lambda each: rank(each[1]))[:RIVALS]
+    published = {record.arch: reference for reference, record in references}
+    entered = {record.arch for record in best}
+    others = [each for each in references if each[1].arch not in entered]
+    rivals = sorted(others, key=lambda each: rank(each[1]))[:RIVALS]
     return [
-        *(Contender(record) for record in best),
+        *(Contender(record, published.get(record.arch)) for record in best),
         *(Contender(record, reference) for reference, record in rivals),
     ]
 
@@ -152,11 +158,9 @@ def _by_proxy(
         return []
     say(f"training {len(references)} published networks by the proxy")
     jobs = [
-        (make_job(format_arch(each.arch), config.proxy.epochs, config.seed), path)
-        for each in references
-        for path in [folder / "reference.jsonl"]
+        make_job(format_arch(each.arch), config.proxy.epochs, config.seed) for each in references
     ]
-    found = _said(run_jobs(evaluator, jobs))
+    found = _said(run_jobs(evaluator, [(job, folder / "reference.jsonl") for job in jobs]))
     return [
         (reference, record)
         for reference, record in zip(references, found, strict=True)
@@ -234,8 +238,8 @@ def _values(contender: Contender, objective: Objective) -> Array:
 
 
 def _gain(contenders: Sequence[Contender]) -> Gain | None:
-    """B0 against the best reference of the round; against the best candidate's own rival where B0
-    is a reference itself: none."""
+    """What B0 is ahead of the best reference of the round by; None where B0 is one itself, or the
+    round had none."""
     rivals = [each for each in contenders if each.reference is not None]
     if not rivals or contenders[0].reference is not None:
         return None

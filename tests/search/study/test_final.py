@@ -1,5 +1,6 @@
 """The final round: who is the best of a few networks, and how sure that is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,10 @@ def test_the_best_candidates_and_references_enter() -> None:
     entered = [each.name for each in _entrants(records, references, objective, 3)]
     assert entered == ["trial 5", "trial 4", "trial 3", "b", "c"]
     assert [each.name for each in _entrants(records, references, objective, 1)] == ["trial 5"]
+    # A candidate that is a published network is trained once, under its name.
+    same = [(references[0][0], replace(records[5], number=10)), *references[1:]]
+    entered = [each.name for each in _entrants(records, same, objective, 2)]
+    assert entered == ["a", "trial 4", "b", "c"]
 
 
 def test_a_round_is_made_to_fit_the_time_that_is_left(
