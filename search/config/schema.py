@@ -181,7 +181,8 @@ class SearchConfig:
     # none | asha | hyperband: stop the unpromising early; null: asha, but none with two objectives
     # or a supernet
     reduction_factor: int = 3  # of each rung one candidate in so many goes on
-    min_epochs: int | None = None  # the first rung; null: a third of proxy.epochs
+    min_epochs: int | None = None
+    # the first rung; null: a third of proxy.epochs, but not before 200 steps
     rung_metric: str = "val_loss"  # of objective=accuracy: val_loss | val_accuracy
     enqueue: list[str] = field(default_factory=list)  # spellings to evaluate first
     warm_start: str | None = None  # a study of results_dir whose best are evaluated first

@@ -24,12 +24,11 @@ from search.study.front import write_front
 from search.study.loop import Tally, TrialLoop
 from search.study.prior import zero_cost_prior
 from search.study.progress import Show, silent
+from search.study.settle import LEAST_STEPS
 from search.study.start import START
 from search.study.study import OpenStudy, Study
 from search.training.device import compiled, wants_compiled
 
-LEAST_STEPS: Final = 200
-"""Steps of training before which the order of networks was seen to be worth little."""
 PARTS: Final = {"train": "train", "eval": "validate", "fvcore": "fvcore referee"}
 """What a training's seconds are spent on, and how a table of times calls it."""
 

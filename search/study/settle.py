@@ -1,6 +1,8 @@
 """From a user's settings to what a study runs with: images, members, and settings in force."""
 
+import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 from search.config.checks import validate
 from search.config.schema import RunConfig
@@ -15,6 +17,9 @@ from search.space.choices import build_space
 from search.space.latency_budget import check_latency
 from search.space.members import SpaceCandidates
 from search.training.device import resolve_device, settle_device
+
+LEAST_STEPS: Final = 200
+"""Steps of training before which the order of networks was seen to be worth little."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,29 @@ def settle(config: RunConfig, folder: StudyFolder | None = None) -> Settled:
     return Settled(decide(config, data, members, folder), data, members)
 
 
+def with_rung(config: RunConfig, images: int) -> RunConfig:
+    """`config` with a first rung that comes after `LEAST_STEPS`, where none is asked for; without a
+    pruner where the schedule is too short for that."""
+    search = config.search
+    if search.pruner is not None or search.min_epochs is not None or config.pruner == "none":
+        return config
+    each = max(1, images // config.proxy.batch_size)
+    first = math.ceil(LEAST_STEPS / each)
+    if first <= config.min_epochs:
+        return config
+    if first < config.proxy.epochs:
+        return replace(config, search=replace(search, min_epochs=first))
+    return replace(config, search=replace(search, pruner="none"))
+
+
 def decide(
     config: RunConfig,
     data: ImageData,
     members: SpaceCandidates,
     folder: StudyFolder | None = None,
 ) -> SettledConfig:
-    """`config` with its device, precision and number of workers decided."""
+    """`config` with its device, precision, number of workers and first rung decided."""
+    config = with_rung(config, len(data.train))
     device, precision = settle_device(config, members, len(data.train), folder)
     known = replace(
         config,

@@ -17,9 +17,11 @@ from search.errors import StudyError
 from search.record.trials import TrialRecord
 from search.space.references import Reference
 from search.study.final import Contender, _entrants, _within
+from search.study.memory import rungs
 from search.study.objective import Objective
 from search.study.race import chance_of_best, standing
 from search.study.run import _too_short
+from search.study.settle import with_rung
 from search.training.evaluate import evaluate
 from search.training.outcomes import outcomes_of, read_outcomes
 from tests.search.config.test_checks import config_of
@@ -137,9 +139,20 @@ def test_a_round_is_made_to_fit_the_time_that_is_left(
     )
 
 
+def test_nothing_is_stopped_before_it_can_be_judged() -> None:
+    def rungs_of(images: int, *settings: str) -> tuple[int, ...]:
+        return rungs(with_rung(config_of(*settings), images))
+
+    assert rungs_of(5000) == (4, 12)
+    assert rungs_of(1800) == (8, 12)  # 28 steps an epoch
+    assert rungs_of(640) == (12,)
+    assert rungs_of(640, "proxy.epochs=90") == (30, 90)
+    assert rungs_of(640, "search.min_epochs=4") == (4, 12)  # as it was asked for
+
+
 def test_comparing_after_few_steps_is_said() -> None:
     assert _too_short(settled(), 5000) == []
-    [said] = _too_short(settled(), 640)  # 10 steps an epoch, 4 epochs
+    [said] = _too_short(settled("search.min_epochs=4"), 640)  # 10 steps an epoch
     assert said.startswith("candidates are first compared after 40 steps")
     assert said.endswith("200 steps take proxy.epochs=60")
     assert _too_short(settled("proxy.epochs=60"), 640) == []
