@@ -27,8 +27,10 @@ CHILDREN: Final = 300
 PARENTS: Final = 30
 EXHAUSTIVE: Final = 20_000
 """Up to so many candidates are all looked at, and nothing is evolved."""
+PATIENCE: Final = 20
+"""Trials without a new best, after which every `LOCAL`-th ask changes a single choice of the best,
+whatever the model thinks."""
 LOCAL: Final = 3
-"""Every so many asks a single choice of the best is changed, whatever the model thinks."""
 STARTUP_DRAWS: Final = 200
 """Random candidates of which a start-up trial takes the one farthest from all before it."""
 
@@ -130,13 +132,14 @@ class SurrogateSampler(SharedSpaceSampler):
     def _near(
         self, candidates: Candidates, history: History, number: int, models: list[Ensemble]
     ) -> Code | None:
-        """At every `LOCAL`-th ask with one objective the neighbour of the best, the next best, …
-        that is expected to be the best of its like; None where there is none.
+        """With one objective, at every `LOCAL`-th ask of a search that is stuck, the neighbour of
+        the best, the next best, … that is expected to be the best of its like; else None.
 
         A model that is sure of itself stops looking around; on a small space the optimum is then
-        often one choice away.
+        often one choice away. Done from the beginning, this costs more than it brings.
         """
-        if len(models) > 1 or number % LOCAL:
+        since = len(history.values) - 1 - int(np.argmax(history.values[:, 0]))
+        if len(models) > 1 or number % LOCAL or since < PATIENCE:
             return None
         means = models[0].mean(candidates.features(history.codes[: len(history.values)]))
         for row in np.argsort(-means, kind="stable"):

@@ -35,17 +35,17 @@ class TestEvolutionConforms(
         return lambda: EvolutionSampler(seed=0, population_size=4)
 
 
-def test_every_third_ask_changes_one_choice_of_the_best() -> None:
+def test_every_third_ask_of_a_search_that_is_stuck_changes_one_choice_of_the_best() -> None:
     choices = {f"x{place}": CategoricalDistribution([0, 1, 2]) for place in range(6)}
     study = create_study(direction="maximize", sampler=SurrogateSampler(seed=0))
     best = dict.fromkeys(choices, 2)
     generator = np.random.default_rng(0)
-    for number in range(12):
+    for number in range(24):
         params = best if not number else {name: int(generator.integers(3)) for name in choices}
         value = float(sum(params.values()))
         study.add_trial(create_trial(params=params, distributions=choices, value=value))
     distances = []
-    for number in range(12, 18):
+    for number in range(24, 30):
         study.sampler = SurrogateSampler(seed=number)
         trial = study.ask(choices)
         distances.append(sum(trial.params[name] != best[name] for name in choices))
