@@ -123,7 +123,7 @@ def main() -> None:
     arguments = parse(parser, repeats=1, steps=1, batch=4, members=20)
     other = arguments.other.resolve()
     check((other / "blocks").is_dir(), f"{other} is no checkout of the project")
-    config: RunConfig = compose_config("config", [], RunConfig)
+    config: RunConfig = compose_config("config", ["space=tiny", "budget.max_macs=2M"], RunConfig)
     archs = draw_members(open_members(config)[1], arguments.members, arguments.seed)
     b0 = str(replace(find_arch("efficientnet_b0"), resolution=32))
     steps, batch = arguments.steps, arguments.batch

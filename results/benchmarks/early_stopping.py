@@ -28,7 +28,7 @@ from search.space.members import draw_members
 from search.study.memory import build_pruner, rungs
 
 PRUNERS: dict[str, list[str]] = {
-    "none": [],
+    "none": ["search.pruner=none"],
     "asha": ["search.pruner=asha"],
     "hyperband": ["search.pruner=hyperband"],
 }
@@ -51,7 +51,7 @@ def main() -> None:
 
 def compare_pruners(arguments: argparse.Namespace, folder: Path) -> None:
     common = [f"budget.target={arguments.target}", f"proxy.epochs={arguments.epochs}",
-              "objective=loss", "proxy.ema=0.98"]  # fmt: skip
+              "space=tiny", "search.min_epochs=1", "proxy.ema=0.98"]  # fmt: skip
     opened = open_search(common, arguments)
     config = opened.config
     spellings = draw_members(opened.members, arguments.members, arguments.seed)

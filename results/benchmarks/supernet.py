@@ -60,7 +60,10 @@ def main() -> None:
 
 
 def compare_supernet(arguments: argparse.Namespace, results: Path) -> None:
-    settings = ["study=supernet_benchmark", f"results_dir={results}", *arguments.settings]
+    settings = ["study=supernet_benchmark", f"results_dir={results}", "space=tiny"]
+    if not any(setting.startswith("budget.") for setting in arguments.settings):
+        settings.append("budget.max_macs=2M")
+    settings += arguments.settings
     opened = open_search([*settings, "workers.count=1"], arguments)
     config, data, candidates = opened.config, opened.data, opened.members
     variants = {

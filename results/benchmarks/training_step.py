@@ -88,8 +88,9 @@ def main() -> None:
 
 
 def members(number: int, seed: int) -> list[str]:
-    """Random members of the default space within its default budget."""
-    return draw_members(open_members(compose_config("config", [], RunConfig))[1], number, seed)
+    """Random members of `space=tiny` up to 2M macs."""
+    config = compose_config("config", ["space=tiny", "budget.max_macs=2M"], RunConfig)
+    return draw_members(open_members(config)[1], number, seed)
 
 
 def step_of(
