@@ -16,7 +16,8 @@ from blocks.network import Network
 from search.data.batches import Batches, prepare
 from search.data.splits import ImageData, Split
 from search.record.trials import derive_seed
-from search.training.evaluate import EVALUATED, evaluate
+from search.training.evaluate import evaluate
+from search.training.outcomes import all_logits, inverse_temperature
 from search.training.train import train
 
 
@@ -65,17 +66,8 @@ def run(task: Task, bank: Bank, rotations: list[ImageData], device: str = "cpu")
 def judge(network: Network, batches: Batches, split: Split) -> dict[str, Any]:
     """Mean cross-entropy and accuracy of the mean of an image's and its mirror's probabilities;
     and cross-entropies, of the image and of that mean, after temperature scaling."""
-    network.eval()
-    device = next(network.parameters()).device
-    views = [
-        torch.cat(
-            [
-                network(batches.normalise(view(images)).to(device)).cpu()
-                for images in torch.split(split.images, EVALUATED)
-            ]
-        )
-        for view in (torch.Tensor.clone, lambda images: images.flip(-1))
-    ]
+    mirrored = Split(split.images.flip(-1), split.labels)
+    views = [all_logits(network, batches, each) for each in (split, mirrored)]
     logs = torch.stack([F.log_softmax(logits, 1) for logits in views])
     both = torch.logsumexp(logs, 0) - math.log(2)
     loss = F.nll_loss(both, split.labels).item()
@@ -88,6 +80,5 @@ def judge(network: Network, batches: Batches, split: Split) -> dict[str, Any]:
 
 
 def scaled_loss(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """The least mean cross-entropy at any temperature (Guo et al., arXiv 1706.04599)."""
-    inverse = torch.logspace(-1.2, 0.6, 73, base=10)
-    return min(F.cross_entropy(logits * each, labels).item() for each in inverse)
+    """The mean cross-entropy at the best temperature."""
+    return F.cross_entropy(logits * inverse_temperature(logits, labels), labels).item()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from blocks.arch import parse_arch
 from blocks.cost import ArchColumns
-from search.space.shape import describe_networks
+from search.space.shape import describe_shape
 
 Array = NDArray[np.float64]
 
@@ -61,7 +61,9 @@ class Table:
     def features(self) -> Array:
         """Shapes and costs, (members, features)."""
         columns = ArchColumns.from_archs([parse_arch(arch) for arch in self.archs])
-        return describe_networks(columns, self.bank.classes)
+        costs = columns.count(self.bank.classes)
+        logs = [np.log(each) for each in (costs.macs, costs.params, costs.activations)]
+        return np.column_stack([describe_shape(columns), *logs])
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -68,10 +68,3 @@ def describe_shape(columns: ArchColumns) -> NDArray[np.float64]:
     sums["log_head"] = np.log(np.maximum(columns.head, 1))
     sums["log_receptive_field"] = np.log(receptive / resolution)
     return np.stack([sums[name] for name in SHAPE], 1)
-
-
-def describe_networks(columns: ArchColumns, num_classes: int) -> NDArray[np.float64]:
-    """(networks, len(SHAPE) + 3): the shape, and the logarithms of macs, params, activations."""
-    costs = columns.count(num_classes)
-    logs = [np.log(each) for each in (costs.macs, costs.params, costs.activations)]
-    return np.column_stack([describe_shape(columns), *logs])

@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import yaml
 
 from blocks.arch import ArchSpec, arch_to_mapping, parse_arch
@@ -20,7 +19,7 @@ from search.record.trials import TrialRecord
 from search.space.budget import cost_budget
 from search.space.latency_budget import latency_mapping
 from search.study.controls import Controls
-from search.study.final import Contender, FinalRound
+from search.study.final import FinalRound
 from search.study.objective import Objective
 
 if TYPE_CHECKING:
@@ -170,8 +169,8 @@ def _round(last: FinalRound) -> dict[str, Any]:
             {
                 "name": contender.name,
                 "trainings": len(contender.trainings),
-                "val_accuracy": _mean(contender, "val_accuracy"),
-                "val_loss": _mean(contender, "val_loss"),
+                "val_accuracy": contender.mean("val_accuracy"),
+                "val_loss": contender.mean("val_loss"),
                 "p_best": round(float(chance), 4),
                 "arch": contender.by_proxy.arch,
             }
@@ -186,7 +185,3 @@ def _round(last: FinalRound) -> dict[str, Any]:
             "interval_95": [last.gain.lead.low, last.gain.lead.high],
         }
     return content
-
-
-def _mean(contender: Contender, metric: str) -> float:
-    return float(np.mean([record.metrics[metric] for record in contender.trainings]))

@@ -59,6 +59,10 @@ class Contender:
         """For people."""
         return f"trial {self.by_proxy.number}" if self.reference is None else self.reference.name
 
+    def mean(self, metric: str) -> float:
+        """Of its final trainings."""
+        return float(np.mean([record.metrics[metric] for record in self.trainings]))
+
 
 @dataclass(frozen=True)
 class Gain:

@@ -56,12 +56,13 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     title = f"{config.study}: {config.dataset.name} at {config.proxy.resolution} px, "
     title += judged_by(config)
     # At an exact budget of macs all have the same: what they cost besides is drawn.
-    exact = cost_budget(config).target is not None and budget_macs(config) is not None
+    budget, macs = cost_budget(config), budget_macs(config)
+    exact = budget.target is not None and macs is not None
     if exact:
-        title += f", all at {cost_budget(config)}"
+        title += f", all at {budget}"
     png = plot_pareto(
         records,
-        None if exact else budget_macs(config),
+        None if exact else macs,
         references,
         _chosen(folder, records, objective),
         title,

@@ -24,7 +24,7 @@ from search.study.front import write_front
 from search.study.loop import Tally, TrialLoop
 from search.study.prior import zero_cost_prior
 from search.study.progress import Show, silent
-from search.study.settle import LEAST_STEPS
+from search.study.settle import LEAST_STEPS, steps_an_epoch
 from search.study.start import START
 from search.study.study import OpenStudy, Study
 from search.training.device import compiled, wants_compiled
@@ -166,7 +166,7 @@ def _introduction(study: OpenStudy) -> list[str]:
 def _too_short(config: SettledConfig, images: int) -> list[str]:
     """That candidates are compared after too few steps to tell, if they are."""
     epochs = config.short_epochs
-    each = max(1, images // config.proxy.batch_size)
+    each = steps_an_epoch(config, images)
     if config.evaluator != "train" or epochs * each >= LEAST_STEPS:
         return []
     wanted = math.ceil(LEAST_STEPS / each) * config.proxy.epochs // epochs

@@ -77,14 +77,18 @@ def settle(config: RunConfig, folder: StudyFolder | None = None) -> Settled:
     return Settled(decide(config, data, members, folder), data, members)
 
 
+def steps_an_epoch(config: RunConfig, images: int) -> int:
+    """Training steps of the proxy in an epoch of so many images."""
+    return max(1, images // config.proxy.batch_size)
+
+
 def with_rung(config: RunConfig, images: int) -> RunConfig:
     """`config` with a first rung that comes after `LEAST_STEPS`, where none is asked for; without a
     pruner where the schedule is too short for that."""
     search = config.search
     if search.pruner is not None or search.min_epochs is not None or config.pruner == "none":
         return config
-    each = max(1, images // config.proxy.batch_size)
-    first = math.ceil(LEAST_STEPS / each)
+    first = math.ceil(LEAST_STEPS / steps_an_epoch(config, images))
     if first <= config.min_epochs:
         return config
     if first < config.proxy.epochs:

@@ -62,18 +62,22 @@ def outcomes_of(network: Network, batches: Batches) -> Outcomes:
     accuracy is not. So the logits are divided by the temperature at which the validation loss is
     least (Guo et al., arXiv 1706.04599, §4.2); the test images have the same one.
     """
-    logits, labels = _judged(network, batches, batches.val)
-    best = min(
-        INVERSE_TEMPERATURES, key=lambda inverse: F.cross_entropy(logits * inverse, labels).item()
-    )
-    val = _each(logits * best, labels)
-    logits, labels = _judged(network, batches, batches.test)
-    return Outcomes(*val, *_each(logits * best, labels))
+    logits = all_logits(network, batches, batches.val)
+    best = inverse_temperature(logits, batches.val.labels)
+    val = _each(logits * best, batches.val.labels)
+    logits = all_logits(network, batches, batches.test)
+    return Outcomes(*val, *_each(logits * best, batches.test.labels))
 
 
-def _judged(network: Network, batches: Batches, split: Split) -> tuple[Tensor, Tensor]:
-    pieces = list(logits_of(network, batches, split))
-    return torch.cat([logits for logits, _ in pieces]), split.labels
+def all_logits(network: Network, batches: Batches, split: Split) -> Tensor:
+    """(images, classes), on the CPU."""
+    return torch.cat([logits for logits, _ in logits_of(network, batches, split)])
+
+
+def inverse_temperature(logits: Tensor, labels: Tensor) -> float:
+    """What logits are multiplied by where their mean cross-entropy is least."""
+    losses = [F.cross_entropy(logits * each, labels).item() for each in INVERSE_TEMPERATURES]
+    return float(INVERSE_TEMPERATURES[int(np.argmin(losses))])
 
 
 def _each(logits: Tensor, labels: Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -1,6 +1,5 @@
 """What `run` shows at its end."""
 
-import numpy as np
 from rich.table import Table
 
 from blocks.console import console, duration, millions
@@ -100,12 +99,9 @@ def _finalists_table(last: FinalRound) -> Table:
     for column in ("network", "trainings", "val accuracy", "val loss", "P(best)"):
         table.add_column(column, justify="left" if column == "network" else "right")
     for contender, chance in zip(last.contenders, last.standing.p_best, strict=True):
-        accuracy, loss = (
-            float(np.mean([record.metrics[name] for record in contender.trainings]))
-            for name in ("val_accuracy", "val_loss")
-        )
         table.add_row(
-            contender.name, str(len(contender.trainings)), f"{accuracy:.4f}", f"{loss:.4f}",
+            contender.name, str(len(contender.trainings)),
+            f"{contender.mean('val_accuracy'):.4f}", f"{contender.mean('val_loss'):.4f}",
             f"{chance:.2f}",
         )  # fmt: skip
     return table
