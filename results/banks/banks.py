@@ -86,6 +86,7 @@ BANKS: Final = {
     for bank in (
         Bank("fashion", 28, 1, 10, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 2, True)),
         Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
+        Bank("photos", 32, 3, 10, "4M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank("signs", 32, 3, 10, "2M", schedules(20, 60, 100, (3, 3, 3, 3), 3, False), 3),
     )
 }
