@@ -61,7 +61,8 @@ settings (these are not all: `python -m search settings` lists them)
   search.zero_cost=N       score N random members untrained first: the best are evaluated
                            first, the surrogate sampler reads predicted scores   [0: off]
   search.scale=false       stop after the search
-  proxy.epochs=N proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
+  proxy.epochs=N           of each training     [12, or as many as make 600 steps]
+  proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
   proxy.crop_padding=PX proxy.flip=false proxy.rand_augment=M (up to 10)
   proxy.cutout=PX proxy.mixup=ALPHA proxy.cutmix=ALPHA          [flip, nothing else]
   workers.count=N workers.threads=N      0: what cores and memory allow      [0 and 1]

@@ -47,9 +47,11 @@ def first_images(data: ImageData, number: int | None) -> ImageData:
 
 
 def settled_as(opened: Settled, config: RunConfig) -> SettledConfig:
-    """`config` with the workers, the device and the precision of `opened`."""
-    workers, precision = opened.config.workers, opened.config.proxy.precision
-    return SettledConfig.of(config, workers.count, workers.device, precision)
+    """`config` with what `opened` decided: workers, device, precision, and epochs left open."""
+    workers, proxy = opened.config.workers, opened.config.proxy
+    if config.proxy.epochs is None:
+        config = replace(config, proxy=replace(config.proxy, epochs=proxy.epochs))
+    return SettledConfig.of(config, workers.count, workers.device, proxy.precision)
 
 
 def with_test_images(data: ImageData, root: str | None, resolution: int) -> ImageData:

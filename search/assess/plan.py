@@ -98,7 +98,7 @@ def _steps(
         )
     )
     whole = float(np.mean([pace.seconds(one, images, len(data.val), share=share) for one in macs]))
-    longer = config.search.final_epochs * len(data.train)
+    longer = config.final_epochs * len(data.train)
     final = pace.seconds(round(float(np.mean(macs))), longer, len(data.val))
     steps = [(f"{trials} trials, {workers} at once", trials * per_trial / workers)]
     if config.needs_supernet:

@@ -209,7 +209,6 @@ def _check_search(config: RunConfig) -> None:
     if search.zero_cost:
         least = max(LEAST_SCORED, search.zero_cost_top)
         check_at_least({"search.zero_cost": (search.zero_cost, least)})
-    check_at_least({"fidelity.epochs": (config.long_epochs, config.proxy.epochs + 1)})
     if config.aim == "pareto" and config.budget.target is not None:
         raise ConfigError(
             f"objective=pareto has no front at budget.target={config.budget.target}: all "
@@ -224,11 +223,8 @@ def _check_search(config: RunConfig) -> None:
         raise ConfigError(
             f"search.pruner={pruner} has no training to stop with evaluator=supernet; expected none"
         )
-    if pruner != "none" and config.min_epochs >= config.proxy.epochs:
-        raise ConfigError(
-            f"search.min_epochs={config.min_epochs} leaves nothing to stop early; expected "
-            f"less than proxy.epochs={config.proxy.epochs}"
-        )
+    if config.proxy.epochs is not None:
+        check_epochs(config)
     if config.needs_supernet or config.fidelity.supernet:
         _check_sliceable(config)
     for name in search.references:
@@ -238,6 +234,17 @@ def _check_search(config: RunConfig) -> None:
             raise ConfigError(f"search.references: {error}") from None
     if len(set(search.references)) < len(search.references):
         raise ConfigError(f"search.references={search.references} holds a network twice")
+
+
+def check_epochs(config: RunConfig) -> None:
+    """Refuse a first rung or a long schedule that is none beside the proxy's epochs."""
+    whole = config.proxy.whole
+    check_at_least({"fidelity.epochs": (config.long_epochs, whole + 1)})
+    if config.pruner != "none" and config.min_epochs >= whole:
+        raise ConfigError(
+            f"search.min_epochs={config.min_epochs} leaves nothing to stop early; expected "
+            f"less than proxy.epochs={whole}"
+        )
 
 
 def _check_sliceable(config: RunConfig) -> None:

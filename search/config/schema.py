@@ -6,6 +6,7 @@ cannot say. What a named data set or space sets beside these defaults is in `con
 `conf/space`.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ SPACE: Final = "auto"
 """Unless others are named; `conf/config.yaml` names them too."""
 BUDGET: Final = "1M"
 """Multiply-adds of a candidate, unless another budget is given."""
+EPOCHS: Final = 12
 TRIAL_SHARE: Final = 0.6
 """Of `search.minutes`, where there is a final round."""
 SOLVE: Final = ("width", "width_depth")
@@ -116,7 +118,7 @@ def space_named(name: str) -> SpaceConfig:
 class ProxyConfig:
     """The short training that stands for a long one."""
 
-    epochs: int = 12  # of each training
+    epochs: int | None = None  # of each training; null: 12, more of few images: 600 steps
     resolution: int = 28  # pixels
     batch_size: int = 64  # images
     optimizer: str = "adamw"  # adamw | sgd
@@ -141,6 +143,11 @@ class ProxyConfig:
     precision: str = "auto"  # fp32 | bf16: autocast | auto: what a measurement finds faster
     kernels: str = "auto"  # auto: compiled operators where there is a compiler | torch
     init_from: str | None = None  # supernet: members begin with the weights they have there
+
+    @property
+    def whole(self) -> int:
+        """Epochs of a training to its end; `EPOCHS` as long as images are to decide."""
+        return EPOCHS if self.epochs is None else self.epochs
 
 
 @dataclass(frozen=True)
@@ -193,7 +200,8 @@ class SearchConfig:
     # published networks, cut to the images and brought to the budget; trained by the same proxy
     controls: int = 3  # random members within the budget, trained beside the search
     finalists: int = 4  # the best candidates, which are trained for longer to choose B0 among them
-    final_epochs: int = 16  # of each of them, and of the references
+    final_epochs: int | None = None
+    # of each of them, and of the references; null: a third more than proxy.epochs
     final_seeds: int = 2  # trainings of those that may still be the best after the first
     scale: bool = True  # go on to `scaling fit` and `scaling emit`
 
@@ -274,12 +282,12 @@ class RunConfig:
     @property
     def short_epochs(self) -> int:
         """Epochs after which a candidate may first be stopped; all where none is."""
-        return self.proxy.epochs if self.pruner == "none" else self.min_epochs
+        return self.proxy.whole if self.pruner == "none" else self.min_epochs
 
     @property
     def trial_epochs(self) -> int:
         """Epochs that a candidate is trained for; none where the supernet judges it."""
-        return 0 if self.evaluator == "supernet" else self.proxy.epochs
+        return 0 if self.evaluator == "supernet" else self.proxy.whole
 
     @property
     def inherits(self) -> bool:
@@ -294,7 +302,12 @@ class RunConfig:
     @property
     def long_epochs(self) -> int:
         """Epochs of the schedule that the proxy stands for."""
-        return self.fidelity.epochs or 3 * self.proxy.epochs
+        return self.fidelity.epochs or 3 * self.proxy.whole
+
+    @property
+    def final_epochs(self) -> int:
+        """Epochs of a training of the final round."""
+        return self.search.final_epochs or math.ceil(4 * self.proxy.whole / 3)
 
     @property
     def max_macs(self) -> int:
@@ -315,13 +328,13 @@ class RunConfig:
         """The pruner, its default resolved."""
         if self.search.pruner is not None:
             return self.search.pruner
-        whole = self.aim == "pareto" or self.evaluator == "supernet" or self.proxy.epochs == 1
+        whole = self.aim == "pareto" or self.evaluator == "supernet" or self.proxy.whole == 1
         return "none" if whole else "asha"
 
     @property
     def min_epochs(self) -> int:
         """The first rung, its default resolved."""
-        return self.search.min_epochs or max(1, self.proxy.epochs // 3)
+        return self.search.min_epochs or max(1, self.proxy.whole // 3)
 
     @property
     def aim(self) -> str:

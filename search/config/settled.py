@@ -8,7 +8,7 @@ second type, so that nobody can hand it a `workers.count` of 0.
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from search.config.schema import ProxyConfig, RunConfig, WorkersConfig
+from search.config.schema import EPOCHS, ProxyConfig, RunConfig, WorkersConfig
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,16 @@ class SettledWorkers(WorkersConfig):
 
 @dataclass(frozen=True)
 class SettledProxy(ProxyConfig):
-    """`precision` is fp32 or bf16."""
+    """`precision` is fp32 or bf16, `epochs` a number."""
 
+    epochs: int = EPOCHS
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise ValueError(f"not settled: proxy.precision={self.precision}")
+        if self.precision not in ("fp32", "bf16") or self.epochs is None:
+            raise ValueError(
+                f"not settled: proxy.precision={self.precision}, proxy.epochs={self.epochs}"
+            )
 
 
 @dataclass(frozen=True)

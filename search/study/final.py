@@ -198,7 +198,7 @@ def _race(
         jobs = []
         for contender in alive:
             arch = contender.by_proxy.arch
-            job = make_job(arch, config.search.final_epochs, config.seed, replicate)
+            job = make_job(arch, config.final_epochs, config.seed, replicate)
             job = replace(job, test=True, long=True, save=str(_file(folder, job, ".pt")))
             if len(contenders) > 1:
                 job = replace(job, outcomes=str(_file(folder, job, ".npz")))
@@ -307,14 +307,14 @@ def _expected_seconds(
         for record in candidates
     ]
     macs = sum(contender.by_proxy.cost.macs for contender in contenders)
-    work = macs * config.search.final_epochs * _trainings_of_each(seeds)
+    work = macs * config.final_epochs * _trainings_of_each(seeds)
     return float(np.median(pace)) * work / config.workers.count
 
 
 def _announce(
     config: SettledConfig, contenders: Sequence[Contender], seeds: int, val_images: int
 ) -> None:
-    epochs = config.search.final_epochs
+    epochs = config.final_epochs
     if len(contenders) == 1:
         say(f"training the chosen B0 ({contenders[0].name}) for {epochs} epochs")
         return

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from search.config.checks import validate
-from search.config.schema import RunConfig
+from search.config.checks import check_epochs, validate
+from search.config.schema import EPOCHS, RunConfig
 from search.config.settled import SettledConfig
 from search.data.datasets import DATASETS, load_data
 from search.data.splits import ImageData
@@ -20,6 +20,8 @@ from search.training.device import resolve_device, settle_device
 
 LEAST_STEPS: Final = 200
 """Steps of training before which the order of networks was seen to be worth little."""
+WHOLE_STEPS: Final = 3 * LEAST_STEPS
+"""Steps of a whole training at least, where its epochs are not given."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,15 @@ def steps_an_epoch(config: RunConfig, images: int) -> int:
     return max(1, images // config.proxy.batch_size)
 
 
+def with_epochs(config: RunConfig, images: int) -> RunConfig:
+    """`config` with the epochs of a training, where none are asked for: of few images more."""
+    proxy = config.proxy
+    if proxy.epochs is not None:
+        return config
+    epochs = max(EPOCHS, math.ceil(WHOLE_STEPS / steps_an_epoch(config, images)))
+    return replace(config, proxy=replace(proxy, epochs=epochs))
+
+
 def with_rung(config: RunConfig, images: int) -> RunConfig:
     """`config` with a first rung that comes after `LEAST_STEPS`, where none is asked for; without a
     pruner where the schedule is too short for that."""
@@ -91,7 +102,7 @@ def with_rung(config: RunConfig, images: int) -> RunConfig:
     first = math.ceil(LEAST_STEPS / steps_an_epoch(config, images))
     if first <= config.min_epochs:
         return config
-    if first < config.proxy.epochs:
+    if first < config.proxy.whole:
         return replace(config, search=replace(search, min_epochs=first))
     return replace(config, search=replace(search, pruner="none"))
 
@@ -102,8 +113,13 @@ def decide(
     members: SpaceCandidates,
     folder: StudyFolder | None = None,
 ) -> SettledConfig:
-    """`config` with its device, precision, number of workers and first rung decided."""
-    config = with_rung(config, len(data.train))
+    """`config` with its epochs, first rung, device, precision and number of workers decided.
+
+    Raises:
+        ConfigError: a first rung, or a longer schedule, that the epochs leave no room for.
+    """
+    config = with_rung(with_epochs(config, len(data.train)), len(data.train))
+    check_epochs(config)
     device, precision = settle_device(config, members, len(data.train), folder)
     known = replace(
         config,

@@ -93,7 +93,7 @@ def test_text_is_text(value: str) -> None:
         ({"serch.trials": 3}, "serch.trials=3"),
         ({"search": {"trials": "abc"}}, "search.trials=abc"),
         ({"search.trials": 2.5}, "search.trials=2.5"),
-        ({"proxy.epochs": None}, "proxy.epochs=null"),
+        ({"proxy.batch_size": None}, "proxy.batch_size=null"),
         ({"space": "tinny"}, "space=tinny"),
         ({"dataset": {"name": "fashon_mnist"}}, "dataset=fashon_mnist"),
         ({"space": {"stages": [{"chanels": 8}]}}, "space.stages=[{chanels: 8}]"),

@@ -13,7 +13,7 @@ from blocks.network import Network
 from search.config.settled import SettledConfig
 from search.data.batches import prepare
 from search.data.face import load_data
-from search.errors import StudyError
+from search.errors import ConfigError, StudyError
 from search.record.trials import TrialRecord
 from search.space.references import Reference
 from search.study.final import Contender, _entrants, _within
@@ -21,7 +21,7 @@ from search.study.memory import rungs
 from search.study.objective import Objective
 from search.study.race import chance_of_best, standing
 from search.study.run import _too_short
-from search.study.settle import with_rung
+from search.study.settle import settle, with_epochs, with_rung
 from search.training.evaluate import evaluate
 from search.training.outcomes import outcomes_of, read_outcomes
 from tests.search.config.test_checks import config_of
@@ -94,7 +94,7 @@ def test_outcomes_are_those_of_each_image(tmp_path: Path) -> None:
 
 
 def settled(*settings: str) -> SettledConfig:
-    return SettledConfig.of(config_of(*settings), 2, "cpu", "fp32")
+    return SettledConfig.of(with_epochs(config_of(*settings), 5000), 2, "cpu", "fp32")
 
 
 def trained(number: int, loss: float, seconds: float = 10.0) -> TrialRecord:
@@ -145,9 +145,30 @@ def test_nothing_is_stopped_before_it_can_be_judged() -> None:
 
     assert rungs_of(5000) == (4, 12)
     assert rungs_of(1800) == (8, 12)  # 28 steps an epoch
-    assert rungs_of(640) == (12,)
+    assert rungs_of(640, "proxy.epochs=12") == (12,)
     assert rungs_of(640, "proxy.epochs=90") == (30, 90)
     assert rungs_of(640, "search.min_epochs=4") == (4, 12)  # as it was asked for
+
+
+def test_few_images_are_trained_on_for_more_epochs() -> None:
+    """600 steps at least, so that a third of them is 200."""
+
+    def epochs_of(images: int, *settings: str) -> tuple[int, int, int]:
+        config = with_epochs(config_of(*settings), images)
+        return config.proxy.whole, config.final_epochs, with_rung(config, images).min_epochs
+
+    assert epochs_of(5000) == (12, 16, 4)
+    assert epochs_of(640) == (60, 80, 20)  # 10 steps an epoch
+    assert epochs_of(20) == (600, 800, 200)  # less than a batch is one step
+    assert epochs_of(640, "proxy.batch_size=16") == (15, 20, 5)
+    assert epochs_of(640, "proxy.epochs=12") == (12, 16, 4)
+    assert epochs_of(640, "search.final_epochs=5") == (60, 5, 20)
+
+
+def test_a_first_rung_has_to_leave_epochs() -> None:
+    asked = config_of("search.min_epochs=12", "workers.count=1", "proxy.precision=fp32")
+    with pytest.raises(ConfigError, match="search.min_epochs=12 leaves nothing to stop early; exp"):
+        settle(asked)
 
 
 def test_comparing_after_few_steps_is_said() -> None:
