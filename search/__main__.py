@@ -50,7 +50,7 @@ settings (these are not all: `python -m search settings` lists them)
   evaluator=NAME           train: each candidate by the proxy; supernet: by weights that all
                            share, trained once a study                       [train]
   proxy.init_from=supernet    proxy trainings begin with the shared weights
-  search.trials=N          candidates to train                               [16]
+  search.trials=N          candidates to train                               [40]
   search.minutes=X         of candidates and the final round, which has two fifths of it
   search.pruner=NAME       asha, hyperband: stop the unpromising early; none
                                                       [asha; none for a pareto front]

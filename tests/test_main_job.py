@@ -12,9 +12,9 @@ from tests.conftest import Cli
 
 @pytest.mark.slow
 def test_the_main_job_ends_with_a_family(cli: Cli, tmp_path: Path) -> None:
-    """The default search, unchanged: 16 real trials, a final round, a B0 above 87%; then a family
+    """README's search, unchanged: 16 real trials, a final round, a B0 above 87%; then a family
     without the fit, whose defaults its own tests run."""
-    cli("search", "run", "search.scale=false", timeout=3600)
+    cli("search", "run", "search.trials=16", "search.scale=false", timeout=3600)
     cli("scaling", "emit", "study=main", "rule=published")
     study = tmp_path / "results" / "main"
     trained = [r for r in read_records(study / "trials.jsonl") if isinstance(r, TrialRecord)]

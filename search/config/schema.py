@@ -180,7 +180,7 @@ class RewardConfig:
 class SearchConfig:
     """How long to search, and what to do around it."""
 
-    trials: int = 16  # candidates to train
+    trials: int = 40  # candidates to train
     minutes: float | None = None
     # of wall clock for candidates and the final round; in the last two fifths of it, which are the
     # final round's, no further candidate is begun
