@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from blocks.threads import on_one_thread
 from scaling.compound import ScalingError
 from scaling.fitting.additive import Additive
 from scaling.fitting.forms import Fitted, Form
@@ -70,6 +71,7 @@ class Choice:
     fitted: Fitted
 
 
+@on_one_thread
 def choose_form(observations: Observations, names: Sequence[str]) -> Choice:
     """Fit every named form; the best predicts left-out networks best.
 

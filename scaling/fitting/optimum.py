@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from blocks.threads import on_one_thread
 from scaling.fitting.choice import Choice
 from scaling.fitting.forms import Form
 from scaling.fitting.observations import Floats, Observations, Sample
@@ -59,6 +60,7 @@ class Optimum:
     forms: dict[str, float]
 
 
+@on_one_thread
 def find_optimum(
     observations: Observations,
     choice: Choice,

@@ -24,6 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from blocks.arch import ArchSpec, format_arch
 from blocks.cost import count_many
 from blocks.errors import ArchError
+from blocks.threads import on_one_thread
 from search.benchmark.table import COSTS, Table
 from search.errors import ConfigError
 from search.samplers.box import Box
@@ -58,6 +59,7 @@ class MetricFit:
     rmse_seen: float
 
 
+@on_one_thread
 def fill_table(
     table: Table,
     names: Sequence[str],
