@@ -64,8 +64,7 @@ def test_budgets_and_a_rule_that_shrinks(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_measured_latency(cli: Cli, tmp_path: Path) -> None:
     """The real clock; what it may not do on a busy machine, test_solve does with a steady one."""
-    done = cli("scaling", "emit", f"baseline='{SMALL}'", "study=small", "rule=uniform",
-               "latency_ms=[15]", "device=cpu", "batch=2", "num_classes=10", check=None)  # fmt: skip
+    done = cli(*EMIT, "rule=uniform", "latency_ms=[15]", "device=cpu", "batch=2", check=None)
     if done.returncode:
         assert "latency_ms=15 is not met in 12 measurements" in one_line_error(done)
         pytest.skip("the machine was too busy for a latency to repeat within 10%")

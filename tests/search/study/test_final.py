@@ -167,7 +167,7 @@ def test_few_images_are_trained_on_for_more_epochs() -> None:
 
 def test_a_first_rung_has_to_leave_epochs() -> None:
     asked = config_of("search.min_epochs=12", "workers.count=1", "proxy.precision=fp32")
-    with pytest.raises(ConfigError, match="search.min_epochs=12 leaves nothing to stop early; exp"):
+    with pytest.raises(ConfigError, match=r"search\.min_epochs=12 leaves nothing to stop"):
         settle(asked)
 
 
