@@ -29,6 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "banks"))
 from banks import BANKS, shipped
 from table import Curves, Table, read_lines, table_of
 
+LEAST: Final = 20
+"""Members below which nothing is replayed."""
+
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
@@ -196,9 +199,16 @@ def main() -> None:
     arguments = parse(parser, resamples=4, replays=10, proxies=[40.0])
     shown = 0
     for name in arguments.banks:
-        if shipped(name).exists():
-            show(name, complete(table_of(name, read_lines(shipped(name)))), arguments)
-            shown += 1
+        if not shipped(name).exists():
+            continue
+        table = complete(table_of(name, read_lines(shipped(name))))
+        if len(table.archs) < LEAST:
+            print(
+                f"{name}: {len(table.archs)} members by every schedule so far, of {LEAST} at least"
+            )
+            continue
+        show(name, table, arguments)
+        shown += 1
     check(shown > 0, "no bank is shipped")
     print_foot(arguments, "numpy")
 
