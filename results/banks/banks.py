@@ -7,6 +7,9 @@ from typing import Final
 import numpy as np
 import torch
 
+from blocks.arch import parse_arch
+from scaling.fitting.design import draw_points
+from scaling.fitting.lattice import Lattice
 from search.config.face import config_from
 from search.config.schema import EMA, ProxyConfig
 from search.data.face import load_data
@@ -14,6 +17,9 @@ from search.data.splits import ImageData, Split
 from search.space.budget import cost_budget
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates, draw_members
+
+SCALED: Final = (-1.0, 3.0)
+"""Doublings of B0's macs, least and most, of the networks of a scaled bank."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,9 @@ class Bank:
 
     With `rotations` above 1 the images are split anew for each replicate: its test images are a
     part of their own, and all parts together are all images.
+
+    With `baseline` its members are what `scale` makes of that network, over `SCALED` doublings of
+    its macs, as the design of a fit draws them; there is no budget then.
     """
 
     name: str
@@ -49,6 +58,7 @@ class Bank:
     target: str
     schedules: tuple[Schedule, ...] = field(repr=False)
     rotations: int = 1
+    baseline: str | None = None
 
     def candidates(self, space: str) -> SpaceCandidates:
         """The members of a space at the bank's budget."""
@@ -61,6 +71,9 @@ class Bank:
 
     def members(self, space: str, number: int) -> list[str]:
         """Random ones; of more, the first are the same."""
+        if self.baseline is not None:
+            lattice = Lattice(parse_arch(self.baseline), self.classes, "paper", *SCALED)
+            return [point.arch for point in draw_points(lattice, number, SCALED[1], [1], [1.0], 0)]
         return draw_members(self.candidates(space), 400, 0)[:number]
 
 
@@ -81,6 +94,15 @@ def schedules(
     )  # fmt: skip
 
 
+def fit_schedules(epochs: int, long: int, crop: int, flip: bool) -> tuple[Schedule, ...]:
+    """The trainings of a fit, and the truth."""
+    proxy = ProxyConfig(epochs=epochs, flip=flip, ema=EMA, start_resolution=1.0)
+    return (
+        Schedule("fit", proxy, epochs, 2),
+        Schedule("long", replace(proxy, crop_padding=crop), long, 2, every=long // 5, test=True),
+    )
+
+
 BANKS: Final = {
     bank.name: bank
     for bank in (
@@ -88,6 +110,16 @@ BANKS: Final = {
         Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank("photos", 32, 3, 10, "4M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank("signs", 32, 3, 10, "2M", schedules(20, 60, 100, (3, 3, 3, 3), 3, False), 3),
+        Bank(
+            "fashion_scaled",
+            28,
+            1,
+            10,
+            "",
+            fit_schedules(4, 20, 2, True),
+            baseline="r28-i1-s8_s1-[ir_r1_k3_s2_e6_c8|ir_r3_k5_s2_e4_c16|ds_r1_k3_s2_e1_c24_se0.25]"
+            "-h48",
+        ),
     )
 }
 
@@ -109,7 +141,7 @@ def load(bank: Bank, root: Path | None, rotation: int) -> ImageData:
     """The images of one rotation of a bank."""
     if root is None:
         raise SystemExit(f"error: the bank {bank.name} needs --root=FOLDER of its images")
-    if bank.name == "fashion":
+    if bank.name.startswith("fashion"):
         data = load_data("fashion_mnist", bank.resolution)
         full = load_data("fashion_mnist_full", bank.resolution, root=str(root))
         return replace(data, test=full.test)
