@@ -83,7 +83,9 @@ def expected_epochs(config: RunConfig) -> tuple[float, float]:
     factor = config.search.reduction_factor
     brackets = 1
     if config.pruner == "hyperband":
-        brackets += math.floor(math.log(config.proxy.whole / config.min_epochs, factor) + 1e-9)
+        brackets += math.floor(
+            math.log(config.proxy.whole_epochs / config.min_epochs, factor) + 1e-9
+        )
     shares = [
         math.ceil(brackets * factor ** (brackets - 1 - b) / (brackets - b)) for b in range(brackets)
     ]

@@ -238,7 +238,7 @@ def _check_search(config: RunConfig) -> None:
 
 def check_epochs(config: RunConfig) -> None:
     """Refuse a first rung or a long schedule that is none beside the proxy's epochs."""
-    whole = config.proxy.whole
+    whole = config.proxy.whole_epochs
     check_at_least({"fidelity.epochs": (config.long_epochs, whole + 1)})
     if config.pruner != "none" and config.min_epochs >= whole:
         raise ConfigError(

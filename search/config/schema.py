@@ -145,7 +145,7 @@ class ProxyConfig:
     init_from: str | None = None  # supernet: members begin with the weights they have there
 
     @property
-    def whole(self) -> int:
+    def whole_epochs(self) -> int:
         """Epochs of a training to its end; `EPOCHS` as long as images are to decide."""
         return EPOCHS if self.epochs is None else self.epochs
 
@@ -282,12 +282,12 @@ class RunConfig:
     @property
     def short_epochs(self) -> int:
         """Epochs after which a candidate may first be stopped; all where none is."""
-        return self.proxy.whole if self.pruner == "none" else self.min_epochs
+        return self.proxy.whole_epochs if self.pruner == "none" else self.min_epochs
 
     @property
     def trial_epochs(self) -> int:
         """Epochs that a candidate is trained for; none where the supernet judges it."""
-        return 0 if self.evaluator == "supernet" else self.proxy.whole
+        return 0 if self.evaluator == "supernet" else self.proxy.whole_epochs
 
     @property
     def inherits(self) -> bool:
@@ -302,12 +302,12 @@ class RunConfig:
     @property
     def long_epochs(self) -> int:
         """Epochs of the schedule that the proxy stands for."""
-        return self.fidelity.epochs or 3 * self.proxy.whole
+        return self.fidelity.epochs or 3 * self.proxy.whole_epochs
 
     @property
     def final_epochs(self) -> int:
         """Epochs of a training of the final round."""
-        return self.search.final_epochs or math.ceil(4 * self.proxy.whole / 3)
+        return self.search.final_epochs or math.ceil(4 * self.proxy.whole_epochs / 3)
 
     @property
     def max_macs(self) -> int:
@@ -328,13 +328,13 @@ class RunConfig:
         """The pruner, its default resolved."""
         if self.search.pruner is not None:
             return self.search.pruner
-        whole = self.aim == "pareto" or self.evaluator == "supernet" or self.proxy.whole == 1
+        whole = self.aim == "pareto" or self.evaluator == "supernet" or self.proxy.whole_epochs == 1
         return "none" if whole else "asha"
 
     @property
     def min_epochs(self) -> int:
         """The first rung, its default resolved."""
-        return self.search.min_epochs or max(1, self.proxy.whole // 3)
+        return self.search.min_epochs or max(1, self.proxy.whole_epochs // 3)
 
     @property
     def aim(self) -> str:

@@ -33,7 +33,7 @@ def build_pruner(config: RunConfig) -> BasePruner:
         return SuccessiveHalvingPruner(min_resource=least, reduction_factor=factor)
     if config.pruner == "hyperband":
         return HyperbandPruner(
-            min_resource=least, max_resource=config.proxy.whole, reduction_factor=factor
+            min_resource=least, max_resource=config.proxy.whole_epochs, reduction_factor=factor
         )
     return NopPruner()
 

@@ -102,7 +102,7 @@ def with_rung(config: RunConfig, images: int) -> RunConfig:
     first = math.ceil(LEAST_STEPS / steps_an_epoch(config, images))
     if first <= config.min_epochs:
         return config
-    if first < config.proxy.whole:
+    if first < config.proxy.whole_epochs:
         return replace(config, search=replace(search, min_epochs=first))
     return replace(config, search=replace(search, pruner="none"))
 

@@ -16,8 +16,8 @@ def side_of(resolution: int, start: float, epoch: int, epochs: int) -> int:
 def macs_share(proxy: ProxyConfig) -> float:
     """Of the macs of a training at full resolution, the share that a proxy's images leave."""
     sides = [
-        side_of(proxy.resolution, proxy.start_resolution, epoch, proxy.whole)
-        for epoch in range(proxy.whole)
+        side_of(proxy.resolution, proxy.start_resolution, epoch, proxy.whole_epochs)
+        for epoch in range(proxy.whole_epochs)
     ]
     return sum(side**2 for side in sides) / len(sides) / proxy.resolution**2
 

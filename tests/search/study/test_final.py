@@ -155,7 +155,7 @@ def test_few_images_are_trained_on_for_more_epochs() -> None:
 
     def epochs_of(images: int, *settings: str) -> tuple[int, int, int]:
         config = with_epochs(config_of(*settings), images)
-        return config.proxy.whole, config.final_epochs, with_rung(config, images).min_epochs
+        return config.proxy.whole_epochs, config.final_epochs, with_rung(config, images).min_epochs
 
     assert epochs_of(5000) == (12, 16, 4)
     assert epochs_of(640) == (60, 80, 20)  # 10 steps an epoch
