@@ -7,6 +7,7 @@ import pytest
 
 from blocks.arch import parse_arch
 from blocks.cost import count
+from search.config.quantities import parse_quantity
 from tests.conftest import ROOT
 
 HERE = ROOT / "results" / "banks"
@@ -24,9 +25,10 @@ def test_a_shipped_bank_holds_members_at_its_budget(path: Path) -> None:
 
     table = table_of(path.name.partition(".")[0], read_lines(path))
     assert len(table.archs)
+    target = parse_quantity("target", table.bank.target)
     for arch in table.archs:
         macs = count(parse_arch(arch), table.bank.classes).macs
-        assert abs(macs / 2_000_000 - 1) <= 0.02
+        assert abs(macs / target - 1) <= 0.02
     assert np.isfinite(table.truth).all()
     chance = 1 / BANKS[table.bank.name].classes
     assert (table.truth > 2 * chance).all()
@@ -44,6 +46,20 @@ def test_members_are_the_same_on_every_machine() -> None:
 
     shipped = {line["arch"] for line in read_lines(HERE / "fashion.jsonl.gz")}
     assert set(BANKS["fashion"].members("auto", 5)) <= shipped
+
+
+def test_scaled_members_cost_half_to_eight_times_their_baseline() -> None:
+    from banks import BANKS
+
+    bank = BANKS["fashion_scaled"]
+    members = bank.members("", 100)
+    assert members[0] == bank.baseline
+    assert len(set(members)) == 100
+    assert bank.members("", 20) == members[:20]
+    macs = np.array([count(parse_arch(arch), bank.classes).macs for arch in members])
+    assert macs.min() >= macs[0] / 2
+    assert macs.max() <= 8 * macs[0]
+    assert len({parse_arch(arch).resolution for arch in members}) > 3
 
 
 def test_rotations_train_on_every_image_once() -> None:

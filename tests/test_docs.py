@@ -27,6 +27,8 @@ import torch
 import yaml
 from PIL import Image
 
+import scaling as scaling_package
+import search as search_package
 from blocks.embedded import __file__ as embedded
 from scaling import face as scaling_face
 from scaling.config import ScalingConfig
@@ -488,8 +490,12 @@ def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
         few = {"points": 16, "repeated": 1, "seeds": 2, "resamples": 100, "form": "additive"}
         return fit(study, **{**given, **few})
 
-    monkeypatch.setattr(search_face, "run", small_search)
-    monkeypatch.setattr(scaling_face, "fit", small_fit)
+    for package, home, name, small in (
+        (search_package, search_face, "run", small_search),
+        (scaling_package, scaling_face, "fit", small_fit),
+    ):
+        monkeypatch.setattr(package, name, small)  # where it is kept once it was asked for
+        monkeypatch.setattr(home, name, small)
 
 
 @pytest.mark.filterwarnings("default")  # what examples import

@@ -129,7 +129,8 @@ def test_seeds_follow_from_what_they_are_for() -> None:
 
 def test_a_study_refuses_another_configuration_and_names_the_difference(tmp_path: Path) -> None:
     folder = StudyFolder(str(tmp_path), "s")
-    config = changed(RunConfig(), {"search.pruner": "none", "space.stages": [StageConfig()]})
+    settings = {"search.pruner": "none", "proxy.epochs": 12, "space.stages": [StageConfig()]}
+    config = changed(RunConfig(), settings)
     folder.open(config)
     assert folder.read_config() == config
     config = changed(config, {"search.trials": 99})  # how long to search steers no trial
