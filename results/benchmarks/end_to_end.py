@@ -50,7 +50,7 @@ def main() -> None:
     arguments = parse(
         parser, workers=1, images=500, seeds=1, trials=2, members=2, epochs=1, judges=1,
         set=["proxy.epochs=1", "search.final_epochs=1", "search.controls=0", "workers.count=1",
-             "search.references=[efficientnet_b0]", "budget.target=200k"],
+             "search.references=[efficientnet_b0]", "budget.target=500k"],
     )  # fmt: skip
     if arguments.trials is not None:
         arguments.set = [*arguments.set, f"search.trials={arguments.trials}"]
@@ -130,13 +130,12 @@ def show(
         variance -= float(each.var(axis=1, ddof=1).mean()) / seeds
     deviation = float(np.sqrt(max(variance, 0.0)))
     print(f"random members: {level:.2f}, true deviation {deviation:.2f} points")
-    best = max(published, key=lambda name: by_arch[published[name]].mean())
-    reference = float(by_arch[published[best]].mean())
     chosen = np.array([by_arch[arch].mean() for arch in found])
-    for what, gain in (
-        ("the mean random member", chosen - level),
-        (f"the best published network, {best}", chosen - reference),
-    ):
+    gains = {"the mean random member": chosen - level}
+    if published:
+        best = max(published, key=lambda name: by_arch[published[name]].mean())
+        gains[f"the best published network, {best}"] = chosen - by_arch[published[best]].mean()
+    for what, gain in gains.items():
         interval = ""
         if len(gain) > 1:
             low, high = mean_interval(gain)
