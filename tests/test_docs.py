@@ -90,6 +90,7 @@ NOT_RUN: Final = {
     r"python3 -m venv \.venv|pip install .*": "makes an environment; .ci/run does",
     r"python -m pytest": "is what runs this file",
     r"python results/benchmarks/.*": "measures for minutes; its arguments are parsed",
+    r"python results/banks/.*": "trains for hours; its options are looked up",
     r"python -m search benchmark .*accel_nasbench.*": "reads a table that is not in the project",
     r"python -m scaling emit .*latency_ms=.*": "a busy machine may rightly fail; settings composed",
     r"python -m scaling emit .*coefficients=published": "tests/scaling/test_cli.py runs it",
@@ -362,6 +363,17 @@ def test_settings_that_are_named_exist(page: Path) -> None:
             rf"(?<![\w./])(?:{GROUPS}|table|resolution)\.[a-z_]+(?![\w.(])", code
         ):
             assert name in known, f"{page.name}: {name}"
+
+
+def test_options_of_the_banks_exist() -> None:
+    scripts = [
+        command.words for command in COMMANDS if command.words[1].startswith("results/banks")
+    ]
+    assert scripts
+    for words in scripts:
+        text = (ROOT / words[1]).read_text(encoding="utf-8")
+        for option in [word for word in words if word.startswith("--")]:
+            assert f'"{option}"' in text, words
 
 
 def test_what_is_not_run_is_there() -> None:
