@@ -108,7 +108,8 @@ def search(arguments: argparse.Namespace) -> Numbers:
 def supernet(arguments: argparse.Namespace) -> Numbers:
     """A whole search whose candidates a supernet judges."""
     epochs = 1 if arguments.quick else 3
-    return whole_search(arguments, ["evaluator=supernet", f"supernet.epochs={epochs}"])
+    settings = ["space=tiny", "evaluator=supernet", f"supernet.epochs={epochs}"]
+    return whole_search(arguments, settings)
 
 
 def whole_search(arguments: argparse.Namespace, settings: Sequence[str]) -> Numbers:
