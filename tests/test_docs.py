@@ -90,7 +90,7 @@ NOT_RUN: Final = {
     r"python3 -m venv \.venv|pip install .*": "makes an environment; .ci/run does",
     r"python -m pytest": "is what runs this file",
     r"python results/benchmarks/.*": "measures for minutes; its arguments are parsed",
-    r"python results/banks/.*": "trains for hours; its options are looked up",
+    r"python results/banks/.*": "trains for hours; its arguments are parsed",
     r"python -m search benchmark .*accel_nasbench.*": "reads a table that is not in the project",
     r"python -m scaling emit .*latency_ms=.*": "a busy machine may rightly fail; settings composed",
     r"python -m scaling emit .*coefficients=published": "tests/scaling/test_cli.py runs it",
@@ -365,17 +365,6 @@ def test_settings_that_are_named_exist(page: Path) -> None:
             assert name in known, f"{page.name}: {name}"
 
 
-def test_options_of_the_banks_exist() -> None:
-    scripts = [
-        command.words for command in COMMANDS if command.words[1].startswith("results/banks")
-    ]
-    assert scripts
-    for words in scripts:
-        text = (ROOT / words[1]).read_text(encoding="utf-8")
-        for option in [word for word in words if word.startswith("--")]:
-            assert f'"{option}"' in text, words
-
-
 def test_what_is_not_run_is_there() -> None:
     for pattern in (*NOT_RUN, *SLOW):
         assert any(matches(command, [pattern]) for command in COMMANDS), pattern
@@ -446,7 +435,7 @@ def test_blocks_commands(
     run("blocks", [verb, *given, *OPTIONS.get(verb, [])], monkeypatch)
 
 
-SCRIPTS: Final = [c for c in COMMANDS if c.words[1].startswith("results/benchmarks/")]
+SCRIPTS: Final = [c for c in COMMANDS if c.words[1].startswith("results/")]
 
 
 class Parsed(Exception):  # noqa: N818 - no error
@@ -455,7 +444,7 @@ class Parsed(Exception):  # noqa: N818 - no error
 
 @pytest.mark.filterwarnings("default")  # what scripts import
 @pytest.mark.parametrize("command", parameters(SCRIPTS))
-def test_benchmarks_take_these_arguments(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scripts_take_these_arguments(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     parse = argparse.ArgumentParser.parse_args
 
     def parse_and_stop(self: argparse.ArgumentParser, *arguments: Any) -> None:
@@ -464,7 +453,7 @@ def test_benchmarks_take_these_arguments(command: Command, monkeypatch: pytest.M
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
     monkeypatch.setattr(sys, "argv", list(command.words[1:]))
-    monkeypatch.syspath_prepend(str(ROOT / "results" / "benchmarks"))
+    monkeypatch.syspath_prepend(str((ROOT / command.words[1]).parent))
     with pytest.raises(Parsed):
         runpy.run_path(str(ROOT / command.words[1]), run_name="__main__")
 

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from harness import check_finite, make_parser, mean_interval, parse, print_foot, results_folder
+from numpy.typing import NDArray
 from opening import add_search_arguments, open_search, trained
 
 from blocks.arch import format_arch
@@ -31,9 +32,6 @@ from search.evaluators.train import TrainEvaluator, make_job
 from search.record.folder import StudyFolder
 from search.space.members import draw_members
 from search.study.reference import references_of
-
-POOL = 400
-"""Random networks, of which the members are the first."""
 
 
 def main() -> None:
@@ -84,7 +82,7 @@ def judge(found: list[str], arguments: argparse.Namespace, folder: Path) -> None
         each.name: format_arch(each.arch)
         for each in references_of(config, data.in_channels, data.num_classes)
     }
-    members = draw_members(opened.members, POOL, 10_000)[: arguments.members]
+    members = draw_members(opened.members, arguments.members, 10_000)
     archs = list(dict.fromkeys([*found, *published.values(), *members]))
     jobs = [
         (
@@ -107,7 +105,7 @@ def show(
     found: list[str],
     published: dict[str, str],
     members: list[str],
-    by_arch: dict[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"],
+    by_arch: dict[str, NDArray[np.float64]],
 ) -> None:
     """Print the table, and the gains."""
     names = {arch: name for name, arch in published.items()}

@@ -20,6 +20,7 @@ SPACE: Final = "auto"
 BUDGET: Final = "1M"
 """Multiply-adds of a candidate, unless another budget is given."""
 EPOCHS: Final = 12
+"""Of a proxy training, where nothing else is asked for and the images are not few."""
 TRIAL_SHARE: Final = 0.6
 """Of `search.minutes`, where there is a final round."""
 SOLVE: Final = ("width", "width_depth")
