@@ -74,6 +74,10 @@ class Pool:
         )
         return mutants[self.positions(mutants) >= 0]
 
+    def identities(self, codes: Codes) -> NDArray[np.float64]:
+        """No two codes are the same network."""
+        return self._box.identities(codes)
+
     def near(self, code: Code) -> Codes:
         """Those of the pool that differ from `code` in a single choice."""
         found = self._box.near(code)

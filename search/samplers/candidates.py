@@ -40,5 +40,8 @@ class Candidates(Protocol):
     def near(self, code: Code) -> Codes:
         """The feasible ones that differ from `code` in a single choice."""
 
+    def identities(self, codes: Codes) -> NDArray[np.float64]:
+        """(candidates,): the same number where two codes stand for the same network."""
+
     def features(self, codes: Codes) -> Features:
         """(candidates, features): what a regressor reads."""

@@ -24,31 +24,41 @@ class History:
 
     `values` (finished, objectives) are all to be maximised; `asked` are all codes ever proposed.
     A trial that a pruner stopped counts as finished, at the value that it was likely to reach.
+    Of trials that are the same network and have the same value, the first counts: a search repeats
+    what it knows of a network that is proposed again, which is no new knowledge.
     """
 
     def __init__(self, study: Study, trial: FrozenTrial, candidates: Candidates) -> None:
         upward = signs(study)
-        finished: list[tuple[Array, Array]] = []
-        running: list[Array] = []
-        asked: list[Array] = []
         trials = study.get_trials(deepcopy=False)
         expected = _expected_values(trials)
-        for other in trials:
-            code = candidates.encode(other.params) if other.number != trial.number else None
-            if code is None:
-                continue
-            asked.append(code)
-            if other.state == TrialState.COMPLETE:
-                finished.append((code, upward * np.asarray(other.values, dtype=float)))
-            elif other.number in expected:
-                finished.append((code, upward * expected[other.number]))
-            elif other.state == TrialState.RUNNING:
-                running.append(code)
+        others = [
+            (other, code)
+            for other in trials
+            if other.number != trial.number
+            and (code := candidates.encode(other.params)) is not None
+        ]
         width = len(candidates.distributions)
-        self.values = _finite(np.array([value for _, value in finished]).reshape(-1, len(upward)))
-        self.codes = np.array([code for code, _ in finished] + running).reshape(-1, width)
-        self.asked = np.array(asked).reshape(-1, width)
-        self._known = {code.tobytes() for code in asked}
+        self.asked = np.array([code for _, code in others]).reshape(-1, width)
+        networks = candidates.identities(self.asked)
+        finished: dict[tuple[float, bytes], tuple[Array, Array]] = {}
+        running: list[Array] = []
+        for (other, code), network in zip(others, networks, strict=True):
+            if other.state == TrialState.COMPLETE:
+                value = upward * np.asarray(other.values, dtype=float)
+            elif other.number in expected:
+                value = upward * expected[other.number]
+            else:
+                if other.state == TrialState.RUNNING:
+                    running.append(code)
+                continue
+            finished.setdefault((float(network), value.tobytes()), (code, value))
+        codes = [code for code, _ in finished.values()]
+        values = [value for _, value in finished.values()]
+        self.values = _finite(np.array(values).reshape(-1, len(upward)))
+        self.codes = np.array(codes + running).reshape(-1, width)
+        self._candidates = candidates
+        self._known = set(networks.tolist())
 
     def with_lies(self) -> Array:
         """`values`, and for every running trial the mean of them."""
@@ -64,13 +74,12 @@ class History:
         return np.argsort(dominators(self.values), kind="stable")
 
     def new(self, codes: Codes) -> Codes:
-        """`codes` without repetition and without what was asked before."""
+        """One code of each network that was not asked before."""
         seen = set(self._known)
         keep = []
-        for position, code in enumerate(codes):
-            key = code.tobytes()
-            if key not in seen:
-                seen.add(key)
+        for position, network in enumerate(self._candidates.identities(codes).tolist()):
+            if network not in seen:
+                seen.add(network)
                 keep.append(position)
         return codes[keep]
 

@@ -1,7 +1,7 @@
 """The members of a search space that meet the budget, as samplers see them."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, Protocol
 
@@ -16,6 +16,7 @@ from search.samplers.box import Box
 from search.samplers.candidates import Code, Codes, Features
 from search.space.budget import Budget
 from search.space.choices import SearchSpace
+from search.space.identity import identities
 from search.space.shape import describe_shape
 from search.space.widths import DEPTHS, deepened, fit, with_widths
 
@@ -55,6 +56,7 @@ class SpaceCandidates:
             name: CategoricalDistribution(values) for name, values in space.choices.items()
         }
         self._box = Box(self.distributions)
+        self._optional = list(_optional_stages(space.choices))
         self._known: dict[bytes, tuple[float, ...]] = {}
         self._shared: Codes | None = None
         self._scores: ScoreModel | None = None
@@ -124,7 +126,11 @@ class SpaceCandidates:
     def features(self, codes: Codes) -> Features:
         """Ranks of the choices, logarithms of the costs, the network's shape, predicted scores if
         there are any."""
-        return np.concatenate([self._box.features(codes), self._costs(codes)[:, 1:]], 1)
+        return np.concatenate([self._ranks(codes), self._costs(codes)[:, 2:]], 1)
+
+    def identities(self, codes: Codes) -> NDArray[np.float64]:
+        """Of the networks that would be evaluated."""
+        return self._costs(codes)[:, 1] if len(codes) else np.zeros(0)
 
     def network(self, values: Mapping[str, Any]) -> tuple[ArchSpec, Cost, float]:
         """The network that one combination stands for, its cost, and by how much (a share) it
@@ -254,12 +260,19 @@ class SpaceCandidates:
                 raise ConfigError(f"{arch} is not in the space: {name}={value}; it has {expected}")
         return values | shown
 
+    def _ranks(self, codes: Codes) -> Features:
+        """Of the choices; all of a stage that is left out as the first, as they say nothing."""
+        said = codes.copy()
+        for repeats, none, others in self._optional:
+            said[np.ix_(codes[:, repeats] == none, others)] = 0.0
+        return self._box.features(said)
+
     def _feasible(self, codes: Codes) -> Codes:
         return codes[self._costs(codes)[:, 0] <= 0]
 
     def _costs(self, codes: Codes) -> NDArray[np.float64]:
-        """(codes, 1 + costs + SHAPE + scores): excess over the budget, the logarithms, the shape,
-        the scores."""
+        """(codes, 2 + costs + 1 + SHAPE + scores): excess over the budget, the network's identity,
+        the logarithms of its costs and of its widths' change, its shape, the scores."""
         keys = [code.tobytes() for code in codes]
         new = np.array(
             [position for position, key in enumerate(keys) if key not in self._known], dtype=int
@@ -271,17 +284,29 @@ class SpaceCandidates:
             shapes = self.space.columns(codes[new])
             columns, costs = fit(self.budget, shapes, self.num_classes)
             values = self.budget.measure(columns, self.num_classes, costs)
-            rows = [self.budget.excess(values)]
+            rows = [self.budget.excess(values), identities(columns)]
             rows += [np.log(getattr(costs, field.name)) for field in fields(CostColumns)]
             here = shapes.present
             rows.append(np.log((columns.channels * here).sum(1) / (shapes.channels * here).sum(1)))
             found = np.concatenate([np.stack(rows, 1), describe_shape(columns)], 1)
             if self._scores is not None:
-                read = np.concatenate([self._box.features(codes[new]), found[:, 1:]], 1)
+                read = np.concatenate([self._ranks(codes[new]), found[:, 2:]], 1)
                 found = np.concatenate([found, self._scores.predict(read)], 1)
             for position, row in zip(new, found, strict=True):
                 self._known[keys[position]] = tuple(row)
         return np.array([self._known[key] for key in keys]).reshape(len(keys), -1)
+
+
+def _optional_stages(choices: Mapping[str, tuple[Any, ...]]) -> Iterator[tuple[int, int, list[int]]]:
+    """Of each stage that may be left out: the place of its repeats among the choices, the choice
+    that leaves it out, and the places of what else is chosen of it."""
+    names = list(choices)
+    for place, name in enumerate(names):
+        stage, _, field = name.rpartition(".")
+        if field == "repeats" and 0 in choices[name]:
+            others = [n for n, other in enumerate(names) if other.startswith(f"{stage}.")]
+            others.remove(place)
+            yield place, choices[name].index(0), others
 
 
 def draw_members(candidates: SpaceCandidates, number: int, seed: int) -> list[str]:
