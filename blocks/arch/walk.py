@@ -83,6 +83,14 @@ def stem_side(arch: "ArchSpec") -> int:
     return -(-side // 2) if arch.stem_pool else side
 
 
+def last_side(arch: "ArchSpec") -> int:
+    """The side of the map that enters the head, in pixels."""
+    side = stem_side(arch)
+    for stage in arch.stages:
+        side = -(-side // stage.stride)
+    return side
+
+
 def strides_to_the_end(arch: "ArchSpec") -> list[int]:
     """For each stage, by how much the stages after it shrink its map."""
     strides = [1]

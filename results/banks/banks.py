@@ -47,6 +47,9 @@ class Bank:
     With `rotations` above 1 the images are split anew for each replicate: its test images are a
     part of their own, and all parts together are all images.
 
+    `embedded` is the shipped part of Fashion-MNIST, with all its test images; else the images are
+    a folder of classes.
+
     With `baseline` its members are what `scale` makes of that network, over `SCALED` doublings of
     its macs, as the design of a fit draws them; there is no budget then.
     """
@@ -59,6 +62,7 @@ class Bank:
     schedules: tuple[Schedule, ...] = field(repr=False)
     rotations: int = 1
     baseline: str | None = None
+    embedded: bool = False
 
     def candidates(self, space: str) -> SpaceCandidates:
         """The members of a space at the bank's budget."""
@@ -106,7 +110,9 @@ def fit_schedules(epochs: int, long: int, crop: int, flip: bool) -> tuple[Schedu
 BANKS: Final = {
     bank.name: bank
     for bank in (
-        Bank("fashion", 28, 1, 10, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 2, True)),
+        Bank(
+            "fashion", 28, 1, 10, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 2, True), embedded=True
+        ),
         Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank("photos", 32, 3, 10, "4M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank("signs", 32, 3, 10, "2M", schedules(20, 60, 100, (3, 3, 3, 3), 3, False), 3),
@@ -119,6 +125,7 @@ BANKS: Final = {
             fit_schedules(4, 20, 2, True),
             baseline="r28-i1-s8_s1-[ir_r1_k3_s2_e6_c8|ir_r3_k5_s2_e4_c16|ds_r1_k3_s2_e1_c24_se0.25]"
             "-h48",
+            embedded=True,
         ),
     )
 }
@@ -141,7 +148,7 @@ def load(bank: Bank, root: Path | None, rotation: int) -> ImageData:
     """The images of one rotation of a bank."""
     if root is None:
         raise SystemExit(f"error: the bank {bank.name} needs --root=FOLDER of its images")
-    if bank.name.startswith("fashion"):
+    if bank.embedded:
         data = load_data("fashion_mnist", bank.resolution)
         full = load_data("fashion_mnist_full", bank.resolution, root=str(root))
         return replace(data, test=full.test)

@@ -44,6 +44,14 @@ class Table:
         """(members,): mean test accuracy."""
         return np.asarray(np.nanmean(self.tests, 1))
 
+    def truth_without(self, seed: int) -> Array:
+        """(members,): mean test accuracy of the other seeds; of that one where it is alone."""
+        others = np.delete(self.tests, seed, axis=1)
+        some = np.isfinite(others).any(1)
+        found = self.tests[:, seed].copy()
+        found[some] = np.nanmean(others[some], 1)
+        return found
+
     @property
     def truth_noise(self) -> float:
         """Variance of `truth` over seeds; NaN where no member has two."""

@@ -22,7 +22,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from harness import check_finite, make_parser, mean_interval, parse, print_foot, results_folder
+from harness import (
+    check_finite,
+    deviations,
+    make_parser,
+    mean_interval,
+    parse,
+    print_foot,
+    results_folder,
+)
 from numpy.typing import NDArray
 from opening import add_search_arguments, open_search, trained
 
@@ -122,11 +130,7 @@ def show(
     print(table.round(2).to_string(index=False))
     each = np.stack([by_arch[arch] for arch in members])
     level = float(each.mean())
-    variance = float(each.mean(1).var(ddof=1))
-    seeds = each.shape[1]
-    if seeds > 1:
-        variance -= float(each.var(axis=1, ddof=1).mean()) / seeds
-    deviation = float(np.sqrt(max(variance, 0.0)))
+    deviation, _ = deviations(each)
     print(f"random members: {level:.2f}, true deviation {deviation:.2f} points")
     chosen = np.array([by_arch[arch].mean() for arch in found])
     gains = {"the mean random member": chosen - level}

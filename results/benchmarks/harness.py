@@ -71,6 +71,18 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
     return float(found.mean() - half), float(found.mean() + half)
 
 
+def deviations(values: ArrayLike) -> tuple[float, float]:
+    """Of (members, seeds): the deviation of the members, without what the seeds add to it where
+    each has two or more, and that of the seeds (NaN of a single one)."""
+    found = np.asarray(values, dtype=np.float64)
+    between = float(found.mean(1).var(ddof=1))
+    seeds = found.shape[1]
+    if seeds < 2:
+        return between**0.5, np.nan
+    noise = float(found.var(1, ddof=1).mean())
+    return max(0.0, between - noise / seeds) ** 0.5, noise**0.5
+
+
 def cpu_seconds() -> float:
     """Of all processes that were started here and have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

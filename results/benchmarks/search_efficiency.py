@@ -9,6 +9,9 @@ accuracy after long trainings of other seeds. Of the best, the part of its lead 
 taken away: its lead is multiplied by the reliability of the truth, the share of its variance that
 is the networks' (unknown, and taken as 1, where no member has two long trainings).
 
+The final round chooses by the validation loss of a member's first long training, and is judged by
+the others' test accuracy; where there is no other yet, by that training's own.
+
 Intervals are of the members: replays are repeated on resampled banks. Epochs are counted in those
 of the bank's proxy; `halving` compares all candidates at once.
 """
@@ -16,7 +19,7 @@ of the bank's proxy; `halving` compares all candidates at once.
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -80,8 +83,16 @@ def whole(schedule: str, metric: str) -> Strategy:
 
 def halving(schedule: str, first: Callable[[Replay], float], factor: int = 3) -> Strategy:
     """Train all to the first rung; of each rung the best third goes on to the next, by loss."""
+    ranked = halved(schedule, first, factor)
+    return lambda replay: int(ranked(replay)[0])
 
-    def choose(replay: Replay) -> int:
+
+def halved(
+    schedule: str, first: Callable[[Replay], float], factor: int = 3
+) -> Callable[[Replay], Rows]:
+    """Those that halving trains to the end, the best first."""
+
+    def rank(replay: Replay) -> Rows:
         curves = replay.curves(schedule)
         last = int(curves.epochs[-1])
         rungs = [first(replay)]
@@ -96,7 +107,23 @@ def halving(schedule: str, first: Callable[[Replay], float], factor: int = 3) ->
             rows = rows[order]
             if rung < last:
                 rows = rows[: max(1, round(len(rows) / factor))]
-        return int(rows[0])
+        return rows
+
+    return rank
+
+
+def final_round(finalists: int) -> Strategy:
+    """Halving of the longer trainings from their third, then a long training of the best: a third
+    of the epochs are for these."""
+    ranked = halved("mid", lambda replay: replay.proxy)
+
+    def choose(replay: Replay) -> int:
+        long = replay.curves("long")
+        each = long.epochs[-1]
+        number = max(1, min(finalists, int(replay.epochs / 3 / each)))
+        left = replay.epochs - (number * each if number > 1 else 0)
+        rows = ranked(replace(replay, epochs=left))[:number]
+        return best(rows, -long.loss[rows, 0, -1])
 
     return choose
 
@@ -124,8 +151,12 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "proxies, then the best 4 for longer": two_stages(4),
     "trainings three times as long": whole("mid", "loss"),
     "halving of these from their third": halving("mid", lambda replay: replay.proxy),
+    "the same, then the best 4 for long": final_round(4),
 }
 """In the order in which they are shown; the last is how a search works by default."""
+SEEN: Final = ("the same, then the best 4 for long",)
+"""Those that look at the first long training, whose test accuracy is then no judge where there is
+another."""
 
 
 def efficiencies(
@@ -136,6 +167,7 @@ def efficiencies(
     members = len(table.archs)
     reliability = table.reliability if np.isfinite(table.truth_noise) else 1.0
     epochs = proxies * int(table.schedules["full"].epochs[-1])
+    unseen = table.truth_without(0)
     found: dict[str, list[float]] = {name: [] for name in STRATEGIES}
     for resample in range(resamples):
         own = np.arange(members) if not resample else generator.integers(members, size=members)
@@ -147,7 +179,8 @@ def efficiencies(
             rows = np.array(list(dict.fromkeys(own[generator.permutation(members)].tolist())))
             replay = Replay(table, rows, epochs)
             for name, strategy in STRATEGIES.items():
-                chosen[name].append(float(table.truth[strategy(replay)]))
+                judged = unseen if name in SEEN else table.truth
+                chosen[name].append(float(judged[strategy(replay)]))
         for name, values in chosen.items():
             found[name].append(float((np.mean(values) - truth.mean()) / span))
     return {name: np.array(values) for name, values in found.items()}

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from harness import check_finite, make_parser, parse, print_foot, results_folder
+from harness import check_finite, deviations, make_parser, parse, print_foot, results_folder
 from opening import add_search_arguments, open_search, settled_as, trained
 from scipy.stats import kendalltau
 
@@ -89,10 +89,11 @@ def report(found: dict[str, list[TrialRecord]], long: list[TrialRecord], seeds: 
     test = np.array([one.metrics["test_accuracy"] for one in long]).reshape(-1, seeds)
     check_finite("test accuracies", test, low=0.05, high=1)
     truth = test.mean(1)
+    members, noise = deviations(test)
     print(
         f"{len(truth)} members; long: {np.mean([one.seconds['train'] for one in long]):.1f} s, "
-        f"test accuracy {truth.mean():.4f}, deviation between members {truth.std(ddof=1):.4f}, "
-        f"between seeds {test.var(1, ddof=1).mean() ** 0.5:.4f}"
+        f"test accuracy {truth.mean():.4f}, deviation between members {members:.4f}, "
+        f"between seeds {noise:.4f}"
     )
     names = list(found)
     took = {name: np.array([one.seconds["train"] for one in found[name]]) for name in names}

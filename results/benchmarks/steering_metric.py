@@ -11,7 +11,7 @@ members, averaged over seeds; beside it the spread between members and between s
 from dataclasses import replace
 
 import numpy as np
-from harness import check_finite, make_parser, parse, print_foot
+from harness import check_finite, deviations, make_parser, parse, print_foot
 from opening import add_search_arguments, open_search
 
 from search.evaluators.train import TrainEvaluator, make_job
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=9)
     arguments = parse(parser, workers=1, images=500, members=3, epochs=1)
-    overrides = [f"budget.target={arguments.target}", "proxy.ema=0.98"]
+    overrides = ["space=tiny", f"budget.target={arguments.target}", "proxy.ema=0.98"]
     opened = open_search(overrides, arguments)
     spellings = draw_members(opened.members, arguments.members, arguments.seed)
     training, workers = opened.config.training, opened.config.workers
@@ -48,11 +48,10 @@ def main() -> None:
     check_finite("accuracies", [found["val_accuracy"], found["test_accuracy"]], 0.05, 1)
     check_finite("losses", found["val_loss"], low=0)
     for name, values in found.items():
-        noise = values.var(1, ddof=1).mean()
-        between = max(0.0, values.mean(1).var(ddof=1) - noise / arguments.seeds)
+        members, seeds = deviations(values)
         print(
-            f"{name:14} mean {values.mean():.4f}, deviation between members {between**0.5:.4f}, "
-            f"between seeds {noise**0.5:.4f}"
+            f"{name:14} mean {values.mean():.4f}, deviation between members {members:.4f}, "
+            f"between seeds {seeds:.4f}"
         )
     test = found["test_accuracy"]
     for name, sign in (("val_accuracy", 1), ("val_loss", -1)):

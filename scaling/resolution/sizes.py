@@ -7,6 +7,7 @@ from typing import Final
 import pandas as pd
 
 from blocks.arch import ArchSpec
+from blocks.arch.walk import last_side
 from blocks.cost import Cost, count
 from blocks.errors import ArchError
 from scaling.compound import ScalingError
@@ -56,7 +57,7 @@ def sizes_of(
         cost = count(resized, num_classes)
         stairs = cost.macs / base * (arch.resolution / side) ** 2 - 1
         stride = arch.total_stride
-        last_map = -(-side // stride)
+        last_map = last_side(resized)
         notes = []
         if last_map == 1:
             notes.append("last map 1×1")

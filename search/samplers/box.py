@@ -127,7 +127,8 @@ def hashed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     mixed = (words ^ (words >> np.uint64(32))) * (factors | np.uint64(1))
     found = mixed.sum(1, dtype=np.uint64)
     found = (found ^ (found >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
-    return (found >> np.uint64(11)).astype(np.float64)
+    numbers: NDArray[np.float64] = (found >> np.uint64(11)).astype(np.float64)
+    return numbers
 
 
 def ranks(values: Sequence[Any]) -> Code | None:

@@ -297,7 +297,9 @@ class SpaceCandidates:
         return np.array([self._known[key] for key in keys]).reshape(len(keys), -1)
 
 
-def _optional_stages(choices: Mapping[str, tuple[Any, ...]]) -> Iterator[tuple[int, int, list[int]]]:
+def _optional_stages(
+    choices: Mapping[str, tuple[Any, ...]],
+) -> Iterator[tuple[int, int, list[int]]]:
     """Of each stage that may be left out: the place of its repeats among the choices, the choice
     that leaves it out, and the places of what else is chosen of it."""
     names = list(choices)

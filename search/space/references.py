@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec, StageSpec
-from blocks.arch.walk import walk_alike
+from blocks.arch.walk import last_side
 from blocks.cost import ArchColumns
 from blocks.zoo import find_arch
 from search.errors import ConfigError
@@ -110,12 +110,6 @@ def cut_to_images(arch: ArchSpec, kept: int = 0) -> tuple[ArchSpec, int]:
     while last_side(arch) < least and len(strided(arch)) > kept:
         arch, taken = _without_stride(arch, strided(arch)[kept]), taken + 1
     return arch, taken
-
-
-def last_side(arch: ArchSpec) -> int:
-    """Side of the last map, in pixels."""
-    *_, (last, _) = walk_alike(arch)
-    return last.out_side
 
 
 def strided(arch: ArchSpec) -> list[int]:

@@ -141,7 +141,9 @@ class TrialLoop:
                 while self._wants_more(time.monotonic() - started):
                     check_interrupt()
                     barren = 0 if self._admit(self._ask()) else barren + 1
-                    if barren == MAX_BARREN_ASKS:
+                    if barren and self._all_asked():
+                        self.tally.ended_early = "every combination of the space was asked for"
+                    elif barren == MAX_BARREN_ASKS:
                         self.tally.ended_early = (
                             f"{barren} proposals in a row were over budget or already trained: "
                             "the space seems exhausted"
@@ -157,6 +159,15 @@ class TrialLoop:
         if minutes is not None and seconds >= 60 * minutes:
             return False
         return self._trained() + len(self.in_flight) < self.config.search.trials
+
+    def _all_asked(self) -> bool:
+        """Whether no combination is left that was not proposed."""
+        trials = self.study.get_trials(deepcopy=False)
+        if len(trials) < len(self.candidates):
+            return False
+        return len({tuple(sorted(trial.params.items())) for trial in trials}) >= len(
+            self.candidates
+        )
 
     def _trained(self) -> int:
         return sum(isinstance(record, TrialRecord) for record in self.told.values())

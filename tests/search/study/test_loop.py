@@ -117,9 +117,8 @@ def test_a_study_completes_within_its_budget(
 
 
 def test_a_small_space_is_trained_once_and_ends(
-    config: RunConfig, digits_data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("search.study.loop.MAX_BARREN_ASKS", 30)
     config = changed(config, {"budget.max_macs": "1G"})
     config = changed(config, {"space.stages": [replace(config.space.stages[0], repeats=[1])]})
     config = changed(config, {"space.kernel": [3, 5], "space.expand_ratio": [1]})
@@ -129,8 +128,8 @@ def test_a_small_space_is_trained_once_and_ends(
     tally, folder, evaluator = run_loop(config, digits_data, tmp_path)
     assert len(folder.completed()) == 2
     assert len({job.arch for job in evaluator.jobs}) == len(evaluator.jobs) == 2
-    assert tally.duplicates >= 30
-    assert tally.ended_early is not None
+    assert 4 <= tally.duplicates < 100
+    assert tally.ended_early == "every combination of the space was asked for"
 
 
 def test_the_least_loss_steers_and_is_chosen(
