@@ -39,15 +39,14 @@ settings
   study=NAME                 a study of python -m search run                 [main]
   results_dir=PATH                                                           [results]
   method=METHOD              of fit: surface | grid                          [surface]
-  fit.points=N               different networks   [what fit.minutes allow, 24 to 72]
-  fit.minutes=X              of all trainings, by prediction                 [4]
+  fit.points=N               different networks                              [24]
+  fit.minutes=X              most of all trainings, by prediction; may leave fewer networks
   fit.repeated=N fit.seeds=N     networks with several seeds, and how many   [4 and 3]
-  fit.form=FORM              quadratic | additive | gp     [the best by leave-one-out]
   fit.cost=X fit.metric=METRIC   times B0's macs | params | activations | latency_ms
                              (fit.latency_table=FILE)                        [2 and macs]
   fit.epochs=[4,8] fit.train_fraction=[0.5,1]      one value, or dimensions of the design
   fit.tolerance=X            share by which the named network may miss the cost  [0.03]
-  fit.resamples=N            of the bootstrap                                [1000]
+  fit.draws=N                surfaces that the trainings leave possible      [1000]
   grid.step=X                spacing of the grid                             [0.1]
   grid.tolerance=X           how far a point may be from grid.cost           [0.05]
   grid.cost=X                times B0's macs                                 [2]

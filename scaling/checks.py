@@ -8,6 +8,7 @@ from blocks.names import choose, did_you_mean
 from blocks.rounding import ROUNDINGS
 from scaling.compound import ScalingError
 from scaling.config import (
+    FEWEST,
     CompareConfig,
     FitConfig,
     ResolutionConfig,
@@ -93,19 +94,17 @@ def _at_least(name: str, value: float | None, least: float) -> None:
 
 def _validate_fit(fit: FitConfig) -> None:
     for name, value, least in (
-        ("points", fit.points, 1),
+        ("points", fit.points, FEWEST),
         ("minutes", fit.minutes, 0.1),
         ("repeated", fit.repeated, 0),
         ("seeds", fit.seeds, 1),
         ("cost", fit.cost, 1.2),
         ("tolerance", fit.tolerance, 0.001),
-        ("resamples", fit.resamples, 100),
+        ("draws", fit.draws, 100),
     ):
         _at_least(f"fit.{name}", value, least)
     if fit.cost > MAX_COST:
         raise ScalingError(f"fit.cost={fit.cost:g} is too large; expected {MAX_COST:g} or less")
-    if fit.form is not None:
-        choose("fit.form", fit.form, ("quadratic", "additive", "gp"), ScalingError, lead="")
     choose("fit.metric", fit.metric, (*METRICS, LATENCY), ScalingError, lead="")
     if (fit.metric == LATENCY) != (fit.latency_table is not None):
         raise ScalingError(

@@ -5,9 +5,12 @@ They are written here alone: `conf/scaling.yaml` names this schema, and a test c
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from scaling.compound import ScalingCoefficients, ScalingError
+
+FEWEST: Final = 8
+"""Networks around a B0, of which fewer say nothing of depth, width and resolution."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +28,19 @@ class GridConfig:
 class FitConfig:
     """The response surface: how many networks around B0 are trained, and what is made of them."""
 
-    points: int | None = None  # different networks; null: what `minutes` allow, 24 to 72
-    minutes: float = 4.0  # of wall clock for all trainings, by prediction
+    points: int = 24  # different networks
+    minutes: float | None = None  # most of all trainings, by prediction; may leave fewer points
     repeated: int = 4  # networks that are trained with all of the seeds
     seeds: int = 3
     epochs: Any = None
     # a number, or a list: a dimension of the design; null: proxy.epochs, or with a pruner the first
     # rung
     train_fraction: Any = 1.0  # share of the training images, or a list: a dimension
-    form: str | None = None  # quadratic | additive | gp; null: the best by leave-one-out
     cost: float = 2.0  # times B0's, at which the coefficients are best
     metric: str = "macs"  # that the cost is of: macs | params | activations | latency_ms
     latency_table: str | None = None  # of latency_ms: what `python -m blocks latency-table` wrote
     tolerance: float = 0.03  # of that cost, of the real network that is named beside them
-    resamples: int = 1000
+    draws: int = 1000  # surfaces that the trainings leave possible
 
 
 @dataclass(frozen=True)

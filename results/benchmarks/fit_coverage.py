@@ -2,16 +2,18 @@
 
     python results/benchmarks/fit_coverage.py --repeats 200
 
-A surface with known best coefficients stands for the trainings: accuracy by an additive law (an
-error of one falling power per axis) or by a quadratic in logs of its logit, at the networks that
+A surface whose best coefficients are known stands for the trainings: accuracy at the networks that
 the design of `scaling fit` draws around a B0, plus the noise of seeds. Each repeat draws new noise
-(and a new design), fits, chooses the form, and bootstraps, as the command does. Coverage is the
-share of the repeats whose 95% interval of α, β or γ holds the known one; a probability is
-calibrated when among repeats that say p of "better than" a share p is right.
+and a new design, and infers, as the command does. Coverage is the share of the repeats whose 95%
+interval holds the known value: of α, β and γ, and of the differences to six other ways to scale.
+Probabilities of being better are calibrated when among those that say p a share p is right; that
+is shown over all surfaces together.
 """
 
 import argparse
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from harness import check_finite, make_parser, print_foot
@@ -22,15 +24,17 @@ from scipy.special import expit
 from blocks.arch import parse_arch
 from blocks.cost import count
 from blocks.zoo import find_arch
-from scaling.fitting.choice import FORMS, choose_form
 from scaling.fitting.contour import Contour, find_contour
 from scaling.fitting.design import BEYOND, LOW, draw_points, repeat_points
 from scaling.fitting.lattice import Lattice
 from scaling.fitting.observations import Observations, quadratic_features
 from scaling.fitting.optimum import find_optimum
+from scaling.fitting.polynomials import POWERS
+from scaling.fitting.posterior import infer
 
 Floats = NDArray[np.float64]
 SMALL = "r28-i1-s16-[ir_r2_k3_s1_e6_c8_se0.25|ir_r1_k7_s2_e6_c32_se0.25|ir_r2_k7_s2_e4_c32]-h128"
+BINS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 0.975), (0.975, 1.01))
 
 
 def additive(logs: Floats) -> Floats:
@@ -50,13 +54,67 @@ def flat(logs: Floats) -> Floats:
     return np.asarray(expit(2.0 + 0.2 * logs @ np.array([1.0, 2.0, 2.0])))
 
 
-SURFACES = {"additive": additive, "quadratic": quadratic, "flat": flat}
+def steep(logs: Floats) -> Floats:
+    """Depth is worth most, width nearly nothing: the best is at an edge."""
+    error = 0.05 + 0.06 * np.exp(-1.2 * logs[:, 0]) + 0.015 * np.exp(-1.0 * logs[:, 1])
+    return np.asarray(1 - error - 0.02 * np.exp(-3.0 * logs[:, 2]))
+
+
+def cubic(logs: Floats) -> Floats:
+    """A logit of the third degree in doublings: resolution helps less and less, then harms."""
+    doublings = logs * np.array(POWERS) / np.log(2)
+    depth, _, side = doublings.T
+    logit = 1.8 + 0.18 * doublings.sum(1) - 0.05 * (doublings**2).sum(1)
+    return np.asarray(expit(logit + 0.1 * side - 0.06 * side**3 + 0.03 * depth * doublings[:, 1]))
+
+
+SURFACES = {
+    "additive": additive,
+    "quadratic": quadratic,
+    "flat": flat,
+    "steep": steep,
+    "cubic": cubic,
+}
+RIVALS = {
+    "paper": np.log([1.2, 1.1, 1.15]),
+    "uniform": np.array([2.0, 1.0, 1.0]),
+    "dwr": np.array([0.1, 0.4, 0.05]),
+    "depth": np.array([1.0, 0.0, 0.0]),
+    "width": np.array([0.0, 1.0, 0.0]),
+    "resolution": np.array([0.0, 0.0, 1.0]),
+}
+"""Directions in logs."""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What the repeats of one surface said. `held` (repeats, 3): whether an interval holds the
+    known coefficient; of each comparison whether its interval `holds` the difference, the
+    probability that was `said`, and whether it was `right`; `triples` (repeats, 3)."""
+
+    held: NDArray[np.bool_]
+    holds: NDArray[np.bool_]
+    said: Floats
+    right: Floats
+    triples: Floats
+    lost: Floats
+    seconds: float
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Of each coefficient."""
+        return dict(zip(("alpha", "beta", "gamma"), self.held.mean(0).tolist(), strict=True))
 
 
 def main() -> None:
     arguments = parse()
-    for name in arguments.surfaces:
-        report(name, arguments, *prepare(arguments.baseline))
+    lattice, contour = prepare(arguments.baseline)
+    for points in arguments.points:
+        found = {}
+        for name in arguments.surfaces:
+            found[name] = measure(name, points, arguments, lattice, contour)
+            show(name, points, found[name])
+        reliability(points, list(found.values()))
     print_foot(arguments)
 
 
@@ -64,14 +122,15 @@ def parse(given: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--baseline", default=SMALL, help="a spelling or a published network")
-    parser.add_argument("--points", type=int, default=72)
-    parser.add_argument("--repeated", type=int, default=6)
+    parser.add_argument("--points", type=int, nargs="+", default=[24, 31, 43, 72])
+    parser.add_argument("--repeated", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--noise", type=float, default=0.005, help="deviation over seeds")
-    parser.add_argument("--form", choices=list(FORMS), default=None)
-    parser.add_argument("--resamples", type=int, default=500)
-    parser.add_argument("--surfaces", nargs="*", default=["additive", "quadratic"])
-    return parse_arguments(parser, given, repeats=2, resamples=50)
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--surfaces", nargs="*", default=list(SURFACES), choices=list(SURFACES))
+    return parse_arguments(
+        parser, given, repeats=3, draws=100, points=[24], surfaces=["additive", "flat"]
+    )
 
 
 def prepare(baseline: str) -> tuple[Lattice, Contour]:
@@ -82,84 +141,75 @@ def prepare(baseline: str) -> tuple[Lattice, Contour]:
     return lattice, find_contour(lattice, lambda c: c.count(10).macs, base, 2.0, 0.03, 0)
 
 
-def measure(surface: str, repeats: int) -> dict[str, float]:
-    """Coverage of each coefficient by the default settings."""
-    return report(surface, parse(["--repeats", str(repeats)]), *prepare(SMALL))
-
-
-def report(
-    name: str, arguments: argparse.Namespace, lattice: Lattice, contour: Contour
-) -> dict[str, float]:
-    """Repeat and print; returns the coverage of each coefficient."""
+def measure(
+    name: str, points: int, arguments: argparse.Namespace, lattice: Lattice, contour: Contour
+) -> Repeats:
+    """Repeat the fit of one surface."""
     truth = SURFACES[name]
     values = truth(contour.logs)
     best = contour.logs[int(values.argmax())]
     rivals = {
-        "paper": np.log([1.2, 1.1, 1.15]),
-        "uniform": np.array([2.0, 1.0, 1.0]),
-        "dwr": np.array([0.1, 0.4, 0.05]),
-        "depth": np.array([1.0, 0.0, 0.0]),
-        "width": np.array([0.0, 1.0, 0.0]),
-        "resolution": np.array([0.0, 0.0, 1.0]),
+        key: place
+        for key, direction in RIVALS.items()
+        if (place := contour.along(direction)) is not None
     }
-    placed = {key: contour.along(direction) for key, direction in rivals.items()}
-    held, found, said, right, region, forms, loss = [], [], [], [], [], [], []
+    held, holds, said, right, triples, lost = [], [], [], [], [], []
     started = time.perf_counter()
     for repeat in range(arguments.repeats):
         generator = np.random.default_rng([repeat, 7])
-        points = repeat_points(
-            draw_points(lattice, arguments.points, 1 + BEYOND, [4], [1.0], repeat),
+        drawn = repeat_points(
+            draw_points(lattice, points, 1 + BEYOND, [4], [1.0], repeat),
             arguments.repeated,
             arguments.seeds,
         )
-        logs = np.array([point.logs for point in points])
+        logs = np.array([point.logs for point in drawn])
         accuracy = tuple(
             value + arguments.noise * generator.standard_normal(point.trainings)
-            for value, point in zip(truth(logs), points, strict=True)
+            for value, point in zip(truth(logs), drawn, strict=True)
         )
-        observations = Observations(logs, accuracy, 1000)
-        names = list(FORMS) if arguments.form is None else [arguments.form]
-        choice = choose_form(observations, names)
-        optimum = find_optimum(
-            observations,
-            choice,
-            contour.logs,
-            {key: value for key, value in placed.items() if value is not None},
-            arguments.resamples,
-            repeat,
-        )
+        posterior = infer(Observations(logs, accuracy, 1000), arguments.draws, repeat)
+        optimum = find_optimum(posterior, contour.logs, rivals, steps=lattice.steps)
         low, high = optimum.intervals.T
         held.append((low - 1e-9 <= best) & (best <= high + 1e-9))
-        found.append(optimum.logs)
-        region.append(optimum.region[int(values.argmax())])
-        forms.append(choice.chosen)
-        loss.append(values.max() - truth(optimum.logs[None])[0])
+        triples.append(np.exp(optimum.logs))
+        here = truth(optimum.logs[None])[0]
+        lost.append(values.max() - here)
         for key, versus in optimum.versus.items():
-            rival = placed[key]
-            assert rival is not None  # nothing is compared with what is not there
+            difference = here - truth(rivals[key][None])[0]
+            holds.append(versus.interval[0] <= difference <= versus.interval[1])
             said.append(versus.probability)
-            right.append(truth(optimum.logs[None])[0] > truth(rival[None])[0])
-    seconds = (time.perf_counter() - started) / arguments.repeats
-    covered = np.mean(held, axis=0)
-    triples = np.exp(found)
+            right.append(float(difference > 0))
     check_finite("coefficients", triples, low=0.5, high=8)
     check_finite("chances", said, low=0, high=1)
+    return Repeats(
+        np.array(held), np.array(holds), np.array(said), np.array(right), np.array(triples),
+        np.array(lost), (time.perf_counter() - started) / arguments.repeats,
+    )  # fmt: skip
+
+
+def show(name: str, points: int, found: Repeats) -> None:
+    """Print what one surface's repeats say."""
+    covered = ", ".join(f"{share:.3f}" for share in found.coverage.values())
     print(
-        f"{name}: known {np.exp(best).round(3)}, found mean {triples.mean(0).round(3)}, deviation "
-        f"{triples.std(0).round(3)}; coverage {covered.round(3)}; region holds it "
-        f"{np.mean(region):.3f}; lost {100 * np.mean(loss):.3f} points; forms "
-        f"{ {form: forms.count(form) for form in FORMS} }; {seconds:.2f} s each"
+        f"{name:10} {points} networks: intervals hold α, β, γ {covered}; differences "
+        f"{found.holds.mean():.3f}; found mean {found.triples.mean(0).round(2)}, "
+        f"lost {100 * found.lost.mean():.3f} points; {found.seconds:.2f} s each",
+        flush=True,
     )
-    chances, truths = np.array(said), np.array(right, dtype=float)
-    print(f"  Brier score of P(better): {((chances - truths) ** 2).mean():.4f}")
-    for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 0.975), (0.975, 1.01)):
-        inside = (chances >= low) & (chances < high)
+
+
+def reliability(points: int, found: Sequence[Repeats]) -> None:
+    """Print how often those that said p were right, over all surfaces."""
+    said = np.concatenate([each.said for each in found])
+    right = np.concatenate([each.right for each in found])
+    print(f"P(better) with {points} networks, over all surfaces:")
+    for low, high in BINS:
+        inside = (said >= low) & (said < high)
         if inside.any():
             print(
-                f"  said {chances[inside].mean():.3f}: right {truths[inside].mean():.3f} of "
+                f"  said {said[inside].mean():.3f}: right {right[inside].mean():.3f} of "
                 f"{int(inside.sum())}"
             )
-    return dict(zip(("alpha", "beta", "gamma"), covered.tolist(), strict=True))
 
 
 if __name__ == "__main__":

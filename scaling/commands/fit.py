@@ -52,7 +52,12 @@ class _Screen:
 
 
 def _announce(plan: SurfacePlan) -> None:
-    if plan.asked is not None:
+    if plan.cut:
+        console.print(
+            f"fit.minutes leaves {plan.networks} networks of {plan.asked}: the verdict is that of "
+            f"{plan.networks}"
+        )
+    elif plan.asked is not None:
         console.print(f"scaling makes only {plan.networks} different networks of this B0")
     low, high = plan.ratios
     console.print(
@@ -101,12 +106,12 @@ def _coefficients(found: Fit) -> None:
 
 
 def _surface(found: SurfaceFit) -> None:
-    errors = ", ".join(f"{name} {100 * error:.2f}" for name, error in found.choice.errors.items())
-    observed = found.observations
+    known = found.posterior
     console.print(
-        f"  leave-one-out error of each form, in points (rms): {errors}; {found.form} is used; "
-        f"one network's seeds differ by {100 * observed.noise:.2f} ({found.repeated} networks "
-        f"repeated, {observed.images} images)"
+        f"  of {found.networks} networks, each is predicted by the others to "
+        f"{100 * known.leave_one_out:.2f} points (rms); one network's seeds differ by "
+        f"{100 * known.noise:.2f} ({found.repeated} networks repeated, "
+        f"{found.observations.images} images)"
     )
     network = found.network
     console.print(

@@ -48,7 +48,6 @@ class GridFit(Fit):
     settings: GridConfig
     epochs: int
     points: int
-    networks: int
     failed: int
     tied: int
     val_images: int

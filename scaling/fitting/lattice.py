@@ -72,6 +72,11 @@ class Lattice:
         depths, widths, resolutions = (len(axis) for axis in self.logs)
         return depths, widths, resolutions
 
+    @property
+    def steps(self) -> Floats:
+        """(3,): logs of the least growth along each axis; infinite where it cannot grow."""
+        return np.array([float(axis[axis > 1e-9].min(initial=np.inf)) for axis in self.logs])
+
     def everything(self) -> Integers:
         """(networks, 3): the places of all."""
         return np.array(list(np.ndindex(self.shape)))

@@ -1,6 +1,5 @@
 """What was trained around a B0: accuracies by depth, width and resolution, and their noise."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,12 +28,6 @@ class Observations:
         return len(self.accuracy)
 
     @cached_property
-    def unsquared(self) -> tuple[int, ...]:
-        """Axes behind the first three that have two values only."""
-        axes = range(3, self.logs.shape[1])
-        return tuple(axis for axis in axes if len(np.unique(self.logs[:, axis].round(9))) < 3)
-
-    @cached_property
     def mean(self) -> Floats:
         """(networks,): accuracy over seeds."""
         return np.array([float(np.mean(each)) for each in self.accuracy])
@@ -45,106 +38,33 @@ class Observations:
         return np.array([len(each) for each in self.accuracy])
 
     @cached_property
-    def smooth(self) -> Floats:
-        """(networks,): accuracies of a plane through the logits, to take variances at."""
-        features = np.column_stack([np.ones(len(self)), self.logs])
-        coefficients = np.linalg.lstsq(features, clipped_logit(self.mean, self.images), rcond=None)[
-            0
-        ]
-        return np.asarray(expit(features @ coefficients))
+    def outputs(self) -> Floats:
+        """(networks,): logits of the means."""
+        return clipped_logit(self.mean, self.images)
 
     @cached_property
-    def dispersion(self) -> float:
-        """Variance of an accuracy over seeds as a multiple of the binomial p(1 − p)/images.
-
-        Pooled over the repeated networks; 1 where nothing was repeated. All networks are measured
-        on the same images, so it may well be below 1.
-        """
-        binomial = self.smooth * (1 - self.smooth) / self.images
-        repeated = [n for n in range(len(self)) if self.trainings[n] > 1]
-        if not repeated:
-            return 1.0
-        squares = np.array([np.var(self.accuracy[n]) * len(self.accuracy[n]) for n in repeated])
-        ratio = (squares / binomial[repeated]).sum() / (self.trainings[repeated] - 1).sum()
-        return max(float(ratio), 1e-3)
-
-    @cached_property
-    def variance(self) -> Floats:
-        """(networks,): of the mean accuracy of each."""
-        binomial = self.smooth * (1 - self.smooth) / self.images
-        return np.asarray(self.dispersion * binomial / self.trainings)
-
-    @cached_property
-    def misfit(self) -> float:
-        """Variance of the logit between networks that is neither the quadratic's nor the seeds'.
-
-        By the method of moments: with it the weighted squares are as many as the degrees of
-        freedom. Where it dominates, all networks weigh the same, however often they were repeated.
-        """
-        features = quadratic_features(self.logs, self.unsquared)
-        freedom = len(self) - int(features.shape[1])
-        if freedom < 1:
-            return 0.0
-        outputs, seeds = clipped_logit(self.mean, self.images), self.variance / self.slope**2
-
-        def excess(misfit: float) -> float:
-            roots = 1 / np.sqrt(seeds + misfit)
-            found = np.linalg.lstsq(features * roots[:, None], outputs * roots, rcond=None)[0]
-            return float((((outputs - features @ found) * roots) ** 2).sum()) - freedom
-
-        low, high = 0.0, float(np.var(outputs)) * len(self) + 1e-12
-        if excess(low) <= 0:
-            return 0.0
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if excess(middle) > 0 else (low, middle)
-        return high
-
-    @property
     def slope(self) -> Floats:
-        """(networks,): of accuracy by its logit, p(1 − p)."""
-        return np.asarray(self.smooth * (1 - self.smooth))
+        """(networks,): of accuracy by its logit, p(1 − p), where a plane through the logits is."""
+        features = np.column_stack([np.ones(len(self)), self.logs])
+        plane = np.linalg.lstsq(features, self.outputs, rcond=None)[0]
+        smooth = expit(features @ plane)
+        return np.asarray(smooth * (1 - smooth))
 
     @cached_property
-    def weights(self) -> Floats:
-        """(networks,): of a regression of accuracies, 1/(variance over seeds + misfit), mean 1."""
-        weights = 1 / (self.variance + self.misfit * self.slope**2)
-        return np.asarray(weights / weights.mean())
-
-    @property
-    def noise(self) -> float:
-        """Deviation of one training's accuracy over seeds, typical of the networks."""
-        return float(np.sqrt(np.median(self.variance * self.trainings)))
-
-    def resample(self, resamples: int, generator: np.random.Generator) -> "Sample":
-        """Random weights of networks, and within each repeated one of its seeds; of mean 1."""
-        weights = generator.exponential(size=(resamples, len(self)))
-        accuracy = np.tile(self.mean, (resamples, 1))
-        for n in np.flatnonzero(self.trainings > 1):
-            each = generator.exponential(size=(resamples, int(self.trainings[n])))
-            accuracy[:, n] = each @ self.accuracy[n] / each.sum(1)
-        return Sample(weights / weights.mean(1, keepdims=True), accuracy)
-
-    def itself(self) -> "Sample":
-        """Every network once: the sample that is fitted first."""
-        return Sample(np.ones((1, len(self))), self.mean[None, :])
+    def squares(self) -> float:
+        """Sum of the squared deviations of trainings from the mean of their network, in logits."""
+        return float(
+            sum(
+                ((each - each.mean()) ** 2).sum() / slope**2
+                for each, slope in zip(self.accuracy, self.slope, strict=True)
+            )
+        )
 
 
-@dataclass(frozen=True)
-class Sample:
-    """`counts`: (resamples, networks), how often each counts; `accuracy`: alike, of each."""
-
-    counts: Floats
-    accuracy: Floats
-
-
-def quadratic_features(logs: Floats, unsquared: Sequence[int] = ()) -> Floats:
-    """(points, axes) → (points, 1 + axes + axes·(axes + 1)/2): 1, x, and all products of two.
-
-    The squares of the axes `unsquared` are left out: of two values they say nothing.
-    """
+def quadratic_features(logs: Floats) -> Floats:
+    """(points, axes) → (points, 1 + axes + axes·(axes + 1)/2): 1, x, and all products of two."""
     axes = logs.shape[1]
-    pairs = [(i, j) for i in range(axes) for j in range(i, axes) if i != j or i not in unsquared]
+    pairs = [(i, j) for i in range(axes) for j in range(i, axes)]
     return np.column_stack([np.ones(len(logs)), logs, *(logs[:, i] * logs[:, j] for i, j in pairs)])
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -10,8 +9,7 @@ import numpy as np
 
 from blocks.arch import format_arch
 from blocks.errors import one_line
-from scaling.config import FitConfig
-from scaling.fitting.choice import enough, usable_forms
+from scaling.config import FEWEST, FitConfig
 from scaling.fitting.design import Point, draw_points, repeat_points
 from scaling.fitting.lattice import Lattice
 from scaling.fitting.schedules import Schedules
@@ -22,21 +20,30 @@ from search.training.schedule import macs_share
 
 DESIGN: Final = "scaling/design.json"
 """In a study's folder: the points of the last fit, and what they were made by."""
-MOST: Final = 72
-"""Networks of a default design, however little time they take."""
-FEWEST: Final = 24
-"""Networks of a default design, however long they take."""
-UNTIMED: Final = 48
-"""Networks of a default design where the study has trained nothing to tell the time by."""
 MARGIN: Final = 0.85
 """Share of the minutes that trainings are planned for."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The networks to train, the first ones of `drawn` that scaling makes; `fit.minutes` may leave
+    fewer."""
+
+    points: list[Point]
+    drawn: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether the time left fewer."""
+        return len(self.points) < self.drawn
 
 
 @dataclass(frozen=True)
 class SurfacePlan:
     """What a fit will train.
 
-    `asked` is how many networks were asked for, where scaling makes fewer different ones.
+    `asked` is how many networks were asked for, where there are fewer: scaling makes no more, or,
+    if `cut`, `fit.minutes` leaves no more.
     `ratios` are the least and the most macs, over B0's. `seconds` is the predicted time on
     `workers` processes, those that are trained already included; None: nothing tells it.
     `enlarged` is the largest resolution, where it is above that of the images, `own`.
@@ -45,6 +52,7 @@ class SurfacePlan:
     study: str
     networks: int
     asked: int | None
+    cut: bool
     ratios: tuple[float, float]
     repeated: int
     seeds: int
@@ -55,8 +63,9 @@ class SurfacePlan:
     enlarged: int | None
 
 
-def plan_surface(study: OpenStudy, settings: FitConfig, points: Sequence[Point]) -> SurfacePlan:
+def plan_surface(study: OpenStudy, settings: FitConfig, design: Design) -> SurfacePlan:
     """What training these points means."""
+    points = design.points
     ratios = [point.macs / points[0].macs for point in points]
     sides = [int(point.arch[1:].partition("-")[0]) for point in points]
     own = study.data.train.images.shape[-1]
@@ -65,7 +74,8 @@ def plan_surface(study: OpenStudy, settings: FitConfig, points: Sequence[Point])
     return SurfacePlan(
         study=study.folder.study,
         networks=len(points),
-        asked=settings.points if len(points) < (settings.points or 0) else None,
+        asked=settings.points if len(points) < settings.points else None,
+        cut=design.cut,
         ratios=(min(ratios), max(ratios)),
         repeated=sum(point.trainings > 1 for point in points),
         seeds=settings.seeds,
@@ -86,11 +96,10 @@ def plan_points(
     high: float,
     schedules: Schedules,
     seed: int,
-) -> list[Point]:
-    """The points to train: those of `DESIGN`, or new ones, which are written there.
+) -> Design:
+    """The networks to train: those of `DESIGN`, or new ones, which are written there.
 
     Raises:
-        ScalingError: too few networks for a surface.
         StudyError: the file is damaged.
     """
     made_by = {
@@ -100,24 +109,22 @@ def plan_points(
         "epochs": list(schedules.epochs),
         "train_fraction": list(schedules.fractions),
         **{name: getattr(settings, name) for name in ("points", "repeated", "seeds", "cost")},
-        "minutes": settings.minutes if settings.points is None else None,
+        "minutes": settings.minutes,
     }
     known = _read(study, made_by)
     if known is not None:
         return known
     points = draw_points(
-        lattice, settings.points or MOST, high, schedules.epochs, schedules.fractions, seed
+        lattice, settings.points, high, schedules.epochs, schedules.fractions, seed
     )
     points = repeat_points(points, settings.repeated, settings.seeds)
-    if settings.points is None:
-        points = _affordable(study, settings, points, schedules.axes)
-    usable_forms(settings.form, len(points), schedules.axes)
-    content = {"made_by": made_by, "points": [asdict(point) for point in points]}
+    design = Design(_affordable(study, settings, points), len(points))
+    content = {"made_by": made_by, **asdict(design)}
     study.folder.write(DESIGN, json.dumps(content, indent=1) + "\n")
-    return points
+    return design
 
 
-def _read(study: OpenStudy, made_by: dict[str, Any]) -> list[Point] | None:
+def _read(study: OpenStudy, made_by: dict[str, Any]) -> Design | None:
     """The points of an earlier fit by the same settings."""
     path = study.folder / DESIGN
     if not path.exists():
@@ -126,22 +133,20 @@ def _read(study: OpenStudy, made_by: dict[str, Any]) -> list[Point] | None:
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["made_by"] != made_by:
             return None
-        return [Point(**{**each, "logs": tuple(each["logs"])}) for each in known["points"]]
+        points = [Point(**{**each, "logs": tuple(each["logs"])}) for each in known["points"]]
+        return Design(points, int(known.get("drawn", len(points))))
     except (ValueError, KeyError, TypeError) as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None
 
 
-def _affordable(
-    study: OpenStudy, settings: FitConfig, points: list[Point], axes: int
-) -> list[Point]:
-    """The first points that by prediction are trained within `fit.minutes`."""
+def _affordable(study: OpenStudy, settings: FitConfig, points: list[Point]) -> list[Point]:
+    """All points; with `fit.minutes` the first ones that by prediction are trained in that time."""
     rate = _rate(study)
-    if rate is None:
-        return points[:UNTIMED]
+    if settings.minutes is None or rate is None:
+        return points
     time_left = MARGIN * 60 * settings.minutes * study.config.workers.count
     spent = np.cumsum([_work(point) * rate for point in points])
-    least = max(FEWEST, enough(settings.form or "quadratic", axes))
-    return points[: max(least, int((spent <= time_left).sum()))]
+    return points[: max(FEWEST, int((spent <= time_left).sum()))]
 
 
 def _work(point: Point) -> float:

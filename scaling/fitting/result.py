@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from blocks.arch import ArchSpec
 from scaling.compound import ScalingCoefficients
-from scaling.fitting.optimum import Versus
+from scaling.fitting.optimum import ALIKE, Versus
 
 NAMES: Final = ("alpha", "beta", "gamma")
 SAYS: Final = {
@@ -20,6 +20,8 @@ SAYS: Final = {
     "resolution": "resolution alone",
 }
 """What a fit is compared with, in words."""
+MOST: Final = 1000
+"""Networks, of which more are not worth counting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +29,8 @@ class Fit(ABC):
     """The coefficients that a fit found, however it was made.
 
     `intervals`: 95%, by `NAMES`. `versus`: against each of `scaling.rules.RIVALS` that reaches the
-    cost. `alike`: share of all ways to spend the cost that are not told from the best. `seconds`
-    by what they were spent on.
+    cost. `alike`: share of all ways to spend the cost that are not told from the best. `networks`:
+    how many different ones were trained for it. `seconds` by what they were spent on.
     """
 
     method: ClassVar[str]
@@ -43,20 +45,21 @@ class Fit(ABC):
     alike: float
     rounding: str
     baseline: ArchSpec
+    networks: int
     seconds: Mapping[str, float]
 
     @property
     def verdict(self) -> str:
         """What the data say of the fitted triple beside the paper's, in words."""
-        return verdict(self.versus.get("paper"), self.where)
+        return verdict(self.versus.get("paper"), self.where, self.networks)
 
     @abstractmethod
     def to_mapping(self) -> dict[str, Any]:
         """What fit.json says of it beside the coefficients."""
 
 
-def verdict(paper: Versus | None, where: str) -> str:
-    """Whether a fit is better or worse than the paper's triple, or cannot be told from it."""
+def verdict(paper: Versus | None, where: str, networks: int) -> str:
+    """Whether a fit is better or worse than the paper's triple or as good, or what would tell."""
     if paper is None:
         return "the paper's direction does not reach this cost within the design"
     low, high = (100 * value for value in paper.interval)
@@ -64,7 +67,14 @@ def verdict(paper: Versus | None, where: str) -> str:
         f"{100 * paper.difference:+.2f} points ({low:+.2f} to {high:+.2f}), "
         f"P(better) {paper.probability:.2f}"
     )
+    if paper.alike:
+        return f"as good as {SAYS['paper']}, within {100 * ALIKE:g} points: {where} {what}"
     if paper.indistinguishable:
-        return f"indistinguishable from {SAYS['paper']}: {where} {what}"
+        enough = paper.enough(networks)
+        more = f"more than {MOST:,}" if enough > MOST else f"about {max(enough, networks + 1):.2g}"
+        return (
+            f"cannot say with {networks} networks whether it is better than {SAYS['paper']}: "
+            f"{where} {what}; {more} would tell"
+        )
     word = "better" if low > 0 else "worse"
     return f"{word} than {SAYS['paper']} {where}: {what}"

@@ -15,13 +15,13 @@ from blocks.latency.device import device_name
 from blocks.latency.predict import load_predictor
 from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.config import FitConfig, ScalingConfig
-from scaling.fitting.choice import Choice, choose_form, usable_forms
 from scaling.fitting.contour import Contour, Metric, find_contour
 from scaling.fitting.design import BEYOND, LOW, Point, check_levels
 from scaling.fitting.lattice import Floats, Lattice
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import Optimum, find_optimum
 from scaling.fitting.plan import SurfacePlan, plan_points, plan_surface
+from scaling.fitting.posterior import Posterior, infer
 from scaling.fitting.record import RUNS
 from scaling.fitting.result import SAYS
 from scaling.fitting.schedules import Level, Schedules, level_of
@@ -50,8 +50,6 @@ def fit_surface(
     """
     settings, baseline = config.fit, study.baseline
     schedules = Schedules.of(settings, study.config.short_epochs)
-    if settings.points is not None:
-        usable_forms(settings.form, settings.points, schedules.axes)  # before hours of training
     high = math.log2(settings.cost) + BEYOND
     lattice = Lattice(baseline.arch, baseline.num_classes, rounding, LOW, high)
     metric, base = _metric(settings, baseline.arch, baseline.num_classes)
@@ -60,7 +58,8 @@ def fit_surface(
         lattice, metric, base, settings.cost, settings.tolerance, seed,
         most_macs=math.inf if settings.metric == "macs" else 2**high,
     )  # fmt: skip
-    points = plan_points(study, settings, lattice, high, schedules, seed)
+    design = plan_points(study, settings, lattice, high, schedules, seed)
+    points = design.points
     check_levels(points)
     jobs = [
         (make_point_job(point, study.config.seed, replicate), point.train_fraction)
@@ -68,27 +67,23 @@ def fit_surface(
         for replicate in range(point.trainings)
     ]
     started = time.perf_counter()
-    with listener.begin(plan_surface(study, settings, points)) as progress:
+    with listener.begin(plan_surface(study, settings, design)) as progress:
         records = run_trainings(study, jobs, study.folder / RUNS, progress)
     trained = time.perf_counter()
     observations = observe(points, records, len(study.data.val))
-    choice = choose_form(
-        observations, usable_forms(settings.form, len(observations), schedules.axes)
-    )
+    posterior = infer(observations, settings.draws, seed)
     rivals = {
         name: place
         for name, rule in RIVALS.items()
         if (place := contour.along(direction(rule))) is not None
     }
     optima = {
-        level: find_optimum(
-            observations, choice, contour.logs, rivals, settings.resamples, seed, np.array(level)
-        )
+        level: find_optimum(posterior, contour.logs, rivals, np.array(level), lattice.steps)
         for level in schedules.levels
     }
     level = max(optima)
     optimum = optima[level]
-    _plot(study, settings, choice, contour, optimum, level, rivals)
+    _plot(study, settings, posterior, contour, optimum, level, rivals)
     return SurfaceFit(
         study=study.folder.study,
         folder=study.folder.path,
@@ -100,18 +95,19 @@ def fit_surface(
         alike=float(optimum.region.mean()),
         rounding=rounding,
         baseline=baseline.arch,
+        networks=len(observations),
         seconds={
             "train the surface": trained - started,
-            "fit and bootstrap": time.perf_counter() - trained,
+            "infer surfaces": time.perf_counter() - trained,
         },
         settings=settings,
         observations=observations,
         failed=sum(not isinstance(record, TrialRecord) for record in records),
-        choice=choice,
+        posterior=posterior,
         contour=contour,
         schedules=schedules,
         optima=optima,
-        network=_network(lattice, contour, choice, level),
+        network=_network(lattice, contour, posterior, level),
     )
 
 
@@ -169,8 +165,8 @@ def _metric(settings: FitConfig, baseline: ArchSpec, num_classes: int) -> tuple[
     )
 
 
-def _network(lattice: Lattice, contour: Contour, choice: Choice, level: Level) -> BestNetwork:
-    best = int(_predict(choice, contour.realised, level).argmax())
+def _network(lattice: Lattice, contour: Contour, posterior: Posterior, level: Level) -> BestNetwork:
+    best = int(_predict(posterior, contour.realised, level).argmax())
     arch = lattice.arch([int(place) for place in contour.places[best]])
     depth, width, resolution = (float(value) for value in np.exp(contour.realised[best]))
     return BestNetwork(
@@ -184,16 +180,16 @@ def _network(lattice: Lattice, contour: Contour, choice: Choice, level: Level) -
     )
 
 
-def _predict(choice: Choice, logs: Floats, level: Level) -> Floats:
-    """(points, 3) → (points,): predicted accuracies."""
+def _predict(posterior: Posterior, logs: Floats, level: Level) -> Floats:
+    """(points, 3) → (points,): expected accuracies."""
     points = np.column_stack([logs, np.tile(np.array(level), (len(logs), 1))])
-    return np.asarray(choice.fitted.predict(points)[0])
+    return np.asarray(posterior.predict(points).mean(0))
 
 
 def _plot(
     study: OpenStudy,
     settings: FitConfig,
-    choice: Choice,
+    posterior: Posterior,
     contour: Contour,
     optimum: Optimum,
     level: Level,
@@ -201,7 +197,7 @@ def _plot(
 ) -> None:
     png = plot_surface(
         np.exp(contour.logs),
-        _predict(choice, contour.logs, level),
+        _predict(posterior, contour.logs, level),
         optimum.region,
         np.exp(optimum.logs),
         {SAYS[name]: np.exp(place) for name, place in rivals.items()},

@@ -1,6 +1,5 @@
 """What a response surface found, and what fit.json says of it."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
@@ -8,10 +7,10 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from scaling.config import FitConfig
-from scaling.fitting.choice import Choice
 from scaling.fitting.contour import Contour
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import Optimum
+from scaling.fitting.posterior import SCALES, Posterior
 from scaling.fitting.result import NAMES, Fit
 from scaling.fitting.schedules import Level, Schedules
 from search.assess.statistics import wilson
@@ -46,16 +45,11 @@ class SurfaceFit(Fit):
     settings: FitConfig
     observations: Observations
     failed: int
-    choice: Choice
+    posterior: Posterior
     contour: Contour
     schedules: Schedules
     optima: Mapping[Level, Optimum]
     network: BestNetwork
-
-    @property
-    def form(self) -> str:
-        """The form of surface that is used."""
-        return self.choice.chosen
 
     @property
     def repeated(self) -> int:
@@ -77,16 +71,12 @@ class SurfaceFit(Fit):
             "points": len(observed),
             "trainings": int(observed.trainings.sum()),
             "failed": self.failed,
-            "form": self.form,
-            "leave_one_out_points": {
-                name: 100 * error for name, error in self.choice.errors.items()
-            },
-            "noise_points": 100 * observed.noise,
+            "leave_one_out_points": 100 * self.posterior.leave_one_out,
+            "noise_points": 100 * self.posterior.noise,
             "repeated": self.repeated,
-            "dispersion": observed.dispersion,
-            "misfit_logit": math.sqrt(observed.misfit),
+            "scales_logit": {name: self.posterior.scale(name) for name in SCALES},
             "val_images": observed.images,
-            **_optimum(self.optima[max(self.optima)], self.contour, settings.resamples),
+            **_optimum(self.optima[max(self.optima)], self.contour, settings.draws),
             "network": asdict(self.network),
             "law_of_cost": {
                 "coefficients": self.contour.coefficients.tolist(),
@@ -105,7 +95,7 @@ class SurfaceFit(Fit):
                     "epochs": epochs,
                     "train_fraction": fraction,
                     **dict(zip(NAMES, self.at(level)[0], strict=True)),
-                    **_optimum(optimum, self.contour, settings.resamples),
+                    **_optimum(optimum, self.contour, settings.draws),
                 }
             )
         return content
@@ -117,7 +107,7 @@ def intervals_of(optimum: Optimum) -> dict[str, tuple[float, float]]:
     return {name: (low[number], high[number]) for number, name in enumerate(NAMES)}
 
 
-def _optimum(optimum: Optimum, contour: Contour, resamples: int) -> dict[str, Any]:
+def _optimum(optimum: Optimum, contour: Contour, draws: int) -> dict[str, Any]:
     """Intervals, region and rivals of an optimum, for fit.json."""
     region = np.exp(contour.logs)[optimum.region]
     step = max(1, len(region) // _TRIPLES)
@@ -137,10 +127,9 @@ def _optimum(optimum: Optimum, contour: Contour, resamples: int) -> dict[str, An
                 "difference": each.difference,
                 "interval": list(each.interval),
                 "probability": each.probability,
-                "probability_interval": list(wilson(each.probability, resamples)),
+                "probability_interval": list(wilson(each.probability, draws)),
                 "indistinguishable": each.indistinguishable,
             }
             for name, each in optimum.versus.items()
         },
-        "forms_in_resamples": optimum.forms,
     }

@@ -1,0 +1,242 @@
+"""What the trainings around a B0 leave possible: surfaces of accuracy, each as likely as it is.
+
+The logit of accuracy is a polynomial of depth, width and resolution (`polynomials`) with normal
+priors on its coefficients, plus what is a network's own and what a seed adds. How large the
+coefficients are, and how large the two noises, is not known beforehand: it is drawn along with
+the rest (Gelman et al., Bayesian Data Analysis, ch. 5 and 14). So a surface is as curved as the
+networks say, and where they say little, surfaces differ widely: nothing is chosen, and no choice
+has to be corrected for.
+
+The prior knows one thing: that cost buys accuracy. Slopes along depth, width and resolution, each
+in doublings of the cost, are a common one and deviations from it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import numpy as np
+from scipy.special import expit, logsumexp
+from scipy.stats import multivariate_normal, qmc
+
+from blocks.threads import on_one_thread
+from scaling.fitting.observations import Floats, Observations
+from scaling.fitting.polynomials import POWERS, Polynomials
+
+SCALES: Final = {
+    "slopes": (0.003, 0.5),  # deviations of the slopes along the axes from their common one
+    "curvature": (0.002, 0.3),  # coefficients of degree 2
+    "roughness": (0.05, 1.0),  # those of a degree over those of the degree before
+    "network": (0.002, 0.2),  # a network's own deviation from the surface
+    "seed": (0.003, 0.3),  # deviation of a training over seeds
+}
+"""Least and most of each scale, in logits; alike likely on a scale of logs in between."""
+COMMON: Final = 1.0
+"""Deviation of the common slope."""
+LEVEL: Final = 2.0
+"""Deviation of the level from the mean of what was observed."""
+DRAWS: Final = 256
+"""Scales that are tried in each stage: the first by the prior, others where it was likely."""
+STAGES: Final = 3
+LIKELY: Final = 1e-3
+"""Of the likeliest scales' weight, below which others are passed over."""
+WIDER: Final = 1.5
+"""Of the variance of the scales of the stage before."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """`draws` surfaces, all alike likely: `coefficients` (draws, products), on the logit.
+
+    `scales` (tried, 5) are those that were tried, `weights` (tried,) how likely each is.
+    `predicted` (networks,) is what is expected of each network by all others.
+    """
+
+    observations: Observations
+    polynomials: Polynomials
+    coefficients: Floats
+    centre: float
+    scales: Floats
+    weights: Floats
+    predicted: Floats
+
+    def predict(self, logs: Floats) -> Floats:
+        """(points, axes) → (draws, points): accuracy."""
+        return np.asarray(expit(self.centre + self.coefficients @ self.polynomials.of(logs).T))
+
+    def scale(self, name: str) -> float:
+        """The likely value of one of `SCALES`: the mean of its log."""
+        column = list(SCALES).index(name)
+        return float(np.exp(self.weights @ np.log(self.scales[:, column])))
+
+    @cached_property
+    def leave_one_out(self) -> float:
+        """Root mean square error, in accuracy, of networks predicted by the others."""
+        return float(np.sqrt(np.mean((self.predicted - self.observations.mean) ** 2)))
+
+    @property
+    def noise(self) -> float:
+        """Deviation of one training's accuracy over seeds, typical of the networks."""
+        return float(self.scale("seed") * np.median(self.observations.slope))
+
+
+class _Model:
+    """The regression, for many scales at once.
+
+    In units of their prior deviations the coefficients have the precision I + S·Xᵀ·N⁻¹·X·S, S being
+    these deviations and N the noise of the networks. It only depends on how many trainings a
+    network has: networks are added up by that.
+    """
+
+    def __init__(self, observations: Observations, polynomials: Polynomials, shared: int) -> None:
+        outputs = observations.outputs
+        self.centre = float(outputs.mean())
+        self.left = outputs - self.centre
+        self.features = polynomials.of(observations.logs)
+        self.rotation = np.eye(self.features.shape[1])
+        total = polynomials.total
+        self.total = total
+        linear = [
+            int(np.flatnonzero((total == 1) & (polynomials.degrees[:, axis] == 1))[0])
+            for axis in range(polynomials.degrees.shape[1])
+        ]
+        self.linear, self.common = linear[:shared], linear[0]
+        # Of the slopes along the first axes: their mean, and what is at right angles to it.
+        basis = np.linalg.qr(np.column_stack([np.ones(shared), np.eye(shared)[:, 1:]]))[0]
+        self.rotation[np.ix_(self.linear, self.linear)] = basis
+        self.own = linear[shared:]
+        self.features = self.features @ self.rotation
+        self.trainings = observations.trainings
+        self.squares = observations.squares
+        self.freedom = int((self.trainings - 1).sum())
+
+    def deviations(self, scales: Floats) -> Floats:
+        """(tried, products): of the coefficients, by the prior."""
+        slopes, curvature, roughness = scales[:, 0], scales[:, 1], scales[:, 2]
+        found = np.empty((len(scales), len(self.total)))
+        found[:, self.total == 0] = LEVEL
+        found[:, self.total == 1] = slopes[:, None]
+        found[:, [self.common, *self.own]] = COMMON
+        for degree in range(2, int(self.total.max()) + 1):
+            found[:, self.total == degree] = (curvature * roughness ** (degree - 2))[:, None]
+        return found
+
+    def noise(self, scales: Floats) -> Floats:
+        """(tried, networks): variance of the mean logit of each."""
+        return np.asarray(scales[:, [3]] ** 2 + scales[:, [4]] ** 2 / self.trainings)
+
+    def solve(self, scales: Floats) -> "_Solved":
+        """The regression with each of the scales."""
+        deviations = self.deviations(scales)
+        moments, sides = 0.0, 0.0
+        likelihood = np.zeros(len(scales))
+        for number in np.unique(self.trainings):
+            rows = self.trainings == number
+            noise = scales[:, 3] ** 2 + scales[:, 4] ** 2 / number
+            features, left = self.features[rows], self.left[rows]
+            moments = moments + (features.T @ features) / noise[:, None, None]
+            sides = sides + (features.T @ left) / noise[:, None]
+            likelihood -= 0.5 * (left @ left / noise + rows.sum() * np.log(noise))
+        precision = deviations[:, :, None] * moments * deviations[:, None, :]
+        precision = precision + np.eye(len(self.total))
+        factors = np.linalg.cholesky(precision)
+        known = np.linalg.solve(factors, (deviations * sides)[:, :, None])[:, :, 0]
+        diagonals = np.diagonal(factors, axis1=1, axis2=2)
+        likelihood += 0.5 * (known**2).sum(1) - np.log(diagonals).sum(1)
+        seed = scales[:, 4]
+        likelihood -= self.squares / (2 * seed**2) + self.freedom * np.log(seed)
+        return _Solved(likelihood, deviations, np.asarray(factors), np.asarray(known))
+
+
+class _Solved(NamedTuple):
+    """Of scales that were tried, (tried,) log likelihoods, (tried, products) deviations of the
+    coefficients, (tried, products, products) Cholesky factors of their precision, and (tried,
+    products) the data behind these."""
+
+    likelihood: Floats
+    deviations: Floats
+    factors: Floats
+    known: Floats
+
+    def and_more(self, more: "_Solved") -> "_Solved":
+        """Both, one after the other."""
+        return _Solved(*(np.concatenate(pair) for pair in zip(self, more, strict=True)))
+
+
+@on_one_thread
+def infer(
+    observations: Observations,
+    draws: int,
+    seed: int,
+    powers: tuple[float, ...] = POWERS,
+) -> Posterior:
+    """The surfaces that these trainings leave possible.
+
+    The scales are found by importance sampling in `STAGES` stages (population Monte Carlo, Cappé
+    et al. 2004); the coefficients, given scales, are normal.
+    """
+    generator = np.random.default_rng(seed)
+    polynomials = Polynomials.over(observations.logs, powers)
+    model = _Model(observations, polynomials, len(powers))
+    low, high = np.log(np.array(list(SCALES.values()))).T
+    logs = low + (high - low) * qmc.Sobol(len(low), seed=generator).random(DRAWS)
+    proposals: list[tuple[Floats, Floats]] = []
+    solved = model.solve(np.exp(logs))
+    for stage in range(1, STAGES + 1):
+        chances = solved.likelihood - _log_density(logs, proposals, low, high)
+        chances[((logs < low) | (logs > high)).any(1)] = -np.inf
+        weights = np.exp(chances - logsumexp(chances))
+        if stage == STAGES:
+            break
+        # The first stage has few draws where it matters: they are made more alike.
+        flat = np.exp((chances - chances.max()) / (2 if stage == 1 else 1))
+        flat /= flat.sum()
+        mean = flat @ logs
+        spread = (logs - mean).T @ ((logs - mean) * flat[:, None])
+        spread = WIDER * (spread + np.diag((0.05 * (high - low)) ** 2))
+        proposals.append((mean, spread))
+        more = generator.multivariate_normal(mean, spread, DRAWS)
+        logs = np.concatenate([logs, more])
+        solved = solved.and_more(model.solve(np.exp(more)))
+    chosen = generator.choice(len(logs), draws, p=weights)
+    normal = generator.standard_normal((draws, len(model.total)))
+    standard = np.linalg.solve(
+        solved.factors[chosen].transpose(0, 2, 1), (solved.known[chosen] + normal)[:, :, None]
+    )[:, :, 0]
+    coefficients = (solved.deviations[chosen] * standard) @ model.rotation.T
+    return Posterior(
+        observations,
+        polynomials,
+        coefficients,
+        model.centre,
+        np.exp(logs),
+        weights,
+        _left_out(model, np.exp(logs), weights, solved),
+    )
+
+
+def _log_density(
+    logs: Floats, proposals: list[tuple[Floats, Floats]], low: Floats, high: Floats
+) -> Floats:
+    """Of the scales that were tried: the mixture of all stages that they were drawn from."""
+    inside = ((logs >= low) & (logs <= high)).all(1)
+    densities = [np.where(inside, 1 / np.prod(high - low), 0.0)]
+    densities += [multivariate_normal(mean, spread).pdf(logs) for mean, spread in proposals]
+    return np.asarray(np.log(np.maximum(np.mean(densities, axis=0), 1e-300)))
+
+
+def _left_out(model: _Model, scales: Floats, weights: Floats, solved: _Solved) -> Floats:
+    """(networks,): the accuracy that is expected of each without its own trainings, the scales
+    being those of all.
+
+    A linear smoother's residuals without a network are those with it over 1 − its leverage.
+    """
+    found = np.zeros(len(model.left))
+    likely = np.flatnonzero(weights > LIKELY * weights.max())
+    noise = model.noise(scales)
+    for row in likely:
+        spread = np.linalg.solve(solved.factors[row], (model.features * solved.deviations[row]).T)
+        leverage = (spread**2).sum(0) / noise[row]
+        residual = (model.left - solved.known[row] @ spread) / np.maximum(1 - leverage, 1e-6)
+        found += weights[row] * expit(model.centre + model.left - residual)
+    return np.asarray(found / weights[likely].sum())
