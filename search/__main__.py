@@ -64,7 +64,8 @@ settings (these are not all: `python -m search settings` lists them)
   proxy.epochs=N           of each training     [12, or as many as make 600 steps]
   proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
   proxy.crop_padding=PX proxy.flip=false proxy.rand_augment=M (up to 10)
-  proxy.cutout=PX proxy.mixup=ALPHA proxy.cutmix=ALPHA          [flip, nothing else]
+  proxy.cutout=PX proxy.mixup=ALPHA proxy.cutmix=ALPHA
+                           [flip, a crop of a twelfth of the side, nothing else]
   workers.count=N workers.threads=N      0: what cores and memory allow      [0 and 1]
   fidelity.architectures=N fidelity.epochs=N    of `fidelity`     [24, 3 x proxy.epochs]
   fidelity.supernet=true   also how far a supernet's order can be trusted

@@ -85,7 +85,7 @@ def schedules(
     epochs: int, mid: int, long: int, seeds: tuple[int, int, int, int], crop: int, flip: bool
 ) -> tuple[Schedule, ...]:
     """The proxy with and without growing images, a longer one, and the truth."""
-    proxy = ProxyConfig(epochs=epochs, flip=flip, ema=EMA)
+    proxy = ProxyConfig(epochs=epochs, flip=flip, crop_padding=0, ema=EMA, start_resolution=0.5)
     full = replace(proxy, start_resolution=1.0)
     return (
         Schedule("grown", proxy, epochs, seeds[0]),
@@ -100,10 +100,10 @@ def schedules(
 
 def fit_schedules(epochs: int, long: int, crop: int, flip: bool) -> tuple[Schedule, ...]:
     """The trainings of a fit, and the truth."""
-    proxy = ProxyConfig(epochs=epochs, flip=flip, ema=EMA, start_resolution=1.0)
+    proxy = ProxyConfig(epochs=epochs, flip=flip, crop_padding=crop, ema=EMA, start_resolution=1.0)
     return (
         Schedule("fit", proxy, epochs, 2),
-        Schedule("long", replace(proxy, crop_padding=crop), long, 2, every=long // 5, test=True),
+        Schedule("long", proxy, long, 2, every=long // 5, test=True),
     )
 
 

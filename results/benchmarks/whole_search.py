@@ -66,7 +66,7 @@ def main() -> None:
         long_epochs=1,
         epochs=1,
     )
-    opened = open_search([f"seed={arguments.seed}", f"proxy.epochs={arguments.epochs}"],
+    opened = open_search([f"seed={arguments.seed}", "proxy.crop_padding=0", f"proxy.epochs={arguments.epochs}"],
                          arguments)  # fmt: skip
     config, data = opened.config, opened.data
     spellings = draw_members(opened.members, arguments.repeats * arguments.trials, arguments.seed)

@@ -115,6 +115,11 @@ def space_named(name: str) -> SpaceConfig:
     return build(SpaceConfig, option("space", name), "space")
 
 
+CROP: Final = 12
+"""Of an image's side, the share by which it is shifted at random at most: 2 of 28 pixels, as in the
+longer trainings of the banks."""
+
+
 @dataclass(frozen=True)
 class ProxyConfig:
     """The short training that stands for a long one."""
@@ -133,7 +138,8 @@ class ProxyConfig:
     drop_block: float = 0.0  # probability at the end of training, which it rises to
     drop_block_size: int = 7  # side of a dropped block in map elements, odd
     drop_block_shape: str = "square"  # square | circle
-    crop_padding: int = 0  # pixels around an image, which is then cropped at random
+    crop_padding: int | None = None  # pixels around an image, which is then cropped at random;
+    # null: a twelfth of its side
     flip: bool = True  # images left to right, at random
     rand_augment: float = 0.0  # magnitude up to 10: a colour and a geometric change per image
     cutout: int = 0  # pixels, the side of a square of the mean colour
@@ -144,6 +150,12 @@ class ProxyConfig:
     precision: str = "auto"  # fp32 | bf16: autocast | auto: what a measurement finds faster
     kernels: str = "auto"  # auto: compiled operators where there is a compiler | torch
     init_from: str | None = None  # supernet: members begin with the weights they have there
+
+    @property
+    def padding(self) -> int:
+        """Pixels around an image that is cropped at random, the default resolved."""
+        side = self.resolution
+        return round(side / CROP) if self.crop_padding is None else self.crop_padding
 
     @property
     def whole_epochs(self) -> int:

@@ -227,7 +227,7 @@ def augmentation_of(proxy: ProxyConfig) -> Augmentation:
     """What a proxy does to its training images."""
     return Augmentation(
         flip=proxy.flip,
-        crop_padding=proxy.crop_padding,
+        crop_padding=proxy.padding,
         rand_augment=proxy.rand_augment,
         cutout=proxy.cutout,
         mixup=proxy.mixup,
