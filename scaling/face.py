@@ -14,7 +14,7 @@ from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.family.emit import Family
 from scaling.family.emit import emit as emit_by
 from scaling.family.member import Member
-from scaling.family.members import Origin, find_members
+from scaling.family.members import Origin, find_members, origin_of
 from scaling.fitting.record import read_fit
 from scaling.settings import make_settings
 from search.study.study import Study
@@ -109,9 +109,8 @@ def solve_family(
     asked = rule == "compound" and config.coefficients == "fitted"
     if isinstance(baseline, Study):
         chosen = baseline.baseline
-        fitted, rounding = read_fit(baseline.folder, chosen.arch) if asked else (None, None)
-        rounding = config.rounding or rounding or chosen.rounding
-        return find_members(config, Origin(chosen.arch, chosen.num_classes, rounding, fitted))
+        fitted = read_fit(baseline.folder, chosen.arch) if asked else None
+        return find_members(config, origin_of(chosen, fitted, config.rounding))
     if asked:
         raise ScalingError(
             "a network has no fitted coefficients; expected coefficients=(alpha, beta, gamma), "

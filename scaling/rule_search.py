@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,7 @@ class Reach:
 REACHES: Final = (Reach(0.3, 7, 9), Reach(1.0, 25, 41))
 _WINDOW: Final = np.arange(-5, 6)
 """Around the width that costs the target: neighbours are some 0.5% of the cost apart."""
+_DUST: Final = 1e-9
 _ASTRAY: Final = 0.25
 """A residual that is no matter of rounding any more."""
 
@@ -116,6 +117,8 @@ class RuleSearch:
 
         Nearest in ln depth, ln width, ln resolution and twice ln cost, with half of what a size
         leaves of the last map unused (`waste`); where none meets the target the nearest in cost.
+        One with less depth, width or resolution than the baseline is taken only where the rule
+        says so, or no other meets the target; then `instead` is the nearest in cost of the others.
         """
         offset = shape[rows] - centre.point
         along = offset @ centre.direction
@@ -123,8 +126,36 @@ class RuleSearch:
         miss = np.abs(ratio[rows] - 1)
         distance = np.sqrt(deviation**2 + (2 * np.log(ratio[rows])) ** 2 + (waste[rows] / 2) ** 2)
         met = miss <= target.tolerance
-        chosen = np.argmin(np.where(met, distance, np.inf)) if met.any() else np.argmin(miss)
-        row = rows[chosen]
+        floor = np.where(centre.point < -_DUST, -np.inf, -_DUST)
+        kept = np.all(shape[rows] >= floor, axis=1)
+        if met.any():
+            allowed = met & kept if (met & kept).any() else met
+            chosen = int(np.argmin(np.where(allowed, distance, np.inf)))
+        else:
+            chosen = int(np.argmin(miss))
+
+        def solution(number: int) -> Solution:
+            return self.solution(
+                target, centre, shape[rows[number]], pairs, factors, int(rows[number]),
+                float(deviation[number]),
+            )  # fmt: skip
+
+        if kept[chosen]:
+            return solution(chosen)
+        other = solution(int(np.argmin(np.where(kept, miss, np.inf)))) if kept.any() else None
+        return replace(solution(chosen), less=True, instead=other)
+
+    def solution(
+        self,
+        target: Target,
+        centre: _Centre,
+        shape: Reals,
+        pairs: _Pairs,
+        factors: Reals,
+        row: int,
+        deviation: float,
+    ) -> Solution:
+        """The network at a row, whose logs over the baseline are `shape`."""
         arch = scale(
             self.near.baseline,
             float(pairs.factor[row]),
@@ -140,10 +171,10 @@ class RuleSearch:
             arch=arch,
             cost=cost,
             depth=sum(stage.repeats for stage in arch.stages) / int(self.near.repeats.sum()),
-            width=math.exp(shape[row, 1]),
+            width=math.exp(shape[1]),
             resolution=arch.resolution / self.near.baseline.resolution,
             residual=residual,
-            deviation=float(deviation[chosen]),
+            deviation=deviation,
             depth_multiplier=float(pairs.factor[row]),
             width_multiplier=float(factors[row]),
             late_depth=centre.at.late_depth,

@@ -49,18 +49,26 @@ def solve_targets(
             found[number] = Solution(baseline, base, 1.0, 1.0, 1.0, 0.0, 0.0)
     search = RuleSearch(baseline, base, rule, num_classes, rounding)
     for reach in REACHES:
-        # Those that the nearer networks did not bring within their tolerance.
+        # Those that the nearer networks did not bring within their tolerance, or only with less
+        # than the baseline has.
         left = [
             number
             for number, target in enumerate(targets)
-            if number not in found or abs(found[number].residual) > target.tolerance
+            if number not in found or _rank(found[number], target) > (0.0, False)
         ]
         if not left:
             break
         tried = search.solve([targets[number] for number in left], reach)
         for number, solution in zip(left, tried, strict=True):
-            if number not in found or abs(solution.residual) < abs(found[number].residual):
+            target = targets[number]
+            if number not in found or _rank(solution, target) < _rank(found[number], target):
                 found[number] = solution
     for number, target in enumerate(targets):
         search.check(target, found[number])
     return [found[number] for number in range(len(targets))]
+
+
+def _rank(found: Solution, target: Target) -> tuple[float, bool]:
+    """By how much it misses the target's tolerance, then whether it has less than the baseline."""
+    miss = abs(found.residual)
+    return (miss if miss > target.tolerance else 0.0, found.less)

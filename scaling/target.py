@@ -51,6 +51,9 @@ class Solution:
     cost/target − 1, `deviation` the distance of ln depth, ln width and ln resolution from the
     rule's line. `scale(baseline, width_multiplier, depth_multiplier, arch.resolution, rounding,
     late_depth=late_depth, repeats="nearest")` is `arch`, unless it is the baseline itself.
+
+    `less`: it has less depth, width or resolution than its baseline where the rule does not say so,
+    as nothing else costs the target; `instead` is then the nearest in cost that has not.
     """
 
     arch: ArchSpec
@@ -63,6 +66,8 @@ class Solution:
     depth_multiplier: float = 1.0
     width_multiplier: float = 1.0
     late_depth: float = 1.0
+    less: bool = False
+    instead: "Solution | None" = None
 
 
 def growth(baseline: ArchSpec, arch: ArchSpec) -> Multipliers:

@@ -275,8 +275,8 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
         less = {"samplers": "[random,tpe]", "seeds": "2", "evaluations": "3", "workers": "1"}
         less["longer"] = "{tpe:3,random:4}"
     elif words[:2] == ["scaling", "fit"]:
-        less = {"fit.points": "16", "fit.repeated": "1", "fit.seeds": "2", "fit.resamples": "100"}
-        less |= {"fit.form": "additive", "grid.step": "0.4", "grid.tolerance": "0.4"}
+        less = {"fit.points": "16", "fit.repeated": "1", "fit.seeds": "2", "fit.draws": "100"}
+        less |= {"grid.step": "0.4", "grid.tolerance": "0.4"}
     elif words[:2] == ["scaling", "compare"] and "study=main" in given:
         less = {"compare.ratios": "[2]", "compare.seeds": "2", "compare.random": "0"}
         less |= {"compare.rules": "[width]"}

@@ -66,8 +66,9 @@ def main() -> None:
         long_epochs=1,
         epochs=1,
     )
-    opened = open_search([f"seed={arguments.seed}", "proxy.crop_padding=0", f"proxy.epochs={arguments.epochs}"],
-                         arguments)  # fmt: skip
+    settings = [f"seed={arguments.seed}", f"proxy.epochs={arguments.epochs}"]
+    # The script only mirrors its images.
+    opened = open_search([*settings, "proxy.crop_padding=0"], arguments)
     config, data = opened.config, opened.data
     spellings = draw_members(opened.members, arguments.repeats * arguments.trials, arguments.seed)
     ratios: list[float] = []

@@ -15,6 +15,11 @@ def run(arguments: list[str]) -> None:
     for member in family.members:
         _missed(member)
     _table(family)
+    if family.extrapolated:
+        console.print(
+            f"  extrapolated: {', '.join(family.extrapolated)}; the coefficients were fitted to "
+            f"networks of up to {family.trained:.2f} times b0's macs"
+        )
     console.print(
         f"{len(family.members)} members built, counted and confirmed by fvcore in "
         f"{duration(family.seconds)}: {family.path}"
@@ -120,11 +125,17 @@ def _explain(members: tuple[Member, ...]) -> None:
         lost = [
             name
             for name in ("depth", "width", "resolution")
-            if getattr(member.realised, name) < 0.98
+            if getattr(member.realised, name) < 1 - 1e-6
         ]
-        if lost and (member.phi or 0.0) > 0:
-            console.print(
-                f"  {member.name} has less {' and '.join(lost)} than b0: nothing nearer to the "
-                "rule costs its target, as channels and repeats are whole (a larger tolerance= may "
-                "find one)"
-            )
+        if member.solution is None or not member.solution.less or not lost:
+            continue
+        instead = member.solution.instead
+        console.print(
+            f"  {member.name} has less {' and '.join(lost)} than b0: nothing else costs its target"
+            + (
+                ""
+                if instead is None
+                else f"; the nearest that has not is {instead.residual:+.1%} off: {instead.arch}"
+            ),
+            markup=False,
+        )

@@ -79,9 +79,9 @@ def compare(config: ScalingConfig, listener: Listener[ComparePlan] = SILENT) -> 
     settings = config.compare
     with Study.reopen(config.results_dir, config.study or "main") as study:
         baseline = study.baseline
-        coefficients, rounding = read_fit(study.folder, baseline.arch)
-        rules = rules_of(settings, coefficients, study.config.seed)
-        rounding = config.rounding or rounding or baseline.rounding
+        fitted = read_fit(study.folder, baseline.arch)
+        rules = rules_of(settings, fitted.coefficients, study.config.seed)
+        rounding = config.rounding or fitted.rounding or baseline.rounding
         contenders, missing = plan(baseline, rules, settings, rounding)
         epochs = settings.epochs or study.config.proxy.epochs
         jobs = _jobs([baseline.arch, *(each.arch for each in contenders)], epochs, settings, study)

@@ -14,20 +14,26 @@ from scaling.config import ScalingConfig
 from scaling.family.member import Member
 from scaling.family.members import Origin, find_members
 from scaling.family.origin import family_folder, find_origin
-from scaling.family.record import family_row, member_content
+from scaling.family.record import family_row, is_extrapolated, member_content
 from scaling.latency_targets import QUIET, LatencyListener
 from search.record.folder import StudyFolder, StudyLock
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family on disk: `path` is its folder, `base` what B0 costs, `seconds` how long it took."""
+    """A family on disk: `path` is its folder, `base` what B0 costs, `seconds` how long it took.
+
+    `extrapolated`: names of the members that cost more than all that the coefficients were fitted
+    to, whose largest has `trained` times B0's macs (None: nothing was fitted, or it is not known).
+    """
 
     study: str
     path: Path
     members: tuple[Member, ...]
     base: Cost
     seconds: float
+    trained: float | None = None
+    extrapolated: tuple[str, ...] = ()
 
 
 def emit(config: ScalingConfig, listener: LatencyListener = QUIET) -> Family:
@@ -48,7 +54,16 @@ def emit(config: ScalingConfig, listener: LatencyListener = QUIET) -> Family:
         base = count(origin.arch, origin.num_classes)
         _write(folder, origin, members, base)
     seconds = time.perf_counter() - started
-    return Family(folder.study, folder / "family", tuple(members), base, seconds)
+    beyond = [each.name for each in members if is_extrapolated(each.cost, base, origin)]
+    return Family(
+        folder.study,
+        folder / "family",
+        tuple(members),
+        base,
+        seconds,
+        origin.trained,
+        tuple(beyond),
+    )
 
 
 def _write(folder: StudyFolder, origin: Origin, members: list[Member], base: Cost) -> None:

@@ -16,27 +16,50 @@ from scaling.family.member import (
     published_family,
     solved_member,
 )
+from scaling.fitting.record import Fitted
 from scaling.latency_targets import QUIET, LatencyListener, measure_here, solve_latencies
 from scaling.rule_kinds import Rule, compound
 from scaling.rules import RULES, find_rule
 from scaling.solve import solve_targets
 from scaling.target import MOST, Target
 from search.config.quantities import parse_quantity
+from search.study.baseline import Baseline
 
 
 @dataclass(frozen=True)
 class Origin:
     """What a family grows from.
 
-    `fitted`: the coefficients of a study, where those are asked for. `dataset`: name and sha256 of
-    its images, where b0.yaml says them.
+    `fitted`: the coefficients of a study, where those are asked for, and `trained` the macs over
+    B0's of the largest network that they were fitted to. `dataset`: name and sha256 of its images,
+    where b0.yaml says them.
     """
 
     arch: ArchSpec
     num_classes: int
     rounding: str
     fitted: ScalingCoefficients | None = None
+    trained: float | None = None
     dataset: dict[str, str] | None = None
+
+
+def origin_of(
+    chosen: Baseline,
+    fitted: Fitted | None,
+    rounding: str | None,
+    dataset: dict[str, str] | None = None,
+) -> Origin:
+    """A study's B0, by what was fitted for it, if that is asked for."""
+    if fitted is None:
+        return Origin(chosen.arch, chosen.num_classes, rounding or chosen.rounding, dataset=dataset)
+    return Origin(
+        chosen.arch,
+        chosen.num_classes,
+        rounding or fitted.rounding or chosen.rounding,
+        fitted.coefficients,
+        fitted.trained,
+        dataset,
+    )
 
 
 def find_members(

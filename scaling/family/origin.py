@@ -6,7 +6,7 @@ from blocks.errors import one_line
 from blocks.zoo import ZOO, find_arch
 from scaling.compound import ScalingError
 from scaling.config import ScalingConfig
-from scaling.family.members import Origin
+from scaling.family.members import Origin, origin_of
 from scaling.fitting.record import read_fit
 from search.errors import StudyError
 from search.record.folder import StudyFolder
@@ -22,9 +22,8 @@ def find_origin(config: ScalingConfig, folder: StudyFolder) -> Origin:
     asked = config.coefficients == "fitted" and config.rule in (None, "compound")
     if config.baseline is None:
         chosen = read_baseline(folder.require())
-        fitted, rounding = read_fit(folder, chosen.arch) if asked else (None, None)
-        rounding = config.rounding or rounding or chosen.rounding
-        return Origin(chosen.arch, chosen.num_classes, rounding, fitted, read_dataset(folder))
+        fitted = read_fit(folder, chosen.arch) if asked else None
+        return origin_of(chosen, fitted, config.rounding, read_dataset(folder))
     if asked:
         raise ScalingError(
             f"baseline={config.baseline} has no fitted coefficients; expected "

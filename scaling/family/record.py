@@ -27,6 +27,7 @@ def family_row(content: dict[str, Any]) -> dict[str, Any]:
         "blocks": sum(stage["repeats"] for stage in content["fields"]["stages"]),
         **content["cost"],
         "macs_ratio": content["ratio_to_b0"]["macs"],
+        "extrapolated": content.get("extrapolated"),
         "metric": target.get("metric"),
         "target": target.get("value"),
         "residual": target.get("residual"),
@@ -47,6 +48,11 @@ def member_costs(cost: Cost, base: Cost) -> dict[str, Any]:
             "flops_fvcore": round(cost.flops_fvcore / base.flops_fvcore, 4),
         },
     }
+
+
+def is_extrapolated(cost: Cost, base: Cost, origin: Origin) -> bool:
+    """Whether a member costs more than any network that the coefficients were fitted to."""
+    return origin.trained is not None and cost.macs > origin.trained * base.macs * (1 + 1e-4)
 
 
 def member_content(member: Member, cost: Cost, base: Cost, origin: Origin) -> dict[str, Any]:
@@ -90,6 +96,8 @@ def member_content(member: Member, cost: Cost, base: Cost, origin: Origin) -> di
     if member.solution is not None:
         content["realised"] = {name: round(getattr(member.solution, name), 6) for name in REALISED}
     content |= member_costs(cost, base)
+    if origin.trained is not None:
+        content["extrapolated"] = is_extrapolated(cost, base, origin)
     content["baseline"] = format_arch(origin.arch)
     if origin.dataset is not None:
         content["dataset"] = origin.dataset

@@ -167,6 +167,7 @@ def fit_grid(
         alike=judgement.alike,
         rounding=rounding,
         baseline=baseline.arch,
+        trained=float(table["macs_ratio"].max()),
         seconds=seconds,
         settings=grid,
         epochs=epochs,

@@ -1,5 +1,6 @@
 """What a fit leaves in a study's folder for later: its trainings, and `coefficients.yaml`."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import yaml
@@ -15,9 +16,21 @@ RUNS: Final = "scaling/runs.jsonl"
 """In a study's folder: every training of a fit, of either method."""
 
 
-def read_fit(folder: StudyFolder, baseline: ArchSpec) -> tuple[ScalingCoefficients, str | None]:
-    """The fitted coefficients of a study, and the rounding of the networks they were fitted to
-    (None: not recorded).
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit found, for whoever scales by it.
+
+    `rounding` is that of the networks that were trained, `trained` the macs over B0's of the
+    largest; None: not recorded, by versions before 0.2.
+    """
+
+    coefficients: ScalingCoefficients
+    rounding: str | None
+    trained: float | None
+
+
+def read_fit(folder: StudyFolder, baseline: ArchSpec) -> Fitted:
+    """What was fitted for a study's B0.
 
     Raises:
         StudyError: not fitted yet, fitted for another B0, or a damaged file.
@@ -27,12 +40,14 @@ def read_fit(folder: StudyFolder, baseline: ArchSpec) -> tuple[ScalingCoefficien
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         coefficients = ScalingCoefficients(content["alpha"], content["beta"], content["gamma"])
         fitted_for, rounding = content["baseline"], content.get("rounding")
+        trained = content.get("trained_macs_ratio")
+        trained = None if trained is None else float(trained)
     except FileNotFoundError:
         raise StudyError(
             f"{folder.path} has no coefficients.yaml; fit them first: "
             f"python -m scaling fit study={folder.study}"
         ) from None
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None
     if fitted_for != format_arch(baseline):
         raise StudyError(
@@ -41,4 +56,4 @@ def read_fit(folder: StudyFolder, baseline: ArchSpec) -> tuple[ScalingCoefficien
         )
     if rounding is not None and rounding not in ROUNDINGS:
         raise StudyError(f"{path} is damaged: rounding is {rounding}")
-    return coefficients, rounding
+    return Fitted(coefficients, rounding, trained)

@@ -30,7 +30,8 @@ class Fit(ABC):
 
     `intervals`: 95%, by `NAMES`. `versus`: against each of `scaling.rules.RIVALS` that reaches the
     cost. `alike`: share of all ways to spend the cost that are not told from the best. `networks`:
-    how many different ones were trained for it. `seconds` by what they were spent on.
+    how many different ones were trained for it, `trained` the macs over B0's of the largest.
+    `seconds` by what they were spent on.
     """
 
     method: ClassVar[str]
@@ -46,6 +47,7 @@ class Fit(ABC):
     rounding: str
     baseline: ArchSpec
     networks: int
+    trained: float
     seconds: Mapping[str, float]
 
     @property

@@ -52,6 +52,7 @@ def _write(study: OpenStudy, found: SurfaceFit | GridFit) -> None:
         **{key: value for key, value in content.items() if not isinstance(value, dict | list)},
         "intervals": content["intervals"],
         "rounding": found.rounding,
+        "trained_macs_ratio": round(found.trained, 4),
         "baseline": format_arch(found.baseline),
     }
     whole |= {"grid": content["grid"]} if "grid" in content else {}

@@ -96,6 +96,7 @@ def fit_surface(
         rounding=rounding,
         baseline=baseline.arch,
         networks=len(observations),
+        trained=max(point.macs for point in points) / points[0].macs,
         seconds={
             "train the surface": trained - started,
             "infer surfaces": time.perf_counter() - trained,

@@ -68,7 +68,7 @@ def _coefficients(
     fitted: dict[str, float] | None = None
     if path.exists():
         try:
-            fitted = asdict(read_fit(folder, baseline)[0])
+            fitted = asdict(read_fit(folder, baseline).coefficients)
             yield from _fit(folder, path, fitted)
         except CompoundNasError as error:
             yield one_line(error)

@@ -113,7 +113,7 @@ def test_keywords_are_the_command_lines_settings() -> None:
         ({"fit": 24}, "fit=24 is not a group of settings"),
         ({"points": "many"}, "fit.points=many: Value 'many'"),
         ({"points": 0}, "fit.points=0 is too small"),
-        ({"form": "cubic"}, "fit.form=cubic is unknown"),
+        ({"draws": 5}, "fit.draws=5 is too small"),
         ({"study": "../x"}, "is not a folder name"),
     ],
 )

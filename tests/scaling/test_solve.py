@@ -16,6 +16,7 @@ from blocks.latency.values import Latency
 from blocks.zoo import EFFICIENTNET_B0, ZOO
 from scaling.compound import (
     PAPER,
+    ScalingCoefficients,
     ScalingError,
     depth_steps,
     scale,
@@ -23,7 +24,7 @@ from scaling.compound import (
 )
 from scaling.latency_targets import solve_latencies
 from scaling.rule_kinds import compound, free
-from scaling.rules import RULES
+from scaling.rules import RULES, find_rule
 from scaling.solve import solve, solve_targets
 from scaling.target import Target
 from tests.strategies import archs
@@ -276,3 +277,41 @@ def test_a_target_only_a_wider_reach_finds() -> None:
     target = Target("macs", 0.3 * count(small, 10).macs)
     for rule in ("depth", "resolution"):
         assert abs(solve(small, RULES[rule], target, 10).residual) < 0.05
+
+
+@pytest.mark.parametrize(
+    "coefficients", [(1.2, 1.1, 1.15), (1.14, 1.35, 1.09), (1.0, 1.4, 1.02), (1.9, 1.0, 1.03)]
+)
+def test_no_axis_of_a_member_is_below_the_baselines(
+    coefficients: tuple[float, float, float],
+) -> None:
+    small = parse_arch(
+        "r28-i1-s8_s1-[ir_r1_k3_s2_e6_c8|ir_r3_k5_s2_e4_c16|ds_r1_k3_s2_e1_c24_se0.25]-h48"
+    )
+    macs = count(small, 10).macs
+    rule = compound(ScalingCoefficients(*coefficients))
+    targets = [Target("macs", macs * 2.0**phi) for phi in range(1, 8)]
+    for solution in solve_targets(small, rule, targets, 10):
+        assert not solution.less
+        assert min(solution.depth, solution.width, solution.resolution) >= 1 - 1e-9
+        assert abs(solution.residual) <= 0.02
+
+
+def test_less_than_the_baseline_is_said_with_the_next_best() -> None:
+    tiny = parse_arch("r8-i1-s8-[ir_r2_k3_s1_e3_c8|ir_r2_k3_s2_e3_c16]-h32")
+    target = Target("macs", count(tiny, 10).macs * 4.0)
+    found = solve(tiny, compound(ScalingCoefficients(1.9, 1.0, 1.03)), target, 10)
+    assert found.less
+    assert min(found.depth, found.width, found.resolution) < 1
+    assert abs(found.residual) <= 0.02
+    other = found.instead
+    assert other is not None
+    assert min(other.depth, other.width, other.resolution) >= 1 - 1e-9
+    assert abs(other.residual) > 0.02
+
+
+def test_a_rule_that_says_less_gives_less() -> None:
+    half = Target("macs", count(EFFICIENTNET_B0).macs / 2)
+    found = solve(EFFICIENTNET_B0, find_rule("uniform"), half, 1000)
+    assert not found.less
+    assert found.resolution < 1
