@@ -28,6 +28,8 @@ REACHES: Final = (Reach(0.3, 7, 9), Reach(1.0, 25, 41))
 _WINDOW: Final = np.arange(-5, 6)
 """Around the width that costs the target: neighbours are some 0.5% of the cost apart."""
 _DUST: Final = 1e-9
+_ROUNDED: Final = 0.05
+"""By how much (ln) rounding may take from an axis that does not grow."""
 _ASTRAY: Final = 0.25
 """A residual that is no matter of rounding any more."""
 
@@ -126,7 +128,9 @@ class RuleSearch:
         miss = np.abs(ratio[rows] - 1)
         distance = np.sqrt(deviation**2 + (2 * np.log(ratio[rows])) ** 2 + (waste[rows] / 2) ** 2)
         met = miss <= target.tolerance
-        floor = np.where(centre.point < -_DUST, -np.inf, -_DUST)
+        # An axis that the rule leaves as it is rounds up or down.
+        floor = np.where(centre.point > _DUST, -_DUST, -_ROUNDED)
+        floor[centre.point < -_DUST] = -np.inf
         kept = np.all(shape[rows] >= floor, axis=1)
         if met.any():
             allowed = met & kept if (met & kept).any() else met
