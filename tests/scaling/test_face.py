@@ -142,7 +142,7 @@ def test_a_fit_and_a_comparison_without_a_word(
     for name in ("config.yaml", "environment.json", "b0.yaml", "trials.jsonl"):
         (folder / name).write_bytes((study / name).read_bytes())
     capfd.readouterr()
-    found = fit("main", results, points=14, repeated=0, resamples=100, form="additive")
+    found = fit("main", results, points=14, repeated=0, draws=100)
     record = json.loads((folder / "scaling" / "fit.json").read_text())
     triple = found.coefficients
     assert [record[name] for name in ("alpha", "beta", "gamma")] == [

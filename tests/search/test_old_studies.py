@@ -1,4 +1,5 @@
-"""Studies of an earlier version: they are read, gone on with and scaled as they always were.
+"""Studies of an earlier version: they are read, gone on with and scaled as they always were, but
+that no member of a family has less than b0 any more where another network costs the same.
 
 `golden/old_studies` holds a study that is complete, and one whose files end in the middle of a
 proposal, as a kill leaves them. `whole.json` holds the networks of both in one longer run.
@@ -31,6 +32,7 @@ SETTINGS = [
     "proxy.resolution=8",
     "space=tiny",
     "proxy.epochs=1",
+    "proxy.crop_padding=0",
     "proxy.start_resolution=0.5",
     "proxy.precision=fp32",
     "proxy.kernels=torch",

@@ -117,7 +117,7 @@ def data(digits: Path) -> ImageData:
     return load_data(DatasetConfig(root=str(digits)), 8)
 
 
-PROXY = ProxyConfig(resolution=8, flip=False)
+PROXY = ProxyConfig(resolution=8, flip=False, crop_padding=0)
 
 
 def trained(data: ImageData, path: Path, settings: SupernetConfig, **options: object) -> Supernet:
