@@ -488,7 +488,7 @@ def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
         return search(**{**given, **settings})
 
     def small_fit(study: str, **given: Any) -> Any:
-        few = {"points": 16, "repeated": 1, "seeds": 2, "resamples": 100, "form": "additive"}
+        few = {"points": 16, "repeated": 1, "seeds": 2, "draws": 100}
         return fit(study, **{**given, **few})
 
     for package, home, name, small in (

@@ -6,8 +6,8 @@ A surface whose best coefficients are known stands for the trainings: accuracy a
 the design of `scaling fit` draws around a B0, plus the noise of seeds. Each repeat draws new noise
 and a new design, and infers, as the command does. Coverage is the share of the repeats whose 95%
 interval holds the known value: of α, β and γ, and of the differences to six other ways to scale.
-Probabilities of being better are calibrated when among those that say p a share p is right; that
-is shown over all surfaces together.
+Probabilities of being better are calibrated when among those that say p a share p is right (half,
+where it is a tie); that is shown over all surfaces together.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from scaling.fitting.contour import Contour, find_contour
 from scaling.fitting.design import BEYOND, LOW, draw_points, repeat_points
 from scaling.fitting.lattice import Lattice
 from scaling.fitting.observations import Observations, quadratic_features
-from scaling.fitting.optimum import find_optimum
+from scaling.fitting.optimum import TIE, find_optimum
 from scaling.fitting.polynomials import POWERS
 from scaling.fitting.posterior import infer
 
@@ -178,7 +178,7 @@ def measure(
             difference = here - truth(rivals[key][None])[0]
             holds.append(versus.interval[0] <= difference <= versus.interval[1])
             said.append(versus.probability)
-            right.append(float(difference > 0))
+            right.append(0.5 if abs(difference) <= TIE else float(difference > 0))
     check_finite("coefficients", triples, low=0.5, high=8)
     check_finite("chances", said, low=0, high=1)
     return Repeats(

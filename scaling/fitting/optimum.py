@@ -13,6 +13,9 @@ from scaling.fitting.posterior import Posterior
 
 _DUST: Final = 1e-9
 """Of accuracy: what sums in another order differ by."""
+TIE: Final = 0.0005
+"""Accuracy by which one surface has to set two ways to scale apart; below, each is half the better.
+Of ways that are nearly the same, the chosen one would else always seem the better."""
 ALIKE: Final = 0.0025
 """Accuracy within which two ways to scale are called as good as one another."""
 Z95: Final = 1.96
@@ -22,8 +25,8 @@ Z95: Final = 1.96
 class Versus:
     """The optimum against a rival at equal cost: how much more accurate, and how surely.
 
-    `difference` and `interval` (95%) are in accuracy; `probability` is that of being better, ties
-    half.
+    `difference` and `interval` (95%) are in accuracy; `probability` is that of being better, where
+    ties (`TIE`) count half.
     """
 
     difference: float
@@ -95,8 +98,7 @@ def find_optimum(
         )
     better = surfaces[:, [index]] - surfaces
     low, high = np.quantile(better, [0.025, 0.975], axis=0)
-    tied = np.abs(better) < _DUST
-    chance = ((better > 0) & ~tied).mean(0) + tied.mean(0) / 2
+    chance = (better > TIE).mean(0) + (np.abs(better) <= TIE).mean(0) / 2
     versus = {
         name: Versus(
             float(expected[index] - expected[number]),
