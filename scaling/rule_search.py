@@ -60,9 +60,15 @@ class RuleSearch:
     """A baseline and a rule, and the counting of the networks around it."""
 
     def __init__(
-        self, baseline: ArchSpec, base: Cost, rule: Rule, num_classes: int, rounding: str
+        self,
+        baseline: ArchSpec,
+        base: Cost,
+        rule: Rule,
+        num_classes: int,
+        rounding: str,
+        keep: bool,
     ) -> None:
-        self.base, self.rule = base, rule
+        self.base, self.rule, self.keep = base, rule, keep
         self.near = Neighbours(baseline, num_classes, rounding)
         self.grid: tuple[Reals, CostColumns] | None = None
 
@@ -119,8 +125,9 @@ class RuleSearch:
 
         Nearest in ln depth, ln width, ln resolution and twice ln cost, with half of what a size
         leaves of the last map unused (`waste`); where none meets the target the nearest in cost.
-        One with less depth, width or resolution than the baseline is taken only where the rule
-        says so, or no other meets the target; then `instead` is the nearest in cost of the others.
+        If the baseline's axes are to be kept, one with less depth, width or resolution is taken
+        only where the rule says so, or no other meets the target; then `instead` is the nearest in
+        cost of the others.
         """
         offset = shape[rows] - centre.point
         along = offset @ centre.direction
@@ -130,7 +137,7 @@ class RuleSearch:
         met = miss <= target.tolerance
         # An axis that the rule leaves as it is rounds up or down.
         floor = np.where(centre.point > _DUST, -_DUST, -_ROUNDED)
-        floor[centre.point < -_DUST] = -np.inf
+        floor[(centre.point < -_DUST) | (not self.keep)] = -np.inf
         kept = np.all(shape[rows] >= floor, axis=1)
         if met.any():
             allowed = met & kept if (met & kept).any() else met

@@ -17,14 +17,23 @@ from scaling.target import Solution, Target
 
 
 def solve(
-    baseline: ArchSpec, rule: Rule, target: Target, num_classes: int, rounding: str = "paper"
+    baseline: ArchSpec,
+    rule: Rule,
+    target: Target,
+    num_classes: int,
+    rounding: str = "paper",
+    keep: bool = True,
 ) -> Solution:
     """The network near `rule` that costs `target`, or the nearest to it that rounding allows.
+
+    With `keep`, as a family needs, one with less depth, width or resolution than the baseline is
+    taken only where nothing else costs the target, or the rule says so; without, the nearest to the
+    rule is, as a comparison of rules needs.
 
     Raises:
         ScalingError: `rule` never reaches the target, or only where no map is left.
     """
-    (solution,) = solve_targets(baseline, rule, [target], num_classes, rounding)
+    (solution,) = solve_targets(baseline, rule, [target], num_classes, rounding, keep)
     return solution
 
 
@@ -34,6 +43,7 @@ def solve_targets(
     targets: Sequence[Target],
     num_classes: int,
     rounding: str = "paper",
+    keep: bool = True,
 ) -> list[Solution]:
     """`solve` of several targets of one metric, counted together.
 
@@ -47,7 +57,7 @@ def solve_targets(
     for number, target in enumerate(targets):
         if target.value == getattr(base, target.metric):
             found[number] = Solution(baseline, base, 1.0, 1.0, 1.0, 0.0, 0.0)
-    search = RuleSearch(baseline, base, rule, num_classes, rounding)
+    search = RuleSearch(baseline, base, rule, num_classes, rounding, keep)
     for reach in REACHES:
         # Those that the nearer networks did not bring within their tolerance, or only with less
         # than the baseline has.

@@ -91,7 +91,9 @@ def plan(
         target = Target("macs", ratio * base.macs, settings.tolerance)
         for name, rule in rules.items():
             try:
-                found = solve(baseline.arch, rule, target, baseline.num_classes, rounding)
+                found = solve(
+                    baseline.arch, rule, target, baseline.num_classes, rounding, keep=False
+                )
             except ScalingError as error:
                 missing.append(Missing(name, ratio, str(error)))
                 continue

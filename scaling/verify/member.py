@@ -66,6 +66,10 @@ def _origin(content: dict[str, Any], baseline: ArchSpec, cost: Cost) -> Iterator
         target = Target(*(content["target"][name] for name in ("metric", "value", "tolerance")))
         solved = solve(baseline, rule, target, num_classes, content["rounding"])
         if format_arch(solved.arch) != content["arch"]:
+            # Versions before 0.2 took the nearest to the rule, whatever it had less than B0.
+            before = solve(baseline, rule, target, num_classes, content["rounding"], keep=False)
+            solved = before if format_arch(before.arch) == content["arch"] else solved
+        if format_arch(solved.arch) != content["arch"]:
             yield f"its rule makes {solved.arch} for its target, not arch {content['arch']}"
         now: dict[str, Any] = {
             "realised": {name: round(getattr(solved, name), 6) for name in REALISED},
