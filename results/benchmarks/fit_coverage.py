@@ -24,13 +24,14 @@ from scipy.special import expit
 from blocks.arch import parse_arch
 from blocks.cost import count
 from blocks.zoo import find_arch
-from scaling.fitting.contour import Contour, find_contour
+from scaling.fitting.contour import Contour, find_contour, quadratic_features
 from scaling.fitting.design import BEYOND, LOW, draw_points, repeat_points
 from scaling.fitting.lattice import Lattice
-from scaling.fitting.observations import Observations, quadratic_features
+from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import TIE, find_optimum
 from scaling.fitting.polynomials import POWERS
 from scaling.fitting.posterior import infer
+from scaling.rules import RIVALS, direction
 
 Floats = NDArray[np.float64]
 SMALL = "r28-i1-s16-[ir_r2_k3_s1_e6_c8_se0.25|ir_r1_k7_s2_e6_c32_se0.25|ir_r2_k7_s2_e4_c32]-h128"
@@ -75,15 +76,6 @@ SURFACES = {
     "steep": steep,
     "cubic": cubic,
 }
-RIVALS = {
-    "paper": np.log([1.2, 1.1, 1.15]),
-    "uniform": np.array([2.0, 1.0, 1.0]),
-    "dwr": np.array([0.1, 0.4, 0.05]),
-    "depth": np.array([1.0, 0.0, 0.0]),
-    "width": np.array([0.0, 1.0, 0.0]),
-    "resolution": np.array([0.0, 0.0, 1.0]),
-}
-"""Directions in logs."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +142,8 @@ def measure(
     best = contour.logs[int(values.argmax())]
     rivals = {
         key: place
-        for key, direction in RIVALS.items()
-        if (place := contour.along(direction)) is not None
+        for key, rule in RIVALS.items()
+        if (place := contour.along(direction(rule))) is not None
     }
     held, holds, said, right, triples, lost = [], [], [], [], [], []
     started = time.perf_counter()

@@ -7,6 +7,7 @@ from scaling.family.emit import Family, emit
 from scaling.family.member import Member
 from scaling.latency_targets import Timed
 from scaling.settings import read_settings
+from scaling.target import Solution
 
 
 def run(arguments: list[str]) -> None:
@@ -122,20 +123,18 @@ def _explain(members: tuple[Member, ...]) -> None:
         f"of d, w, r, {deviation:.3f} at most"
     )
     for member in solved:
-        lost = [
-            name
-            for name in ("depth", "width", "resolution")
-            if getattr(member.realised, name) < 1 - 1e-6
-        ]
-        if member.solution is None or not member.solution.less or not lost:
-            continue
-        instead = member.solution.instead
-        console.print(
-            f"  {member.name} has less {' and '.join(lost)} than b0: nothing else costs its target"
-            + (
-                ""
-                if instead is None
-                else f"; the nearest that has not is {instead.residual:+.1%} off: {instead.arch}"
-            ),
-            markup=False,
-        )
+        if member.solution is not None and member.solution.less:
+            _say_less(member, member.solution.instead)
+
+
+def _say_less(member: Member, instead: Solution | None) -> None:
+    """Which axes of a member are below b0's, and the next best of which none is."""
+    lost = [
+        name
+        for name in ("depth", "width", "resolution")
+        if getattr(member.realised, name) < 1 - 1e-6
+    ]
+    said = f"  {member.name} has less {' and '.join(lost)} than b0: nothing else costs its target"
+    if instead is not None:
+        said += f"; the nearest that has not is {instead.residual:+.1%} off: {instead.arch}"
+    console.print(said, markup=False)

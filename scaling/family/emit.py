@@ -23,8 +23,8 @@ from search.record.folder import StudyFolder, StudyLock
 class Family:
     """A family on disk: `path` is its folder, `base` what B0 costs, `seconds` how long it took.
 
-    `extrapolated`: names of the members that cost more than all that the coefficients were fitted
-    to, whose largest has `trained` times B0's macs (None: nothing was fitted, or it is not known).
+    `trained`: the macs over B0's of the largest network that the coefficients were fitted to; None:
+    nothing was fitted, or it is not known.
     """
 
     study: str
@@ -33,7 +33,17 @@ class Family:
     base: Cost
     seconds: float
     trained: float | None = None
-    extrapolated: tuple[str, ...] = ()
+
+    @property
+    def extrapolated(self) -> list[str]:
+        """Names of the members that cost more than all that the coefficients were fitted to."""
+        if self.trained is None:
+            return []
+        return [
+            member.name
+            for member in self.members
+            if is_extrapolated(member.cost, self.base, self.trained)
+        ]
 
 
 def emit(config: ScalingConfig, listener: LatencyListener = QUIET) -> Family:
@@ -54,16 +64,7 @@ def emit(config: ScalingConfig, listener: LatencyListener = QUIET) -> Family:
         base = count(origin.arch, origin.num_classes)
         _write(folder, origin, members, base)
     seconds = time.perf_counter() - started
-    beyond = [each.name for each in members if is_extrapolated(each.cost, base, origin)]
-    return Family(
-        folder.study,
-        folder / "family",
-        tuple(members),
-        base,
-        seconds,
-        origin.trained,
-        tuple(beyond),
-    )
+    return Family(folder.study, folder / "family", tuple(members), base, seconds, origin.trained)
 
 
 def _write(folder: StudyFolder, origin: Origin, members: list[Member], base: Cost) -> None:

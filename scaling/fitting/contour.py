@@ -17,7 +17,6 @@ from scipy.optimize import nnls
 from blocks.cost import ArchColumns, count
 from scaling.compound import ScalingError
 from scaling.fitting.lattice import Floats, Integers, Lattice
-from scaling.fitting.observations import quadratic_features
 
 Metric = Callable[[ArchColumns], NDArray[Any]]
 
@@ -132,6 +131,13 @@ def find_contour(
             f"depth, width and resolution costs fit.cost={ratio:g} times as much"
         )
     return replace(contour, logs=found)
+
+
+def quadratic_features(logs: Floats) -> Floats:
+    """(points, axes) → (points, 1 + axes + axes·(axes + 1)/2): 1, x, and all products of two."""
+    axes = logs.shape[1]
+    pairs = [(i, j) for i in range(axes) for j in range(i, axes)]
+    return np.column_stack([np.ones(len(logs)), logs, *(logs[:, i] * logs[:, j] for i, j in pairs)])
 
 
 def _law(

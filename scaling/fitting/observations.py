@@ -61,13 +61,6 @@ class Observations:
         )
 
 
-def quadratic_features(logs: Floats) -> Floats:
-    """(points, axes) → (points, 1 + axes + axes·(axes + 1)/2): 1, x, and all products of two."""
-    axes = logs.shape[1]
-    pairs = [(i, j) for i in range(axes) for j in range(i, axes)]
-    return np.column_stack([np.ones(len(logs)), logs, *(logs[:, i] * logs[:, j] for i, j in pairs)])
-
-
 def clipped_logit(accuracy: Floats, images: int) -> Floats:
     """Of an accuracy kept half an image from 0 and 1."""
     return np.asarray(logit(np.clip(accuracy, 0.5 / images, 1 - 0.5 / images)))

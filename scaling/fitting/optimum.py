@@ -56,13 +56,13 @@ class Versus:
 class Optimum:
     """The best of the candidates, and how well the data tell it from others.
 
-    `logs`: (3,). `intervals`: 95% intervals of each log. `region`: (candidates,), those that no 95%
-    interval of the difference sets below the best.
+    `logs`: (3,). `expected`: (candidates,), accuracies. `intervals`: 95% intervals of each log.
+    `region`: (candidates,), those that no 95% interval of the difference sets below the best.
     """
 
     index: int
     logs: Floats
-    accuracy: float
+    expected: Floats
     intervals: Floats
     region: NDArray[np.bool_]
     versus: dict[str, Versus]
@@ -110,7 +110,7 @@ def find_optimum(
     return Optimum(
         index,
         candidates[index],
-        float(expected[index]),
+        expected[: len(candidates)],
         intervals,
         low[: len(candidates)] <= _DUST,
         versus,

@@ -141,8 +141,7 @@ def _read(study: OpenStudy, made_by: dict[str, Any]) -> Design | None:
 
 def _affordable(study: OpenStudy, settings: FitConfig, points: list[Point]) -> list[Point]:
     """All points; with `fit.minutes` the first ones that by prediction are trained in that time."""
-    rate = _rate(study)
-    if settings.minutes is None or rate is None:
+    if settings.minutes is None or (rate := _rate(study)) is None:
         return points
     time_left = MARGIN * 60 * settings.minutes * study.config.workers.count
     spent = np.cumsum([_work(point) * rate for point in points])

@@ -20,7 +20,7 @@ from scipy.special import expit, logsumexp
 from scipy.stats import multivariate_normal, qmc
 
 from blocks.threads import on_one_thread
-from scaling.fitting.observations import Floats, Observations
+from scaling.fitting.observations import Floats, Integers, Observations
 from scaling.fitting.polynomials import POWERS, Polynomials
 
 SCALES: Final = {
@@ -112,7 +112,7 @@ class _Model:
 
     def deviations(self, scales: Floats) -> Floats:
         """(tried, products): of the coefficients, by the prior."""
-        slopes, curvature, roughness = scales[:, 0], scales[:, 1], scales[:, 2]
+        slopes, curvature, roughness, *_ = scales.T
         found = np.empty((len(scales), len(self.total)))
         found[:, self.total == 0] = LEVEL
         found[:, self.total == 1] = slopes[:, None]
@@ -121,10 +121,6 @@ class _Model:
             found[:, self.total == degree] = (curvature * roughness ** (degree - 2))[:, None]
         return found
 
-    def noise(self, scales: Floats) -> Floats:
-        """(tried, networks): variance of the mean logit of each."""
-        return np.asarray(scales[:, [3]] ** 2 + scales[:, [4]] ** 2 / self.trainings)
-
     def solve(self, scales: Floats) -> "_Solved":
         """The regression with each of the scales."""
         deviations = self.deviations(scales)
@@ -132,7 +128,7 @@ class _Model:
         likelihood = np.zeros(len(scales))
         for number in np.unique(self.trainings):
             rows = self.trainings == number
-            noise = scales[:, 3] ** 2 + scales[:, 4] ** 2 / number
+            noise = _noise(scales, number)
             features, left = self.features[rows], self.left[rows]
             moments = moments + (features.T @ features) / noise[:, None, None]
             sides = sides + (features.T @ left) / noise[:, None]
@@ -143,7 +139,7 @@ class _Model:
         known = np.linalg.solve(factors, (deviations * sides)[:, :, None])[:, :, 0]
         diagonals = np.diagonal(factors, axis1=1, axis2=2)
         likelihood += 0.5 * (known**2).sum(1) - np.log(diagonals).sum(1)
-        seed = scales[:, 4]
+        *_, seed = scales.T
         likelihood -= self.squares / (2 * seed**2) + self.freedom * np.log(seed)
         return _Solved(likelihood, deviations, np.asarray(factors), np.asarray(known))
 
@@ -215,6 +211,13 @@ def infer(
     )
 
 
+def _noise(scales: Floats, trainings: Integers) -> Floats:
+    """Variance of the mean logit of networks of so many trainings: by many scales, (tried, 5), of
+    one network, or by one, (5,), of many."""
+    *_, network, seed = scales.T
+    return np.asarray(network**2 + seed**2 / trainings)
+
+
 def _log_density(
     logs: Floats, proposals: list[tuple[Floats, Floats]], low: Floats, high: Floats
 ) -> Floats:
@@ -233,10 +236,9 @@ def _left_out(model: _Model, scales: Floats, weights: Floats, solved: _Solved) -
     """
     found = np.zeros(len(model.left))
     likely = np.flatnonzero(weights > LIKELY * weights.max())
-    noise = model.noise(scales)
     for row in likely:
         spread = np.linalg.solve(solved.factors[row], (model.features * solved.deviations[row]).T)
-        leverage = (spread**2).sum(0) / noise[row]
+        leverage = (spread**2).sum(0) / _noise(scales[row], model.trainings)
         residual = (model.left - solved.known[row] @ spread) / np.maximum(1 - leverage, 1e-6)
         found += weights[row] * expit(model.centre + model.left - residual)
     return np.asarray(found / weights[likely].sum())

@@ -83,7 +83,7 @@ def fit_surface(
     }
     level = max(optima)
     optimum = optima[level]
-    _plot(study, settings, posterior, contour, optimum, level, rivals)
+    _plot(study, settings, contour, optimum, rivals)
     return SurfaceFit(
         study=study.folder.study,
         folder=study.folder.path,
@@ -167,7 +167,10 @@ def _metric(settings: FitConfig, baseline: ArchSpec, num_classes: int) -> tuple[
 
 
 def _network(lattice: Lattice, contour: Contour, posterior: Posterior, level: Level) -> BestNetwork:
-    best = int(_predict(posterior, contour.realised, level).argmax())
+    points = np.column_stack(
+        [contour.realised, np.tile(np.array(level), (len(contour.realised), 1))]
+    )
+    best = int(posterior.predict(points).mean(0).argmax())
     arch = lattice.arch([int(place) for place in contour.places[best]])
     depth, width, resolution = (float(value) for value in np.exp(contour.realised[best]))
     return BestNetwork(
@@ -181,24 +184,16 @@ def _network(lattice: Lattice, contour: Contour, posterior: Posterior, level: Le
     )
 
 
-def _predict(posterior: Posterior, logs: Floats, level: Level) -> Floats:
-    """(points, 3) → (points,): expected accuracies."""
-    points = np.column_stack([logs, np.tile(np.array(level), (len(logs), 1))])
-    return np.asarray(posterior.predict(points).mean(0))
-
-
 def _plot(
     study: OpenStudy,
     settings: FitConfig,
-    posterior: Posterior,
     contour: Contour,
     optimum: Optimum,
-    level: Level,
     rivals: Mapping[str, Floats],
 ) -> None:
     png = plot_surface(
         np.exp(contour.logs),
-        _predict(posterior, contour.logs, level),
+        optimum.expected,
         optimum.region,
         np.exp(optimum.logs),
         {SAYS[name]: np.exp(place) for name, place in rivals.items()},

@@ -113,7 +113,7 @@ def _optimum(optimum: Optimum, contour: Contour, draws: int) -> dict[str, Any]:
     step = max(1, len(region) // _TRIPLES)
     return {
         "intervals": {name: list(pair) for name, pair in intervals_of(optimum).items()},
-        "val_accuracy_predicted": optimum.accuracy,
+        "val_accuracy_predicted": float(optimum.expected[optimum.index]),
         "region": {
             "share": float(optimum.region.mean()),
             **{

@@ -31,11 +31,7 @@ class Pool:
         known = [table.column(name)[rows] for name in extra]
         ranks = self._box.features(self.codes)
         self._features = np.concatenate([ranks, np.stack([*costs, *known], 1)], 1)
-        # Positions of codes, by a random linear hash: two of them meet once in 2⁶⁴.
-        width = self.codes.shape[1]
-        generator = np.random.default_rng(0)
-        self._multipliers = generator.integers(1, 2**63, width, dtype=np.uint64)
-        keys = self._keys(self.codes)
+        keys = self.identities(self.codes)
         self._order = np.argsort(keys)
         self._sorted = keys[self._order]
 
@@ -44,7 +40,7 @@ class Pool:
 
     def positions(self, codes: Codes) -> NDArray[np.intp]:
         """Where in the pool each code stands; -1 where it does not."""
-        keys = self._keys(codes)
+        keys = self.identities(codes)
         at = np.minimum(np.searchsorted(self._sorted, keys), len(self._sorted) - 1)
         return np.where(self._sorted[at] == keys, self._order[at], -1)
 
@@ -86,13 +82,6 @@ class Pool:
     def features(self, codes: Codes) -> Features:
         """Ranks of the choices, logarithms of the counted costs, and the extra columns."""
         return self._features[self.positions(codes)]
-
-    def _keys(self, codes: Codes) -> NDArray[np.uint64]:
-        with np.errstate(over="ignore"):
-            keys: NDArray[np.uint64] = (codes.astype(np.uint64) * self._multipliers).sum(
-                1, dtype=np.uint64
-            )
-        return keys
 
 
 def feasible_rows(

@@ -165,9 +165,8 @@ class TrialLoop:
         trials = self.study.get_trials(deepcopy=False)
         if len(trials) < len(self.candidates):
             return False
-        return len({tuple(sorted(trial.params.items())) for trial in trials}) >= len(
-            self.candidates
-        )
+        asked = {tuple(sorted(trial.params.items())) for trial in trials}
+        return len(asked) >= len(self.candidates)
 
     def _trained(self) -> int:
         return sum(isinstance(record, TrialRecord) for record in self.told.values())

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from scaling.fitting.observations import Observations, quadratic_features
+from scaling.fitting.contour import quadratic_features
+from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import find_optimum
 from scaling.fitting.polynomials import Polynomials
 from scaling.fitting.posterior import _Model, infer
