@@ -1,6 +1,7 @@
 """What the banks are: their images, space, budget and schedules."""
 
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 
 from blocks.arch import parse_arch
-from scaling.fitting.design import draw_points
+from scaling.fitting.design import BEYOND, LOW, draw_points
 from scaling.fitting.lattice import Lattice
 from search.config.face import config_from
 from search.config.schema import EMA, ProxyConfig
@@ -18,8 +19,9 @@ from search.space.budget import cost_budget
 from search.space.choices import build_space
 from search.space.members import SpaceCandidates, draw_members
 
-SCALED: Final = (-1.0, 3.0)
-"""Doublings of B0's macs, least and most, of the networks of a scaled bank."""
+SCALED: Final = (1 + BEYOND, 3.0)
+"""Most doublings of B0's macs in the two halves of a scaled bank: those of a fit as it is by
+default, and further ones."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Bank:
     `embedded` is the shipped part of Fashion-MNIST, with all its test images; else the images are
     a folder of classes.
 
-    With `baseline` its members are what `scale` makes of that network, over `SCALED` doublings of
-    its macs, as the design of a fit draws them; there is no budget then.
+    With `baseline` its members are what `scale` makes of that network, as the designs of two fits
+    draw them (`SCALED`); there is no budget then.
     """
 
     name: str
@@ -73,11 +75,19 @@ class Bank:
         built = build_space(config.space, self.resolution, self.channels, self.classes, budget)
         return SpaceCandidates(built, budget, self.classes)
 
+    def lattice(self, high: float) -> Lattice:
+        """What `scale` makes of the baseline, up to so many doublings of its macs."""
+        assert self.baseline is not None
+        return Lattice(parse_arch(self.baseline), self.classes, "paper", LOW, high)
+
     def members(self, space: str, number: int) -> list[str]:
         """Random ones; of more, the first are the same."""
         if self.baseline is not None:
-            lattice = Lattice(parse_arch(self.baseline), self.classes, "paper", *SCALED)
-            return [point.arch for point in draw_points(lattice, number, SCALED[1], [1], [1.0], 0)]
+            designs = [
+                draw_points(self.lattice(high), number, high, [1], [1.0], 0) for high in SCALED
+            ]
+            taken = dict.fromkeys(p.arch for both in zip_longest(*designs) for p in both if p)
+            return list(taken)[:number]
         return draw_members(self.candidates(space), 400, 0)[:number]
 
 
@@ -123,8 +133,7 @@ BANKS: Final = {
             10,
             "",
             fit_schedules(4, 20, 2, True),
-            baseline="r28-i1-s8_s1-[ir_r1_k3_s2_e6_c8|ir_r3_k5_s2_e4_c16|ds_r1_k3_s2_e1_c24_se0.25]"
-            "-h48",
+            baseline="r28-i1-s8_s1-[ir_r1_k3_s2_e6_c8|ir_r3_k5_s2_e4_c16|ds_r1_k7_s2_e1_c16]-h48",
             embedded=True,
         ),
     )
