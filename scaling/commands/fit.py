@@ -113,6 +113,18 @@ def _surface(found: SurfaceFit) -> None:
         f"{100 * known.noise:.2f} ({found.repeated} networks repeated, "
         f"{found.observations.images} images)"
     )
+    if known.noise > found.span:
+        console.print(
+            f"  that is more than the networks are apart ({100 * found.span:.2f} points): no way "
+            "to scale can be told from another; more validation images or longer trainings "
+            "(fit.epochs) would help"
+        )
+    if found.stuck:
+        console.print(
+            f"  the {found.stuck[0]} of this B0 cannot grow within "
+            f"fit.cost={found.settings.cost:g}: its coefficient stays 1, and the two others are "
+            "compared"
+        )
     network = found.network
     console.print(
         f"  the best real network of {network.cost_ratio:.2f} × {found.settings.metric} "

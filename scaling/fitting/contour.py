@@ -154,7 +154,9 @@ def _law(
         for which in (grown, np.ones_like(grown)):
             near = which & (np.abs(np.log(ratios / ratio)) <= np.log(factor))
             features, logs = quadratic_features(realised[near]), np.log(ratios[near])
-            if np.linalg.matrix_rank(features) < features.shape[1]:
+            # Of an axis that cannot move nothing is known, and nothing is needed.
+            known = np.abs(features).max(0, initial=0.0) > 1e-9
+            if not near.any() or np.linalg.matrix_rank(features) < known.sum():
                 continue
             # The nearer to the target, the more it matters.
             roots = np.exp(-0.25 * (np.log(ratios[near] / ratio) / np.log(1.25)) ** 2)

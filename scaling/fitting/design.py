@@ -10,7 +10,7 @@ from scipy.stats import qmc
 from blocks.arch import format_arch
 from blocks.cost import count
 from scaling.compound import ScalingError
-from scaling.fitting.lattice import Lattice
+from scaling.fitting.lattice import AXES, Lattice
 
 LOW: Final = -1.0
 """Least φ of a point: half of B0's cost."""
@@ -98,16 +98,32 @@ def repeat_points(points: Sequence[Point], repeated: int, seeds: int) -> list[Po
     ]
 
 
-def check_levels(points: Sequence[Point]) -> None:
-    """Refuse points that leave an axis unmoved.
+def check_axes(lattice: Lattice, cost: float) -> None:
+    """Refuse a B0 that can grow one way at the most: there is nothing to choose between.
+
+    Raises:
+        ScalingError: names the axes that cannot grow.
+    """
+    if len(lattice.stuck) >= len(AXES) - 1:
+        left = [name for name in AXES if name not in lattice.stuck]
+        what = f"only {left[0]} of this B0" if left else "nothing of this B0"
+        raise ScalingError(
+            f"{what} can grow within fit.cost={cost:g}: a step of {' or '.join(lattice.stuck)} "
+            "costs more, so there is nothing to choose between; expected a higher fit.cost or a "
+            "larger B0"
+        )
+
+
+def check_levels(points: Sequence[Point], stuck: Sequence[str] = ()) -> None:
+    """Refuse points that leave an axis unmoved which is not `stuck`.
 
     Raises:
         ScalingError: names the axis, and how many values there are.
     """
-    for axis, name in enumerate(("depths", "widths", "resolutions")):
+    for axis, name in enumerate(AXES):
         levels = {round(point.logs[axis], 9) for point in points}
-        if len(levels) < 2:
+        if len(levels) < 2 and name not in stuck:
             raise ScalingError(
-                f"all {len(points)} networks have one of the {name}; expected two or more "
+                f"all {len(points)} networks have one {name}; expected two or more "
                 "different ones (more fit.points, or another baseline)"
             )

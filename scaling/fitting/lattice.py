@@ -30,6 +30,7 @@ from scaling.compound import scale
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+AXES: Final = ("depth", "width", "resolution")
 LEAST_STEPS: Final = 7
 """Steps of resolution that B0's own resolution has, at the least."""
 _FINE: Final = 2000
@@ -76,6 +77,11 @@ class Lattice:
     def steps(self) -> Floats:
         """(3,): logs of the least growth along each axis; infinite where it cannot grow."""
         return np.array([float(axis[axis > 1e-9].min(initial=np.inf)) for axis in self.logs])
+
+    @property
+    def stuck(self) -> list[str]:
+        """The axes along which nothing grows within the costs: each step costs too much."""
+        return [name for name, step in zip(AXES, self.steps, strict=True) if np.isinf(step)]
 
     def everything(self) -> Integers:
         """(networks, 3): the places of all."""

@@ -16,7 +16,7 @@ from blocks.latency.predict import load_predictor
 from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.config import FitConfig, ScalingConfig
 from scaling.fitting.contour import Contour, Metric, find_contour
-from scaling.fitting.design import BEYOND, LOW, Point, check_levels
+from scaling.fitting.design import BEYOND, LOW, Point, check_axes, check_levels
 from scaling.fitting.lattice import Floats, Lattice
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import Optimum, find_optimum
@@ -52,6 +52,7 @@ def fit_surface(
     schedules = Schedules.of(settings, study.config.short_epochs)
     high = math.log2(settings.cost) + BEYOND
     lattice = Lattice(baseline.arch, baseline.num_classes, rounding, LOW, high)
+    check_axes(lattice, settings.cost)
     metric, base = _metric(settings, baseline.arch, baseline.num_classes)
     seed = derive_seed(study.config.seed, "scaling")
     contour = find_contour(
@@ -60,7 +61,7 @@ def fit_surface(
     )  # fmt: skip
     design = plan_points(study, settings, lattice, high, schedules, seed)
     points = design.points
-    check_levels(points)
+    check_levels(points, lattice.stuck)
     jobs = [
         (make_point_job(point, study.config.seed, replicate), point.train_fraction)
         for point in points
@@ -97,6 +98,7 @@ def fit_surface(
         baseline=baseline.arch,
         networks=len(observations),
         trained=max(point.macs for point in points) / points[0].macs,
+        stuck=lattice.stuck,
         seconds={
             "train the surface": trained - started,
             "infer surfaces": time.perf_counter() - trained,

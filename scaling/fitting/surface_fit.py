@@ -1,7 +1,7 @@
 """What a response surface found, and what fit.json says of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -37,7 +37,8 @@ class BestNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceFit(Fit):
-    """What a response surface found. `optima`: at every level of `schedules`."""
+    """What a response surface found. `optima`: at every level of `schedules`. `stuck`: axes along
+    which B0 cannot grow within the cost, whose coefficients stay 1."""
 
     method: ClassVar[str] = "surface"
     where: ClassVar[str] = "at equal cost"
@@ -50,6 +51,12 @@ class SurfaceFit(Fit):
     schedules: Schedules
     optima: Mapping[Level, Optimum]
     network: BestNetwork
+    stuck: list[str] = field(default_factory=list)
+
+    @property
+    def span(self) -> float:
+        """Accuracy from the least to the most that is expected of the networks."""
+        return float(np.ptp(self.posterior.predict(self.observations.logs).mean(0)))
 
     @property
     def repeated(self) -> int:
@@ -73,6 +80,8 @@ class SurfaceFit(Fit):
             "failed": self.failed,
             "leave_one_out_points": 100 * self.posterior.leave_one_out,
             "noise_points": 100 * self.posterior.noise,
+            "span_points": 100 * self.span,
+            "stuck": self.stuck,
             "repeated": self.repeated,
             "scales_logit": {name: self.posterior.scale(name) for name in SCALES},
             "val_images": observed.images,

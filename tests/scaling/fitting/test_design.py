@@ -12,8 +12,11 @@ from blocks.cost import count, count_many
 from blocks.zoo import EFFICIENTNET_B0
 from scaling.compound import ScalingError, scale
 from scaling.fitting.contour import Contour, find_contour
-from scaling.fitting.design import BEYOND, LOW, check_levels, draw_points, repeat_points
+from scaling.fitting.design import BEYOND, LOW, check_axes, check_levels, draw_points, repeat_points
 from scaling.fitting.lattice import Lattice, realised_logs, resolutions
+from scaling.fitting.observations import Observations
+from scaling.fitting.optimum import find_optimum
+from scaling.fitting.posterior import infer
 
 TINY = parse_arch("r28-i1-s16-[ds_r1_k3_s1_e1_c16|ir_r2_k3_s2_e4_c32|ir_r3_k5_s2_e6_c64]-h128")
 LATTICE = Lattice(TINY, 10, "paper", LOW, 1 + BEYOND)
@@ -95,8 +98,42 @@ def test_the_first_points_are_repeated() -> None:
 
 def test_points_that_leave_an_axis_unmoved_are_refused() -> None:
     points = draw_points(LATTICE, 3, 1.5, [4], [1.0], 0)
-    with pytest.raises(ScalingError, match="all 1 networks have one of the depths"):
+    with pytest.raises(ScalingError, match="all 1 networks have one depth"):
         check_levels(points[:1])
+
+
+NARROW = parse_arch("r28-i1-s8-[ir_r2_k3_s1_e3_c8|ir_r2_k3_s2_e3_c8|ir_r3_k3_s2_e3_c8]-h8")
+
+
+def test_an_axis_that_cannot_grow_is_left_alone() -> None:
+    """Rounded down to multiples of 8, 8 channels stay 8: depth and resolution are compared."""
+    high = math.log2(1.2) + BEYOND
+    lattice = Lattice(NARROW, 10, "floor8", LOW, high)
+    assert lattice.stuck == ["width"]
+    check_axes(lattice, 1.2)
+    points = draw_points(lattice, 16, high, [4], [1.0], 0)
+    check_levels(points, lattice.stuck)
+    found = contour(lattice, ratio=1.2)
+    assert len(found.logs)
+    assert (found.logs[:, 1] == 0).all()
+    assert found.cost(found.logs) == pytest.approx(1.2, rel=1e-6)
+    assert found.along(np.array([0.0, 1.0, 0.0])) is None
+    assert found.along(np.array([1.0, 0.0, 0.0])) is not None
+    observed = Observations(
+        np.array([point.logs for point in points]),
+        tuple(np.array([0.8 + 0.1 * point.logs[0]]) for point in points),
+        1000,
+    )
+    optimum = find_optimum(infer(observed, 200, 0), found.logs, {}, steps=lattice.steps)
+    assert optimum.intervals[1].tolist() == [0, 0]
+    assert optimum.logs[0] == pytest.approx(found.logs[:, 0].max(), abs=0.05)
+
+
+def test_a_baseline_that_grows_one_way_alone_is_refused() -> None:
+    shallow = parse_arch("r28-i1-s8-[ir_r1_k3_s2_e3_c8]-h8")
+    lattice = Lattice(shallow, 10, "floor8", LOW, math.log2(1.05) + BEYOND)
+    with pytest.raises(ScalingError, match=r"only resolution of this B0 can grow within fit\.cost"):
+        check_axes(lattice, 1.05)
 
 
 def test_the_contour_costs_the_target() -> None:

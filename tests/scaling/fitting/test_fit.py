@@ -253,3 +253,22 @@ def test_the_time_leaves_fewer_networks(cli: Cli, study: Path) -> None:
     cli("scaling", "fit", "fit.points=10", "fit.repeated=0", "fit.draws=100")
     more = json.loads((study / "scaling" / "design.json").read_text())["points"]
     assert more[:8] == few
+
+
+def test_an_axis_that_cannot_grow_is_said(cli: Cli, study: Path) -> None:
+    """Rounded down to multiples of 8, layers of 8 channels stay so at 1.2 times the cost."""
+    baseline = study / "b0.yaml"
+    content = yaml.safe_load(baseline.read_text())
+    baseline.write_text(
+        yaml.safe_dump({**content, "arch": B0.replace("16", "8").replace("32", "8")})
+    )
+    shown = cli(
+        "scaling", "fit", "rounding=floor8", "fit.cost=1.2", "fit.points=8", "fit.repeated=0",
+        "fit.draws=100",
+    ).stdout  # fmt: skip
+    assert "the width of this B0 cannot grow within fit.cost=1.2" in shown
+    fitted = json.loads((study / "scaling" / "fit.json").read_text())
+    assert fitted["stuck"] == ["width"]
+    assert fitted["beta"] == 1
+    assert fitted["intervals"]["beta"] == [1, 1]
+    assert "width" not in fitted["versus"]

@@ -1,0 +1,229 @@
+"""May a fit of so many real trainings be believed? Subsamples of a bank against the whole of it.
+
+    python results/benchmarks/fit_calibration.py --points 24 31 43 72 --repeats 200
+
+The bank holds networks that scaling makes of one B0, really trained (`results/banks`). Each repeat
+takes some of those that a fit's own design reaches, B0 and the first of them with all their seeds,
+and infers as the command does. What all of the bank says stands for the truth: coverage is the
+share of the repeats whose 95% interval holds it. Bank and subsample share trainings, so it is a
+little too high where a subsample is a large part of the bank.
+
+Then, from all of the bank: does what is best at twice B0's macs hold further up? At each cost the
+direction of twice the macs is compared with the best one there.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from fit_coverage import Repeats, reliability, show
+from harness import check_finite, make_parser, parse, print_foot
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "banks"))
+
+from banks import BANKS, SCALED, Bank, Schedule, shipped
+from table import read_lines
+
+from blocks.arch import parse_arch
+from blocks.cost import count
+from scaling.differences import in_points
+from scaling.fitting.contour import Contour, find_contour
+from scaling.fitting.lattice import Floats, realised_logs
+from scaling.fitting.observations import Observations
+from scaling.fitting.optimum import TIE, Optimum, find_optimum
+from scaling.fitting.posterior import Posterior, infer
+from scaling.rules import RIVALS, direction
+
+TOLERANCE = 0.03
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Networks of a bank by one schedule, B0 first. `logs` (networks, 3), `ratios` (networks,) of
+    macs over B0's, `accuracy` of each training: on the test images where the schedule reads them.
+    """
+
+    bank: Bank
+    logs: Floats
+    ratios: Floats
+    accuracy: tuple[Floats, ...]
+    images: int
+
+    def observations(self, rows: Sequence[int], repeated: int | None = None) -> Observations:
+        """Of some networks; with `repeated`, only the first so many with all of their seeds."""
+        kept = [
+            self.accuracy[row][: None if repeated is None or place < repeated else 1]
+            for place, row in enumerate(rows)
+        ]
+        return Observations(self.logs[list(rows)], tuple(kept), self.images)
+
+    def contour(self, cost: float, most: float) -> Contour:
+        """What costs so many times B0's macs, among networks of up to `most` doublings."""
+        lattice = self.bank.lattice(most)
+        classes = self.bank.classes
+        base = count(lattice.baseline, classes).macs
+        return find_contour(lattice, lambda c: c.count(classes).macs, base, cost, TOLERANCE, 0)
+
+    @cached_property
+    def steps(self) -> Floats:
+        """Logs of the least growth along each axis."""
+        return self.bank.lattice(SCALED[0]).steps
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--bank", default="fashion_scaled")
+    parser.add_argument("--schedules", nargs="+", default=["fit", "long"])
+    parser.add_argument("--points", type=int, nargs="+", default=[24, 31, 43, 72])
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--repeated", type=int, default=4)
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--costs", type=float, nargs="+", default=[2.0, 4.0, 7.0])
+    arguments = parse(
+        parser, repeats=3, points=[24], draws=100, schedules=["fit"], costs=[2.0, 4.0]
+    )
+    bank = BANKS[arguments.bank]
+    for schedule in bank.schedules:
+        if schedule.name in arguments.schedules:
+            trained = read(bank, schedule)
+            trainings = sum(len(each) for each in trained.accuracy)
+            print(f"{bank.name}, {schedule.name}: {len(trained.logs)} networks, {trainings} "
+                  "trainings")  # fmt: skip
+            calibrate(trained, schedule.name, arguments)
+            transfer(trained, arguments)
+    print_foot(arguments)
+
+
+def read(bank: Bank, schedule: Schedule) -> Trained:
+    """What the shipped bank has of this schedule."""
+    assert bank.baseline is not None
+    baseline = parse_arch(bank.baseline)
+    found: dict[str, dict[int, float]] = {bank.baseline: {}}
+    for line in read_lines(shipped(bank.name)):
+        if line["schedule"] == schedule.name:
+            value = line["test"][1] if schedule.test else line["curve"][-1][2]
+            found.setdefault(line["arch"], {})[line["replicate"]] = value
+    archs = [parse_arch(arch) for arch in found]
+    base = count(baseline, bank.classes).macs
+    accuracy = tuple(np.array([of[seed] for seed in sorted(of)]) for of in found.values())
+    check_finite("accuracies", np.concatenate(accuracy), low=0.05, high=1)
+    return Trained(
+        bank,
+        np.array([realised_logs(baseline, arch, bank.classes) for arch in archs]),
+        np.array([count(arch, bank.classes).macs / base for arch in archs]),
+        accuracy,
+        10_000 if schedule.test else 1_000,
+    )
+
+
+def rivals_on(contour: Contour) -> dict[str, Floats]:
+    """The rules that reach the contour, and where."""
+    return {
+        name: place
+        for name, rule in RIVALS.items()
+        if (place := contour.along(direction(rule))) is not None
+    }
+
+
+def calibrate(trained: Trained, name: str, arguments: argparse.Namespace) -> None:
+    """Compare subsamples with the whole."""
+    contour = trained.contour(2.0, SCALED[0])
+    rivals = rivals_on(contour)
+    whole = infer(trained.observations(range(len(trained.logs))), 4 * arguments.draws, 0)
+    best = find_optimum(whole, contour.logs, rivals, steps=trained.steps)
+    say("all of the bank", best, whole)
+    reach = np.flatnonzero(trained.ratios[1:] <= 2 ** SCALED[0]) + 1
+    for points in arguments.points:
+        if points > len(reach) + 1:
+            print(f"  {points} networks: only {len(reach) + 1} are there")
+            continue
+        repeats, verdicts = [], []
+        started = time.perf_counter()
+        for repeat in range(arguments.repeats):
+            generator = np.random.default_rng([repeat, 11])
+            rows = [0, *generator.choice(reach, points - 1, replace=False)]
+            known = trained.observations(rows, arguments.repeated)
+            posterior = infer(known, arguments.draws, repeat)
+            optimum = find_optimum(posterior, contour.logs, rivals, steps=trained.steps)
+            repeats.append(against(optimum, best, whole, contour, rivals))
+            verdicts.append(optimum.versus["paper"].interval)
+        seconds = (time.perf_counter() - started) / arguments.repeats
+        found = Repeats(*(np.array([each[n] for each in repeats]) for n in range(2)),
+                        *(np.concatenate([each[n] for each in repeats]) for n in (2, 3)),
+                        *(np.array([each[n] for each in repeats]) for n in (4, 5)),
+                        seconds)  # fmt: skip
+        show(name, points, found)
+        reliability(points, [found])
+        low, high = np.array(verdicts).T
+        print(
+            f"  better than the paper's in {(low > 0).mean():.3f}, worse in "
+            f"{(high < 0).mean():.3f} of {len(low)}"
+        )
+
+
+def against(
+    optimum: Optimum,
+    best: Optimum,
+    whole: Posterior,
+    contour: Contour,
+    rivals: dict[str, Floats],
+) -> tuple[Floats, Floats, Floats, Floats, Floats, float]:
+    """What one subsample says beside the whole, as `Repeats` has it."""
+    places = np.array([optimum.logs, *rivals.values()])
+    surfaces = whole.predict(places)
+    true = (surfaces[:, [0]] - surfaces[:, 1:]).mean(0)
+    low, high = optimum.intervals.T
+    versus = [optimum.versus[name] for name in rivals]
+    holds = [each.interval[0] <= value <= each.interval[1]
+             for each, value in zip(versus, true, strict=True)]  # fmt: skip
+    # How likely the whole says it is: it does not know all either.
+    right = (surfaces[:, [0]] - surfaces[:, 1:] > TIE).mean(0)
+    right += (np.abs(surfaces[:, [0]] - surfaces[:, 1:]) <= TIE).mean(0) / 2
+    return (
+        (low - 1e-9 <= best.logs) & (best.logs <= high + 1e-9),
+        np.array(holds),
+        np.array([each.probability for each in versus]),
+        right,
+        np.exp(optimum.logs),
+        float(best.expected.max() - whole.predict(optimum.logs[None]).mean()),
+    )
+
+
+def transfer(trained: Trained, arguments: argparse.Namespace) -> None:
+    """Is what is best at the first cost best at the others too?"""
+    whole = infer(trained.observations(range(len(trained.logs))), 4 * arguments.draws, 0)
+    first: Floats | None = None
+    for cost in arguments.costs:
+        contour = trained.contour(cost, SCALED[1])
+        rivals = rivals_on(contour)
+        if first is not None and (place := contour.along(first)) is not None:
+            rivals["first"] = place
+        optimum = find_optimum(whole, contour.logs, rivals, steps=trained.steps)
+        first = optimum.logs if first is None else first
+        say(f"at {cost:g} times B0's macs", optimum, whole)
+
+
+def say(what: str, optimum: Optimum, whole: Posterior) -> None:
+    """Print an optimum with its intervals and rivals."""
+    triple = ", ".join(
+        f"{value:.2f} ({low:.2f} to {high:.2f})"
+        for value, (low, high) in zip(np.exp(optimum.logs), np.exp(optimum.intervals), strict=True)
+    )
+    print(f"  {what}: depth, width, resolution {triple}")
+    print(
+        f"    {optimum.region.mean():.0%} not told apart; one out {100 * whole.leave_one_out:.2f}, "
+        f"a seed {100 * whole.noise:.2f} points"
+    )
+    for name, each in optimum.versus.items():
+        label = "direction of the first cost" if name == "first" else name
+        points = in_points(each.difference, *each.interval)
+        print(f"    less {label}: {points}, P(better) {each.probability:.2f}")
+
+
+if __name__ == "__main__":
+    main()
