@@ -205,7 +205,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
 def folder(tmp_path: Path, template: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a command is run: with results/main, and whatever the pages call their images."""
     shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    for name in ("pets", "hands"):
+    for name in ("pets", "hands", "photos"):
         shutil.copytree(images / "photos", tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path

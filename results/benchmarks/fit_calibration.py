@@ -153,10 +153,11 @@ def calibrate(trained: Trained, name: str, arguments: argparse.Namespace) -> Non
             repeats.append(against(optimum, best, whole, contour, rivals))
             verdicts.append(optimum.versus["paper"].interval)
         seconds = (time.perf_counter() - started) / arguments.repeats
-        found = Repeats(*(np.array([each[n] for each in repeats]) for n in range(2)),
-                        *(np.concatenate([each[n] for each in repeats]) for n in (2, 3)),
-                        *(np.array([each[n] for each in repeats]) for n in (4, 5)),
-                        seconds)  # fmt: skip
+        held, holds, said, right, triples, lost = zip(*repeats, strict=True)
+        found = Repeats(
+            np.array(held), np.array(holds), np.concatenate(said), np.concatenate(right),
+            np.array(triples), np.array(lost), seconds,
+        )  # fmt: skip
         show(name, points, found)
         reliability(points, [found])
         low, high = np.array(verdicts).T
