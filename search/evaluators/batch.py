@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from blocks.arch import parse_arch
+from blocks.cost import count
 from blocks.machine import versions
 from search.errors import TrainingError
 from search.evaluators.process import await_any, deferred_interrupts
@@ -29,7 +31,8 @@ def run_jobs(
 
     A job whose weights or outcomes are gone is trained again: no other job may write them. Returns
     a record per job, in the order of `work`; a failed one is not written, so that it is tried
-    again another time. `done` hears of each new one.
+    again another time. `done` hears of each new one. The longest are begun first, so that at the
+    end no process waits for another for long.
     """
     known: dict[tuple[Path, _Key], Record] = {}
     for path in {path for _, path in work}:
@@ -38,7 +41,8 @@ def run_jobs(
             if isinstance(record, TrialRecord):
                 known[path, (record.arch, record.seed, record.fidelity["epochs"])] = record
     pending = {}
-    for number, (job, path) in enumerate(work):
+    for number in sorted(range(len(work)), key=lambda number: -_work(work[number][0])):
+        job, path = work[number]
         left = [name for name in (job.save, job.outcomes) if name is not None]
         if (path, _key(job)) not in known or not all(Path(name).exists() for name in left):
             pending[evaluator.evaluate(job)] = (number, job, path)
@@ -72,6 +76,12 @@ def record_outcome(
         evaluation.seconds,
         versions(),
     )
+
+
+def _work(job: Job) -> float:
+    """Of a training, about: multiply-adds of an image times epochs."""
+    # Classes hardly matter, and a job does not say how many there are.
+    return float(count(parse_arch(job.arch)).macs * job.epochs)
 
 
 def _key(job: Job) -> _Key:
