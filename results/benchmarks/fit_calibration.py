@@ -13,6 +13,7 @@ direction of twice the macs is compared with the best one there.
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ from scaling.fitting.posterior import Posterior, infer
 from scaling.rules import RIVALS, direction
 
 TOLERANCE = 0.03
+TWENTY = 20
+"""Fits of which no two should contradict each other."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def calibrate(trained: Trained, name: str, arguments: argparse.Namespace) -> Non
         if points > len(reach) + 1:
             print(f"  {points} networks: only {len(reach) + 1} are there")
             continue
-        repeats, verdicts = [], []
+        repeats, verdicts, intervals = [], [], []
         started = time.perf_counter()
         for repeat in range(arguments.repeats):
             generator = np.random.default_rng([repeat, 11])
@@ -152,6 +155,8 @@ def calibrate(trained: Trained, name: str, arguments: argparse.Namespace) -> Non
             optimum = find_optimum(posterior, contour.logs, rivals, steps=trained.steps)
             repeats.append(against(optimum, best, whole, contour, rivals))
             verdicts.append(optimum.versus["paper"].interval)
+            compared = [optimum.versus[name].interval for name in rivals]
+            intervals.append([*optimum.intervals.tolist(), *compared])
         seconds = (time.perf_counter() - started) / arguments.repeats
         held, holds, said, right, triples, lost = zip(*repeats, strict=True)
         found = Repeats(
@@ -163,8 +168,18 @@ def calibrate(trained: Trained, name: str, arguments: argparse.Namespace) -> Non
         low, high = np.array(verdicts).T
         print(
             f"  better than the paper's in {(low > 0).mean():.3f}, worse in "
-            f"{(high < 0).mean():.3f} of {len(low)}"
+            f"{(high < 0).mean():.3f} of {len(low)}; {contradictions(intervals[:TWENTY])} of "
+            f"{math.comb(min(TWENTY, len(low)), 2)} pairs contradict each other"
         )
+
+
+def contradictions(intervals: Sequence[Sequence[Sequence[float]]]) -> int:
+    """Pairs of fits of which one says of a coefficient or a difference what the other excludes:
+    their 95% intervals have nothing in common."""
+    lows, highs = np.moveaxis(np.array(intervals), -1, 0)
+    apart = lows[:, None] > highs[None] + 1e-9
+    either = (apart | apart.transpose(1, 0, 2)).any(-1)
+    return int(np.triu(either, 1).sum())
 
 
 def against(
