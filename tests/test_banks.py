@@ -18,7 +18,13 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(HERE))
 
 
-@pytest.mark.parametrize("path", sorted(HERE.glob("*.jsonl.gz")), ids=lambda path: path.name)
+SHIPPED = sorted(HERE.glob("*.jsonl.gz"))
+SCALED = [path for path in SHIPPED if "_scaled" in path.name]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SHIPPED if path not in SCALED], ids=lambda path: path.name
+)
 def test_a_shipped_bank_holds_members_at_its_budget(path: Path) -> None:
     from banks import BANKS
     from table import read_lines, table_of
@@ -36,6 +42,20 @@ def test_a_shipped_bank_holds_members_at_its_budget(path: Path) -> None:
     for curves in table.schedules.values():
         assert curves.loss.shape == curves.accuracy.shape
     assert table.features().shape[0] == len(table.archs)
+
+
+@pytest.mark.parametrize("path", SCALED, ids=lambda path: path.name)
+def test_a_shipped_bank_holds_what_scaling_makes(path: Path) -> None:
+    from banks import BANKS
+    from table import key, read_lines
+
+    bank = BANKS[path.name.partition(".")[0]]
+    lines = list(read_lines(path))
+    assert len({key(line) for line in lines}) == len(lines)
+    assert {line["schedule"] for line in lines} <= {each.name for each in bank.schedules}
+    assert {line["arch"] for line in lines} <= set(bank.members("", 200))
+    assert bank.baseline in {line["arch"] for line in lines}
+    assert all(line["curve"][-1][2] > 2 / bank.classes for line in lines)
 
 
 def test_members_are_the_same_on_every_machine() -> None:
