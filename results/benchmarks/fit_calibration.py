@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from fit_coverage import Repeats, reliability, show
+from fit_coverage import Repeats, macs_contour, reliability, show
 from harness import check_finite, make_parser, parse, print_foot
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "banks"))
@@ -33,14 +33,11 @@ from table import read_lines
 from blocks.arch import parse_arch
 from blocks.cost import count
 from scaling.differences import in_points
-from scaling.fitting.contour import Contour, find_contour
 from scaling.fitting.lattice import Floats, realised_logs
 from scaling.fitting.observations import Observations
-from scaling.fitting.optimum import TIE, Optimum, find_optimum
+from scaling.fitting.optimum import Optimum, chance_of_better, find_optimum
 from scaling.fitting.posterior import Posterior, infer
-from scaling.rules import RIVALS, direction
 
-TOLERANCE = 0.03
 TWENTY = 20
 """Fits of which no two should contradict each other."""
 
@@ -64,13 +61,6 @@ class Trained:
             for place, row in enumerate(rows)
         ]
         return Observations(self.logs[list(rows)], tuple(kept), self.images)
-
-    def contour(self, cost: float, most: float) -> Contour:
-        """What costs so many times B0's macs, among networks of up to `most` doublings."""
-        lattice = self.bank.lattice(most)
-        classes = self.bank.classes
-        base = count(lattice.baseline, classes).macs
-        return find_contour(lattice, lambda c: c.count(classes).macs, base, cost, TOLERANCE, 0)
 
     @cached_property
     def steps(self) -> Floats:
@@ -97,8 +87,10 @@ def main() -> None:
             trainings = sum(len(each) for each in trained.accuracy)
             print(f"{bank.name}, {schedule.name}: {len(trained.logs)} networks, {trainings} "
                   "trainings")  # fmt: skip
-            calibrate(trained, schedule.name, arguments)
-            transfer(trained, arguments)
+            everything = trained.observations(range(len(trained.logs)))
+            whole = infer(everything, 4 * arguments.draws, 0)
+            calibrate(trained, whole, schedule.name, arguments)
+            transfer(trained, whole, arguments.costs)
     print_foot(arguments)
 
 
@@ -124,20 +116,10 @@ def read(bank: Bank, schedule: Schedule) -> Trained:
     )
 
 
-def rivals_on(contour: Contour) -> dict[str, Floats]:
-    """The rules that reach the contour, and where."""
-    return {
-        name: place
-        for name, rule in RIVALS.items()
-        if (place := contour.along(direction(rule))) is not None
-    }
-
-
-def calibrate(trained: Trained, name: str, arguments: argparse.Namespace) -> None:
+def calibrate(trained: Trained, whole: Posterior, name: str, arguments: argparse.Namespace) -> None:
     """Compare subsamples with the whole."""
-    contour = trained.contour(2.0, SCALED[0])
-    rivals = rivals_on(contour)
-    whole = infer(trained.observations(range(len(trained.logs))), 4 * arguments.draws, 0)
+    contour = macs_contour(trained.bank.lattice(SCALED[0]), 2.0)
+    rivals = contour.rivals()
     best = find_optimum(whole, contour.logs, rivals, steps=trained.steps)
     say("all of the bank", best, whole)
     reach = np.flatnonzero(trained.ratios[1:] <= 2 ** SCALED[0]) + 1
@@ -145,7 +127,7 @@ def calibrate(trained: Trained, name: str, arguments: argparse.Namespace) -> Non
         if points > len(reach) + 1:
             print(f"  {points} networks: only {len(reach) + 1} are there")
             continue
-        repeats, verdicts, intervals = [], [], []
+        repeats, intervals = [], []
         started = time.perf_counter()
         for repeat in range(arguments.repeats):
             generator = np.random.default_rng([repeat, 11])
@@ -153,9 +135,8 @@ def calibrate(trained: Trained, name: str, arguments: argparse.Namespace) -> Non
             known = trained.observations(rows, arguments.repeated)
             posterior = infer(known, arguments.draws, repeat)
             optimum = find_optimum(posterior, contour.logs, rivals, steps=trained.steps)
-            repeats.append(against(optimum, best, whole, contour, rivals))
-            verdicts.append(optimum.versus["paper"].interval)
-            compared = [optimum.versus[name].interval for name in rivals]
+            repeats.append(against(optimum, best, whole, rivals))
+            compared = [optimum.versus[rival].interval for rival in rivals]
             intervals.append([*optimum.intervals.tolist(), *compared])
         seconds = (time.perf_counter() - started) / arguments.repeats
         held, holds, said, right, triples, lost = zip(*repeats, strict=True)
@@ -165,7 +146,7 @@ def calibrate(trained: Trained, name: str, arguments: argparse.Namespace) -> Non
         )  # fmt: skip
         show(name, points, found)
         reliability(points, [found])
-        low, high = np.array(verdicts).T
+        low, high = np.array(intervals)[:, 3 + list(rivals).index("paper")].T
         print(
             f"  better than the paper's in {(low > 0).mean():.3f}, worse in "
             f"{(high < 0).mean():.3f} of {len(low)}; {contradictions(intervals[:TWENTY])} of "
@@ -186,37 +167,34 @@ def against(
     optimum: Optimum,
     best: Optimum,
     whole: Posterior,
-    contour: Contour,
     rivals: dict[str, Floats],
 ) -> tuple[Floats, Floats, Floats, Floats, Floats, float]:
     """What one subsample says beside the whole, as `Repeats` has it."""
     places = np.array([optimum.logs, *rivals.values()])
     surfaces = whole.predict(places)
-    true = (surfaces[:, [0]] - surfaces[:, 1:]).mean(0)
+    ahead = surfaces[:, [0]] - surfaces[:, 1:]
     low, high = optimum.intervals.T
     versus = [optimum.versus[name] for name in rivals]
     holds = [each.interval[0] <= value <= each.interval[1]
-             for each, value in zip(versus, true, strict=True)]  # fmt: skip
-    # How likely the whole says it is: it does not know all either.
-    right = (surfaces[:, [0]] - surfaces[:, 1:] > TIE).mean(0)
-    right += (np.abs(surfaces[:, [0]] - surfaces[:, 1:]) <= TIE).mean(0) / 2
+             for each, value in zip(versus, ahead.mean(0), strict=True)]  # fmt: skip
     return (
         (low - 1e-9 <= best.logs) & (best.logs <= high + 1e-9),
         np.array(holds),
         np.array([each.probability for each in versus]),
-        right,
+        # How likely the whole says it is: it does not know all either.
+        chance_of_better(ahead),
         np.exp(optimum.logs),
-        float(best.expected.max() - whole.predict(optimum.logs[None]).mean()),
+        float(best.expected.max() - surfaces[:, 0].mean()),
     )
 
 
-def transfer(trained: Trained, arguments: argparse.Namespace) -> None:
+def transfer(trained: Trained, whole: Posterior, costs: Sequence[float]) -> None:
     """Is what is best at the first cost best at the others too?"""
-    whole = infer(trained.observations(range(len(trained.logs))), 4 * arguments.draws, 0)
+    lattice = trained.bank.lattice(SCALED[1])
     first: Floats | None = None
-    for cost in arguments.costs:
-        contour = trained.contour(cost, SCALED[1])
-        rivals = rivals_on(contour)
+    for cost in costs:
+        contour = macs_contour(lattice, cost)
+        rivals = contour.rivals()
         if first is not None and (place := contour.along(first)) is not None:
             rivals["first"] = place
         optimum = find_optimum(whole, contour.logs, rivals, steps=trained.steps)

@@ -31,7 +31,6 @@ from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import TIE, find_optimum
 from scaling.fitting.polynomials import POWERS
 from scaling.fitting.posterior import infer
-from scaling.rules import RIVALS, direction
 
 Floats = NDArray[np.float64]
 SMALL = "r28-i1-s16-[ir_r2_k3_s1_e6_c8_se0.25|ir_r1_k7_s2_e6_c32_se0.25|ir_r2_k7_s2_e4_c32]-h128"
@@ -129,8 +128,14 @@ def prepare(baseline: str) -> tuple[Lattice, Contour]:
     """The networks around a B0, and what costs twice as many macs."""
     arch = parse_arch(baseline) if "-" in baseline else find_arch(baseline)
     lattice = Lattice(arch, 10, "paper", LOW, 1 + BEYOND)
-    base = count(arch, 10).macs
-    return lattice, find_contour(lattice, lambda c: c.count(10).macs, base, 2.0, 0.03, 0)
+    return lattice, macs_contour(lattice, 2.0)
+
+
+def macs_contour(lattice: Lattice, cost: float) -> Contour:
+    """What costs so many times B0's macs."""
+    classes = lattice.num_classes
+    base = count(lattice.baseline, classes).macs
+    return find_contour(lattice, lambda c: c.count(classes).macs, base, cost, 0.03, 0)
 
 
 def measure(
@@ -140,11 +145,7 @@ def measure(
     truth = SURFACES[name]
     values = truth(contour.logs)
     best = contour.logs[int(values.argmax())]
-    rivals = {
-        key: place
-        for key, rule in RIVALS.items()
-        if (place := contour.along(direction(rule))) is not None
-    }
+    rivals = contour.rivals()
     held, holds, said, right, triples, lost = [], [], [], [], [], []
     started = time.perf_counter()
     for repeat in range(arguments.repeats):

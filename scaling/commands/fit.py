@@ -6,6 +6,7 @@ from blocks.console import console, duration, millions
 from scaling.compound import PAPER
 from scaling.differences import in_points
 from scaling.fitting.grid import GridFit, GridPlan
+from scaling.fitting.lattice import AXES
 from scaling.fitting.plan import SurfacePlan
 from scaling.fitting.record import RUNS
 from scaling.fitting.result import NAMES, SAYS, Fit
@@ -95,7 +96,7 @@ def _grid(found: GridFit) -> None:
 
 def _coefficients(found: Fit) -> None:
     said = []
-    for letter, name, what in zip("αβγ", NAMES, ("depth", "width", "resolution"), strict=True):
+    for letter, name, what in zip("αβγ", NAMES, AXES, strict=True):
         low, high = found.intervals[name]
         value = getattr(found.coefficients, name)
         said.append(f"{letter}={value:.4g} ({low:.2f} to {high:.2f}) {what}")

@@ -17,6 +17,7 @@ from scipy.optimize import nnls
 from blocks.cost import ArchColumns, count
 from scaling.compound import ScalingError
 from scaling.fitting.lattice import Floats, Integers, Lattice
+from scaling.rules import RIVALS, direction
 
 Metric = Callable[[ArchColumns], NDArray[Any]]
 
@@ -76,6 +77,11 @@ class Contour:
             low, high = (middle, high) if below else (low, middle)
         found = high * direction
         return np.asarray(found) if self.seen(found[None, :])[0] else None
+
+    def rivals(self) -> dict[str, Floats]:
+        """Where each of `RIVALS` costs the target; those that do within the design."""
+        found = {name: self.along(direction(rule)) for name, rule in RIVALS.items()}
+        return {name: place for name, place in found.items() if place is not None}
 
 
 def find_contour(

@@ -68,6 +68,12 @@ class Optimum:
     versus: dict[str, Versus]
 
 
+def chance_of_better(ahead: Floats) -> Floats:
+    """(surfaces, points), by how much accuracy one is ahead → (points,): the probability that it
+    is better; a tie (`TIE`) counts half."""
+    return np.asarray((ahead > TIE).mean(0) + (np.abs(ahead) <= TIE).mean(0) / 2)
+
+
 def find_optimum(
     posterior: Posterior,
     candidates: Floats,
@@ -98,7 +104,7 @@ def find_optimum(
         )
     better = surfaces[:, [index]] - surfaces
     low, high = np.quantile(better, [0.025, 0.975], axis=0)
-    chance = (better > TIE).mean(0) + (np.abs(better) <= TIE).mean(0) / 2
+    chance = chance_of_better(better)
     versus = {
         name: Versus(
             float(expected[index] - expected[number]),

@@ -28,7 +28,6 @@ from scaling.fitting.schedules import Level, Schedules, level_of
 from scaling.fitting.surface_fit import BestNetwork, SurfaceFit, intervals_of
 from scaling.listener import SILENT, Listener
 from scaling.plot import plot_surface
-from scaling.rules import RIVALS, direction
 from scaling.trainings import run_trainings
 from search.config.schema import LATENCY
 from search.errors import StudyError
@@ -73,11 +72,7 @@ def fit_surface(
     trained = time.perf_counter()
     observations = observe(points, records, len(study.data.val))
     posterior = infer(observations, settings.draws, seed)
-    rivals = {
-        name: place
-        for name, rule in RIVALS.items()
-        if (place := contour.along(direction(rule))) is not None
-    }
+    rivals = contour.rivals()
     optima = {
         level: find_optimum(posterior, contour.logs, rivals, np.array(level), lattice.steps)
         for level in schedules.levels

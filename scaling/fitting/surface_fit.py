@@ -1,7 +1,7 @@
 """What a response surface found, and what fit.json says of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -51,7 +51,7 @@ class SurfaceFit(Fit):
     schedules: Schedules
     optima: Mapping[Level, Optimum]
     network: BestNetwork
-    stuck: list[str] = field(default_factory=list)
+    stuck: list[str]
 
     @property
     def span(self) -> float:

@@ -40,12 +40,13 @@ def run_jobs(
         for record in read_records(path):
             if isinstance(record, TrialRecord):
                 known[path, (record.arch, record.seed, record.fidelity["epochs"])] = record
-    pending = {}
-    for number in sorted(range(len(work)), key=lambda number: -_work(work[number][0])):
-        job, path = work[number]
+    waiting = []
+    for number, (job, path) in enumerate(work):
         left = [name for name in (job.save, job.outcomes) if name is not None]
         if (path, _key(job)) not in known or not all(Path(name).exists() for name in left):
-            pending[evaluator.evaluate(job)] = (number, job, path)
+            waiting.append((number, job, path))
+    waiting.sort(key=lambda each: -_work(each[1]))
+    pending = {evaluator.evaluate(each[1]): each for each in waiting}
     with deferred_interrupts():
         while pending:
             for future in await_any(pending):
@@ -78,10 +79,10 @@ def record_outcome(
     )
 
 
-def _work(job: Job) -> float:
+def _work(job: Job) -> int:
     """Of a training, about: multiply-adds of an image times epochs."""
     # Classes hardly matter, and a job does not say how many there are.
-    return float(count(parse_arch(job.arch)).macs * job.epochs)
+    return count(parse_arch(job.arch)).macs * job.epochs
 
 
 def _key(job: Job) -> _Key:
