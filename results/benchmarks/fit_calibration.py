@@ -8,6 +8,10 @@ and infers as the command does. What all of the bank says stands for the truth: 
 share of the repeats whose 95% interval holds it. Bank and subsample share trainings, so it is a
 little too high where a subsample is a large part of the bank.
 
+The same with more networks, each trained for fewer epochs, so that all take as many epochs as the
+first of `--points`: what a fit by short trainings would say. The epochs are the first ones of the
+bank's own schedule.
+
 Then, from all of the bank: does what is best at twice B0's macs hold further up? At each cost the
 direction of twice the macs is compared with the best one there.
 """
@@ -75,11 +79,13 @@ def main() -> None:
     parser.add_argument("--points", type=int, nargs="+", default=[24, 31, 43, 72])
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--repeated", type=int, default=4)
+    parser.add_argument("--short", type=int, nargs="*", default=[2, 3], help="epochs")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--costs", type=float, nargs="+", default=[2.0, 4.0, 7.0])
     arguments = parse(
-        parser, repeats=3, points=[24], draws=100, schedules=["fit"], costs=[2.0, 4.0]
-    )
+        parser, repeats=3, points=[24], draws=100, schedules=["fit"], costs=[2.0, 4.0],
+        short=[2],
+    )  # fmt: skip
     bank = BANKS[arguments.bank]
     for schedule in bank.schedules:
         if schedule.name in arguments.schedules:
@@ -89,19 +95,25 @@ def main() -> None:
                   "trainings")  # fmt: skip
             everything = trained.observations(range(len(trained.logs)))
             whole = infer(everything, 4 * arguments.draws, 0)
-            calibrate(trained, whole, schedule.name, arguments)
-            transfer(trained, whole, arguments.costs)
+            calibrate(trained, whole, schedule.name, arguments.points, arguments)
+            for epochs in arguments.short:
+                if schedule.test or epochs not in schedule.looks:
+                    continue  # the test images are read at the end alone
+                more = arguments.points[0] * schedule.epochs // epochs
+                short = read(bank, schedule, epochs)
+                calibrate(short, whole, f"{schedule.name}, {epochs} epochs", [more], arguments)
+            transfer(trained, whole, arguments.costs)  # what all of the bank says
     print_foot(arguments)
 
 
-def read(bank: Bank, schedule: Schedule) -> Trained:
-    """What the shipped bank has of this schedule."""
+def read(bank: Bank, schedule: Schedule, epochs: int | None = None) -> Trained:
+    """What the shipped bank has of this schedule: at its end, or after so many epochs of it."""
     assert bank.baseline is not None
     baseline = parse_arch(bank.baseline)
     found: dict[str, dict[int, float]] = {bank.baseline: {}}
     for line in read_lines(shipped(bank.name)):
         if line["schedule"] == schedule.name:
-            value = line["test"][1] if schedule.test else line["curve"][-1][2]
+            value = line["test"][1] if schedule.test else accuracy_after(line["curve"], epochs)
             found.setdefault(line["arch"], {})[line["replicate"]] = value
     archs = [parse_arch(arch) for arch in found]
     base = count(baseline, bank.classes).macs
@@ -116,14 +128,24 @@ def read(bank: Bank, schedule: Schedule) -> Trained:
     )
 
 
-def calibrate(trained: Trained, whole: Posterior, name: str, arguments: argparse.Namespace) -> None:
-    """Compare subsamples with the whole."""
+def accuracy_after(curve: Sequence[Sequence[float]], epochs: int | None) -> float:
+    """Of a curve of (epoch, loss, accuracy) the accuracy after so many epochs; None: at its end."""
+    return next(point[2] for point in reversed(curve) if epochs is None or point[0] == epochs)
+
+
+def calibrate(
+    trained: Trained,
+    whole: Posterior,
+    name: str,
+    sizes: Sequence[int],
+    arguments: argparse.Namespace,
+) -> None:
+    """Compare subsamples of these sizes with the whole."""
     contour = macs_contour(trained.bank.lattice(SCALED[0]), 2.0)
     rivals = contour.rivals()
     best = find_optimum(whole, contour.logs, rivals, steps=trained.steps)
-    say("all of the bank", best, whole)
     reach = np.flatnonzero(trained.ratios[1:] <= 2 ** SCALED[0]) + 1
-    for points in arguments.points:
+    for points in sizes:
         if points > len(reach) + 1:
             print(f"  {points} networks: only {len(reach) + 1} are there")
             continue
