@@ -9,14 +9,16 @@ import yaml
 
 from blocks.arch import ArchSpec, parse_arch
 from blocks.errors import ArchError, one_line
+from blocks.images.reading import USUAL, Reading, reading_from
 from blocks.zoo import find_arch
 
 
 @dataclass(frozen=True)
 class Subject:
-    """`name` is fit for a file name. `weights`, `mean` and `std` are what its file says.
+    """`name` is fit for a file name. `weights`, `mean`, `std`, `classes` and `reading` are what its
+    file says.
 
-    `mean` and `std` are per channel, of pixels in 0…1.
+    `mean` and `std` are per channel, of pixels in 0…1; `reading` is how its images were read.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Subject:
     weights: Path | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    reading: Reading = USUAL
 
 
 def read_subject(text: str, num_classes: int | None = None) -> Subject:
@@ -41,7 +45,8 @@ def read_subject(text: str, num_classes: int | None = None) -> Subject:
     else:
         subject = Subject("network" if "[" in text else text, find_arch(text))
     if num_classes is not None:
-        subject = replace(subject, num_classes=num_classes)
+        known = subject.classes if num_classes == subject.num_classes else None
+        subject = replace(subject, num_classes=num_classes, classes=known)
     if subject.num_classes < 1:
         raise ArchError(f"num_classes {subject.num_classes} is not a whole number of 1 or more")
     return subject
@@ -75,7 +80,26 @@ def _read_file(path: Path) -> Subject:
         weights=path.parent / weights if weights is not None else None,
         mean=mean,
         std=std,
+        classes=_classes(content.get("dataset"), num_classes),
+        reading=_reading(path, content.get("reading")),
     )
+
+
+def _classes(dataset: Any, num_classes: int) -> tuple[str, ...] | None:
+    """The names of the classes, where the file has all of them."""
+    names = dataset.get("classes") if isinstance(dataset, dict) else None
+    if not isinstance(names, list) or len(names) != num_classes:
+        return None
+    return tuple(map(str, names))
+
+
+def _reading(path: Path, content: Any) -> Reading:
+    if content is None:
+        return USUAL
+    try:
+        return reading_from(content)
+    except (TypeError, ValueError) as error:
+        raise ArchError(f"{path}: reading {content!r}: {one_line(error)}") from None
 
 
 def _moment(path: Path, arch: ArchSpec, moments: Any, name: str) -> tuple[float, ...] | None:

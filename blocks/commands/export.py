@@ -104,6 +104,8 @@ def run(arguments: argparse.Namespace) -> None:
         std=std,
         labels=arguments.labels,
         crop=arguments.crop,
+        classes=subject.classes,
+        reading=subject.reading,
     )
     test = read(part="test")
     network, weights = _build(subject, test, arguments)

@@ -91,6 +91,8 @@ def _classify(network: "Network", subject: Subject, arguments: argparse.Namespac
         mean=arguments.mean or subject.mean,
         std=arguments.std or subject.std,
         labels=arguments.labels,
+        classes=subject.classes,
+        reading=subject.reading,
     )
     if images.labels is None:
         raise WeightsError(f"{arguments.images} has no labels; see --labels")

@@ -1,43 +1,136 @@
-"""The one decoder of image files: grey or RGB, upright, resized, the centre square cut out."""
+"""The one decoder of image files: upright, 8 bits a channel, resized and cut to a square.
+
+What most files are (8 bits, grey or RGB) Pillow reads. Other ones have readers of their own:
+16-bit colour in PNG is torchvision's, other TIFF is tifffile's where it is installed, arrays
+(`.npy`) are NumPy's.
+"""
 
 import io
 import struct
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from blocks.errors import CompoundNasError, one_line
+from blocks.images.reading import USUAL, Reading
 
-IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES: Final = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".npy",
+)  # fmt: skip
+HEIF_SUFFIXES: Final = (".heic", ".heif")
+"""Read where the package pillow-heif is installed."""
 
 Pixels = NDArray[np.uint8]
+Array = NDArray[Any]
+_Result = TypeVar("_Result")
 
 _DAMAGE: Final = (
-    OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, zlib.error, struct.error,
+    OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, RuntimeError,
+    zlib.error, struct.error,
 )  # fmt: skip
-"""What Pillow raises of a damaged file."""
+"""What readers raise of a damaged file."""
+_NPY: Final = b"\x93NUMPY"
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_TIFF: Final = (b"II*\0", b"MM\0*")
+_HEAD: Final = 32
+"""Bytes that tell what kind a file is."""
+_BITS, _SAMPLES, _EXTRA = 258, 277, 338
+"""TIFF's tags."""
+
+MANY_PAGES: Final = "have more than one page or frame: the first is read"
+NO_ORIENTATION: Final = "have an orientation that cannot be read: taken as they lie"
+TRANSPARENT: Final = "are transparent: laid on the background"
 
 
-def open_image(path: Path, error: type[CompoundNasError]) -> tuple[Image.Image, bytes]:
-    """The image, of mode L or RGB and upright, and the bytes of its file.
+@dataclass(frozen=True)
+class Opened:
+    """An upright image, of mode L or RGB, or uint8 (H, W, C) of other channels; the bytes of its
+    file; what is to be said of it."""
+
+    image: Image.Image | Pixels
+    content: bytes
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Deep:
+    """Values of more than 8 bits, (H, W, C), and those that their type spans."""
+
+    values: Array
+    span: tuple[float, float]
+    alpha: bool = False
+
+
+@cache
+def heif_installed() -> bool:
+    """Whether HEIF files are read."""
+    if find_spec("pillow_heif") is None:
+        return False
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def why_unread(path: Path) -> str | None:
+    """Why files of this name are not read; None: they are."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return None
+    if suffix in HEIF_SUFFIXES:
+        return None if heif_installed() else f"{suffix} needs `pip install pillow-heif`"
+    return f"no reader for {suffix}" if suffix else "no reader: a name without an ending"
+
+
+def open_image(
+    path: Path,
+    error: type[CompoundNasError],
+    reading: Reading = USUAL,
+    near: int | None = None,
+) -> Opened:
+    """The image of a file. Of a JPEG much larger than `near` pixels, fewer are decoded.
 
     Raises:
-        CompoundNasError: not an image, a damaged or an enormous one; of the class `error`.
+        CompoundNasError: not an image, a damaged or an enormous one, one for which a package is
+            missing; of the class `error`.
     """
+    return _guarded(path, error, lambda path: _open(path.read_bytes(), reading, near))
+
+
+def span_of(path: Path, error: type[CompoundNasError]) -> tuple[float, float] | None:
+    """The least and the greatest value of a file of more than 8 bits; None: it has 8.
+
+    Raises:
+        CompoundNasError: as `open_image`.
+    """
+
+    def measure(path: Path) -> tuple[float, float] | None:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            if not _may_be_deep(head):
+                return None
+            deep = _deep(head + file.read())
+        if deep is None:
+            return None
+        colour = deep.values[..., :-1] if deep.alpha else deep.values
+        return float(colour.min()), float(colour.max())
+
+    return _guarded(path, error, measure)
+
+
+def _guarded(path: Path, error: type[CompoundNasError], work: Callable[[Path], _Result]) -> _Result:
+    heif_installed()
     try:
-        content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            if image.mode in ("I", "F"):
-                raise ValueError(f"mode {image.mode} (32 bits a pixel) has no fixed range")
-            upright: Image.Image = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):
-                wide = np.asarray(upright).astype(np.uint16)
-                upright = Image.fromarray((wide >> 8).astype(np.uint8))
-            return upright.convert("L" if upright.mode in ("1", "L") else "RGB"), content
+        return work(path)
     except UnidentifiedImageError:  # whose own words name the buffer
         reason = f"cannot identify image file {str(path)!r}"
         raise error(f"cannot decode image {path}: {reason}") from None
@@ -49,13 +142,242 @@ def open_image(path: Path, error: type[CompoundNasError]) -> tuple[Image.Image, 
         raise error(f"image {path} is refused: {reason}") from None
 
 
+def _open(content: bytes, reading: Reading, near: int | None) -> Opened:
+    if _may_be_deep(content) and (deep := _deep(content)) is not None:
+        return Opened(_to_bytes(deep, reading), content)
+    if content.startswith(_NPY):
+        return Opened(_plain(_array(content)), content)
+    notes = []
+    with Image.open(io.BytesIO(content)) as image:
+        if near is not None and image.format == "JPEG":
+            image.draft(None, (2 * near, 2 * near))
+        if getattr(image, "n_frames", 1) > 1:
+            notes.append(MANY_PAGES)
+        upright: Image.Image = image
+        try:
+            upright = ImageOps.exif_transpose(image)
+        except (*_DAMAGE, AttributeError, ZeroDivisionError):
+            image.load()  # damage of the pixels is another thing
+            notes.append(NO_ORIENTATION)
+        if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
+            whole = upright.convert("RGBA")
+            if whole.getchannel("A").getextrema() != (255, 255):
+                notes.append(TRANSPARENT)
+                upright = _laid_on(whole, reading.background, upright.mode in ("LA", "La"))
+        grey = upright.mode in ("1", "L", "LA", "La")
+        return Opened(upright.convert("L" if grey else "RGB"), content, tuple(notes))
+
+
+def _laid_on(image: Image.Image, background: str, grey: bool) -> Image.Image:
+    ground = Image.new("RGBA", image.size, (*ImageColor.getrgb(background)[:3], 255))
+    laid = Image.alpha_composite(ground, image)
+    return laid.convert("L") if grey else laid
+
+
+def _may_be_deep(content: bytes) -> bool:
+    """Whether there may be more than 8 bits a channel, or channels that Pillow knows not."""
+    if content.startswith(_PNG):
+        return content[24:25] == b"\x10"
+    return content.startswith((_NPY, *_TIFF)) or content[:2] in (b"P5", b"P6", b"Pf", b"\0\0")
+
+
+def _deep(content: bytes) -> _Deep | None:
+    """The values of a file of more than 8 bits, or of channels other than grey and RGB."""
+    if content.startswith(_NPY):
+        array = _array(content)
+        return None if array.dtype == np.uint8 else _Deep(array, _type_span(array))
+    if content.startswith(_PNG) and content[25] != 0:
+        return _deep_png(content)
+    if content.startswith(_TIFF):
+        return _deep_tiff(content)
+    with Image.open(io.BytesIO(content)) as image:
+        return _deep_grey(image)
+
+
+def _deep_grey(image: Image.Image) -> _Deep | None:
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return None
+    array = np.asarray(_upright(image))[..., None]
+    if image.mode != "I":
+        return _Deep(array, _type_span(array))
+    # Older Pillow opens PNG of 16 bits, and any opens TIFF of 16 bits with a sign, as this.
+    return _Deep(array, (0.0, 65535.0) if image.format == "PNG" else _type_span(array))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (*_DAMAGE, AttributeError, ZeroDivisionError):
+        return image
+
+
+def _deep_png(content: bytes) -> _Deep:
+    import torch
+    from torchvision.io import decode_png
+
+    with Image.open(io.BytesIO(content)) as image:  # checks its size
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    decoded = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+    array = decoded.permute(1, 2, 0).numpy()
+    return _Deep(_turned(array, orientation), _type_span(array), array.shape[2] in (2, 4))
+
+
+def _turned(array: Array, orientation: int) -> Array:
+    """(H, W, C) as EXIF's orientation says."""
+    if orientation in (5, 6, 7, 8):
+        array = array.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return array
+
+
+def _deep_tiff(content: bytes) -> _Deep | None:
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            tags: Any = getattr(image, "tag_v2", {})
+            bits, samples = max(tags.get(_BITS, (1,))), tags.get(_SAMPLES, 1)
+            # Pillow drops a fourth channel that is no transparency, and the lower byte of colour.
+            unknown = samples > 3 and tags.get(_EXTRA) == (0,)
+            if not unknown and (samples == 1 or bits <= 8):
+                return _deep_grey(image)
+    except UnidentifiedImageError:
+        pass
+    if find_spec("tifffile") is None:
+        raise ValueError(
+            "a TIFF of several channels or of more than 8 bits needs `pip install tifffile`"
+        )
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        page = file.pages.first
+        array: Array = page.asarray()
+        axes = page.axes
+    if axes == "YX":
+        array = array[..., None]
+    elif axes == "SYX":
+        array = array.transpose(1, 2, 0)
+    elif axes != "YXS":
+        raise ValueError(f"its axes are {axes}; expected YX, YXS or SYX")
+    if array.size > 2 * (Image.MAX_IMAGE_PIXELS or array.size):
+        raise Image.DecompressionBombError(f"{array.size:,} values are too many")
+    return _Deep(array, _type_span(array))
+
+
+def _array(content: bytes) -> Array:
+    """A NumPy array of (H, W) or (H, W, C) as (H, W, C)."""
+    array: Array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.ndim == 2:
+        array = array[..., None]
+    shape = "×".join(map(str, array.shape))
+    if array.ndim != 3 or not array.size or array.dtype.kind not in "uif":
+        raise ValueError(f"an array of {array.dtype} {shape}; expected numbers H×W or H×W×C")
+    if array.shape[0] < array.shape[2] and array.shape[0] <= 16:
+        raise ValueError(f"an array of {shape}; expected channels last, H×W×C")
+    return array
+
+
+def _type_span(array: Array) -> tuple[float, float]:
+    if array.dtype.kind == "f":
+        return 0.0, 1.0
+    limits = np.iinfo(array.dtype)
+    return float(limits.min), float(limits.max)
+
+
+def _to_bytes(deep: _Deep, reading: Reading) -> Image.Image | Pixels:
+    values = deep.values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError("it holds values that are not finite")
+    colour = values[..., :-1] if deep.alpha else values
+    low, high = reading.span or deep.span
+    if reading.span is None and deep.values.dtype.kind == "f":
+        least, most = float(colour.min()), float(colour.max())
+        if least < low or most > high:
+            raise ValueError(
+                f"its values go from {least:g} to {most:g}, beyond {low:g} to {high:g}; "
+                "dataset.range=LOW..HIGH says what is black and what is white"
+            )
+    scaled = np.clip((colour - low) / (high - low), 0, 1) * 255
+    if deep.alpha:
+        alpha = values[..., -1:] / deep.span[1]
+        ground = np.array(ImageColor.getrgb(reading.background)[:3], dtype=np.float32)
+        scaled = scaled * alpha + (ground if scaled.shape[2] == 3 else ground.mean()) * (1 - alpha)
+    return _plain(np.rint(scaled).astype(np.uint8))
+
+
+def _plain(array: Pixels) -> Image.Image | Pixels:
+    """An image of Pillow's where it has one of these channels."""
+    array = np.ascontiguousarray(array)
+    if array.shape[2] == 1:
+        return Image.fromarray(array[..., 0])
+    return Image.fromarray(array) if array.shape[2] == 3 else array
+
+
+def size_of(image: Image.Image | Pixels) -> tuple[int, int]:
+    """Width and height."""
+    return image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
+
+
 def centre_square(
-    image: Image.Image, side: int, resample: Image.Resampling, crop: float = 1.0
+    image: Image.Image | Pixels, side: int, resample: Image.Resampling, crop: float = 1.0
 ) -> Pixels:
-    """uint8 (side, side, 1 or 3): the centre, of `crop` of the shorter side."""
-    scale = max(side, round(side / crop)) / min(image.size)
-    size = (max(side, round(image.width * scale)), max(side, round(image.height * scale)))
-    left, top = (size[0] - side) // 2, (size[1] - side) // 2
-    image = image.resize(size, resample).crop((left, top, left + side, top + side))
-    array = np.array(image, dtype=np.uint8)
-    return array[:, :, None] if array.ndim == 2 else array
+    """uint8 (side, side, C): the centre, of `crop` of the shorter side."""
+
+    def cut(image: Image.Image) -> Image.Image:
+        scale = max(side, round(side / crop)) / min(image.size)
+        size = (max(side, round(image.width * scale)), max(side, round(image.height * scale)))
+        left, top = (size[0] - side) // 2, (size[1] - side) // 2
+        return image.resize(size, resample).crop((left, top, left + side, top + side))
+
+    return _by_channels(image, cut)
+
+
+def whole_square(
+    image: Image.Image | Pixels, side: int, resample: Image.Resampling, fill: str | None
+) -> Pixels:
+    """uint8 (side, side, C): all of the image, its sides changed each by its own, or, with `fill`,
+    alike, and the rest of that colour."""
+
+    def fit(image: Image.Image) -> Image.Image:
+        if fill is None:
+            return image.resize((side, side), resample)
+        scale = side / max(image.size)
+        small = image.resize([max(1, round(each * scale)) for each in image.size], resample)
+        ground: Any = ImageColor.getcolor(fill, image.mode)
+        square = Image.new(image.mode, (side, side), ground)
+        square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
+        return square
+
+    return _by_channels(image, fit)
+
+
+def match_pixels(
+    pixels: Pixels, channels: int, path: Path, error: type[CompoundNasError]
+) -> Pixels:
+    """(H, W, C) with other channels: grey repeated, RGB as luminance, of more the first ones.
+
+    Raises:
+        CompoundNasError: there are fewer, and they are not grey; of the class `error`.
+    """
+    has = pixels.shape[2]
+    if has == channels:
+        return pixels
+    if has == 1:
+        return np.broadcast_to(pixels, (*pixels.shape[:2], channels))
+    if has == 3 and channels == 1:
+        return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+    if has < channels:
+        raise error(f"{path} has {has} channels; expected {channels} (dataset.channels) or 1")
+    return pixels[..., :channels]
+
+
+def _by_channels(
+    image: Image.Image | Pixels, change: Callable[[Image.Image], Image.Image]
+) -> Pixels:
+    """What becomes of an image, or of each channel of an array."""
+    if isinstance(image, Image.Image):
+        array = np.array(change(image), dtype=np.uint8)
+        return array[:, :, None] if array.ndim == 2 else array
+    planes = [np.asarray(change(Image.fromarray(plane))) for plane in np.moveaxis(image, 2, 0)]
+    return np.stack(planes, axis=2)

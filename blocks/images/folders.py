@@ -15,7 +15,17 @@ from torch import Tensor
 from blocks.arch import ArchSpec
 from blocks.errors import ExportError
 from blocks.images.batches import Part, match_channels
-from blocks.images.decode import IMAGE_SUFFIXES, Pixels, centre_square, open_image
+from blocks.images.decode import (
+    IMAGE_SUFFIXES,
+    Pixels,
+    centre_square,
+    match_pixels,
+    open_image,
+    size_of,
+    whole_square,
+)
+from blocks.images.listing import flat_images, list_folder
+from blocks.images.reading import USUAL, Reading
 
 CROP_FRACTION: Final = 224 / 256
 """The part of a photograph's shorter side that the centre crop keeps, as in most evaluations."""
@@ -32,6 +42,7 @@ class FileImages:
     paths: tuple[Path, ...]
     arch: ArchSpec
     crop: float
+    reading: Reading = USUAL
 
     @property
     def count(self) -> int:
@@ -41,45 +52,72 @@ class FileImages:
         images = []
         for number in numbers:
             path = self.paths[number]
-            pixels = decode_image(path, self.arch.resolution, self.crop)
+            pixels = decode_image(path, self.arch.resolution, self.crop, self.reading)
             image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
             images.append(match_channels(image, self.arch.in_channels, str(path)))
         return torch.cat(images)
 
 
 def from_folder(
-    folder: Path, arch: ArchSpec, num_classes: int, part: Part, labels: Labels, crop: float
+    folder: Path,
+    arch: ArchSpec,
+    num_classes: int,
+    part: Part,
+    labels: Labels,
+    crop: float,
+    classes: Sequence[str] | None = None,
+    reading: Reading = USUAL,
 ) -> tuple[str, FileImages, NDArray[np.int64] | None]:
-    """Where the images of `part` are from, they, and their labels (None: there are none)."""
+    """Where the images of `part` are from, they, and their labels (None: there are none).
+
+    `classes`: the names of the network's own, where known; the folder may lack some of them.
+    """
     try:
-        order = ("train", "val", "test") if part == "train" else ("test", "val", "train")
-        splits = [folder / name for name in order if (folder / name).is_dir()]
-        if labels == "folder" and (folder / "train").is_dir():
-            folder = splits[0]
         if labels == "name":
-            return _labelled_by_name(folder, arch, crop)
-        classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-        members = [_image_files(each, "**/*") for each in classes]
-        flat = _image_files(folder, "*") if not classes else []
+            return _labelled_by_name(folder, arch, crop, reading)
+        flat = flat_images(folder)
+        if flat and not any(path.is_dir() for path in folder.iterdir()):
+            return str(folder), FileImages(tuple(flat), arch, crop, reading), None
+        if not any(folder.iterdir()):
+            _some([], folder)
     except OSError as error:
         raise ExportError(f"cannot read images {folder}: {error.strerror}") from None
-    if not classes:
-        return str(folder), FileImages(_some(flat, folder), arch, crop), None
-    if len(classes) != num_classes:
+    found = list_folder(folder, ExportError, name="--images", skip_unlabelled=True)
+    order = ("train", "val", "test") if part == "train" else ("test", "val", "train")
+    taken = next(name for name in order if name in found.parts)
+    where = found.parts[taken]
+    numbers = _numbers_of(found.classes, classes, num_classes, where)
+    files = [file for file in found.files if file.part == taken]
+    paths = _some([file.path for file in files], where)
+    known = np.array([numbers[file.label] for file in files], dtype=np.int64)
+    return str(where), FileImages(paths, arch, crop, reading), known
+
+
+def _numbers_of(
+    found: Sequence[str], classes: Sequence[str] | None, num_classes: int, where: Path
+) -> list[int]:
+    """The network's number of each class of a folder: by name where its names are known."""
+    if classes is None:
+        if len(found) != num_classes:
+            raise ExportError(
+                f"{where} has {len(found)} class folders ({found[0]} …); expected {num_classes}, "
+                "the num_classes of the network"
+            )
+        return list(range(num_classes))
+    strangers = [name for name in found if name not in classes]
+    if strangers:
         raise ExportError(
-            f"{folder} has {len(classes)} class folders ({classes[0].name} …); expected "
-            f"{num_classes}, the num_classes of the network"
+            f"{where} has the class {strangers[0]!r}, which the network has not; it knows "
+            f"{', '.join(classes[:3])}{', …' if len(classes) > 3 else ''}"
         )
-    paths = _some([path for each in members for path in each], folder)
-    numbers = [number for number, each in enumerate(members) for _ in each]
-    return str(folder), FileImages(paths, arch, crop), np.array(numbers, dtype=np.int64)
+    return [list(classes).index(name) for name in found]
 
 
 def _labelled_by_name(
-    folder: Path, arch: ArchSpec, crop: float
+    folder: Path, arch: ArchSpec, crop: float, reading: Reading
 ) -> tuple[str, FileImages, NDArray[np.int64]]:
     """`imagenet_00_243.jpg` → 243."""
-    paths = _some(_image_files(folder, "*"), folder)
+    paths = _some(flat_images(folder), folder)
     labels = []
     for path in paths:
         numbers = re.findall(r"\d+", path.stem)
@@ -88,17 +126,7 @@ def _labelled_by_name(
         labels.append(int(numbers[-1]))
     if max(labels) >= 2**31:
         raise ExportError(f"{folder}: label {max(labels)} in a file name is not a class")
-    return str(folder), FileImages(paths, arch, crop), np.array(labels, dtype=np.int64)
-
-
-def _image_files(folder: Path, pattern: str) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.glob(pattern)
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and path.is_file()
-        and not path.name.startswith(".")
-    )
+    return str(folder), FileImages(paths, arch, crop, reading), np.array(labels, dtype=np.int64)
 
 
 def _some(paths: list[Path], folder: Path) -> tuple[Path, ...]:
@@ -107,13 +135,27 @@ def _some(paths: list[Path], folder: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def decode_image(path: Path, resolution: int, crop: float = CROP_FRACTION) -> Pixels:
-    """uint8 (resolution, resolution, 1 or 3): resized bicubically, the centre cut out.
+def decode_image(
+    path: Path,
+    resolution: int,
+    crop: float = CROP_FRACTION,
+    reading: Reading = USUAL,
+) -> Pixels:
+    """uint8 (resolution, resolution, C): resized bicubically, the centre cut out, or all of it as
+    `reading` says.
 
     Raises:
         ExportError: not an image, a damaged one, or one too narrow.
     """
-    image, _ = open_image(path, ExportError)
-    if max(image.size) > _MOST_ELONGATED * min(image.size):
-        raise ExportError(f"image {path} is {image.width}×{image.height}: too narrow to crop")
-    return centre_square(image, resolution, Image.Resampling.BICUBIC, crop)
+    image = open_image(path, ExportError, reading).image
+    width, height = size_of(image)
+    if reading.resize == "crop":
+        if max(width, height) > _MOST_ELONGATED * min(width, height):
+            raise ExportError(f"image {path} is {width}×{height}: too narrow to crop")
+        pixels = centre_square(image, resolution, Image.Resampling.BICUBIC, crop)
+    else:
+        fill = reading.background if reading.resize == "pad" else None
+        pixels = whole_square(image, resolution, Image.Resampling.BICUBIC, fill)
+    if reading.channels is not None:
+        pixels = match_pixels(pixels, reading.channels, path, ExportError)
+    return pixels

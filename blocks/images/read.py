@@ -14,6 +14,7 @@ from blocks.errors import ExportError
 from blocks.images.arrays import ArrayImages, from_npz
 from blocks.images.batches import Images, Part
 from blocks.images.folders import CROP_FRACTION, FileImages, Labels, from_folder
+from blocks.images.reading import USUAL, Reading
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
@@ -32,19 +33,22 @@ def read_images(
     part: Part = "test",
     labels: Labels = "folder",
     crop: float = CROP_FRACTION,
+    classes: Sequence[str] | None = None,
+    reading: Reading = USUAL,
 ) -> Images:
     """The images in `path` at the resolution and with the channels of `arch`, normalised.
 
     An `.npz` file holds uint8 N×H×W or N×H×W×C `x_test` and `y_test` (else `x_train`, `y_train`,
-    else `images`, `labels`), which are resized. A folder holds a folder per class, in the order
-    of their names the labels 0, 1, …, or folders `test`, `val` or `train` of such; or images
+    else `images`, `labels`), which are resized. A folder is what `list_folder` reads: a folder per
+    class, or folders of splits of such; each is the label that `classes`, the network's own names,
+    gives it, and without these they are 0, 1, … in the order of their names. Or it holds images
     alone, without labels, or with `labels="name"` the last whole number of each file name. Those
     are resized so that the centre square of `crop` of the shorter side fits, and cropped. None
     is the embedded Fashion-MNIST, without its labels if the network has not its 10 classes.
 
     `part="train"` prefers the training images where there are both. Grey is repeated for RGB
     networks, RGB is made grey by luminance. `mean` and `std` are of pixels in 0…1, one number or
-    one for each channel; None: ImageNet's for RGB, 0.5 else.
+    one for each channel; None: ImageNet's for RGB, 0.5 else. `reading`: how files become pixels.
 
     Raises:
         ExportError: nothing there, unreadable, of other channels, or labels that are not
@@ -61,7 +65,9 @@ def read_images(
         if num_classes != 10:
             found = None
     elif path.is_dir():
-        where, reader, found = from_folder(path, arch, num_classes, part, labels, crop)
+        where, reader, found = from_folder(
+            path, arch, num_classes, part, labels, crop, classes, reading
+        )
     else:
         try:
             with path.open("rb") as file:

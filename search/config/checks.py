@@ -21,6 +21,9 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "search.pruner": ("none", "asha", "hyperband"),
     "search.rung_metric": ("val_loss", "val_accuracy"),
     "dataset.on_corrupt": ("refuse", "skip"),
+    "dataset.on_unlabelled": ("refuse", "skip"),
+    "dataset.layout": ("auto", "splits", "classes"),
+    "dataset.resize": ("crop", "pad", "squash"),
     "proxy.init_from": ("supernet",),
     "proxy.optimizer": ("adamw", "sgd"),
     "proxy.kernels": ("auto", "torch"),
@@ -54,6 +57,7 @@ LEAST: Final[Mapping[str, int]] = {
     "proxy.crop_padding": 0,
     "proxy.cutout": 0,
     "dataset.image_size": 1,
+    "dataset.channels": 1,
     "supernet.epochs": 1,
     "supernet.samples": 1,
     "supernet.calibration_images": 2,
@@ -144,6 +148,25 @@ def _check_ranges(config: RunConfig) -> None:
 
 def _check_dataset(config: RunConfig) -> None:
     dataset = config.dataset
+    from PIL import ImageColor
+
+    try:
+        ImageColor.getrgb(dataset.background)
+    except ValueError:
+        raise ConfigError(
+            f"dataset.background={dataset.background} is no colour; expected white, #c0c0c0, …"
+        ) from None
+    if dataset.range not in ("auto", "type"):
+        low, _, high = dataset.range.partition("..")
+        try:
+            right = math.isfinite(float(high)) and math.isfinite(float(low))
+        except ValueError:
+            right = False
+        if not (right and float(low) < float(high)):
+            raise ConfigError(
+                f"dataset.range={dataset.range} is unknown; expected auto, type, or LOW..HIGH, as "
+                "0..4095"
+            )
     if dataset.val_fraction == 0:
         raise ConfigError("dataset.val_fraction=0 leaves nothing to search on; expected above 0")
     if dataset.test_fraction == 0:

@@ -41,15 +41,30 @@ class DatasetConfig:
     """Where the images come from. Splits that the data set lacks are carved from train."""
 
     name: str = "npz"  # of the reader of the images, which dataset=NAME sets too
-    root: str | None = None  # folder or file of the images
-    image_size: int | None = None  # pixels; folders only; null: 1.5 × proxy.resolution
+    root: str | None = None  # folder or file of the images; of table: null: where the table lies
+    path: str | None = None  # of table: the file of labels: .csv, .tsv, .jsonl, .parquet, .json
+    columns: dict[str, str] = field(default_factory=dict)
+    # of table: {path: …, label: …, split: …}, where they are not told by their names
+    group: str | None = None
+    # what is not parted by a split: a column of the table | level:N, the folder N levels below the
+    # class | a regular expression of file names, whose first bracket is the group
+    layout: str = "auto"
+    # of imagefolder, where a folder train may be either: auto | splits | classes
+    on_unlabelled: str = "refuse"  # refuse | skip: what images without a class lead to
+    image_size: int | None = None  # pixels; files only; null: 1.5 × proxy.resolution
+    resize: str = "crop"  # crop | pad | squash: how images that are no squares become ones
+    background: str = "white"  # under transparent pixels, and around images with resize=pad
+    range: str = "auto"
+    # of more than 8 bits, what becomes black and white: auto: the least and greatest of all
+    # images | type: of the file's type | LOW..HIGH
+    channels: int | None = None  # of every image; null: as they are, grey among colour as colour
     val_fraction: float = 1 / 6  # of the images; imagefolder: 0.15; where there is no own split
     test_fraction: float = 1 / 7  # likewise
-    on_corrupt: str = "refuse"  # refuse | skip: what an unreadable image leads to; folders only
+    on_corrupt: str = "refuse"  # refuse | skip: what an unreadable image leads to; files only
     download: bool = False  # fetch the images into root; cifar10 and cifar100 only
     cache: str | None = "auto"
-    # of imagefolder: where decoded images are kept; auto: compound-nas in $XDG_CACHE_HOME or
-    # ~/.cache; null: they are decoded at each start
+    # of imagefolder and table: where decoded images are kept; auto: compound-nas in
+    # $XDG_CACHE_HOME or ~/.cache; null: they are decoded at each start
 
 
 @dataclass(frozen=True)
@@ -367,6 +382,7 @@ STEERING_FREE: Final = frozenset(
         "search.final_epochs",
         "search.final_seeds",
         "dataset.root",
+        "dataset.path",
         "dataset.download",
         "dataset.cache",
         "budget.latency_table",

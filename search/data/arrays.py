@@ -2,23 +2,28 @@
 
 import hashlib
 import io
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from blocks.errors import one_line
 from blocks.images.arrays import NPZ_DAMAGE
 from search.config.schema import DatasetConfig
-from search.data.splits import Raw, Split, root_of
+from search.data.splits import Raw, Rows, root_of
 from search.errors import DataError
 
 FASHION_CLASSES: Final = (
     "t-shirt", "trouser", "pullover", "dress", "coat",
     "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
+
+MOST_CHANNELS: Final = 16
+"""More is taken for a side of an image."""
 
 
 def from_arrays(
@@ -29,34 +34,69 @@ def from_arrays(
     Raises:
         DataError: names the array and what was expected; `where` is the file, for messages.
     """
-    splits: dict[str, Split] = {}
-    hashes: dict[str, list[bytes]] = {}
+    hashes: list[bytes] = []
+    known: list[NDArray[np.uint8]] = []
+    numbers: list[NDArray[np.int64]] = []
     for part, (images, labels) in parts.items():
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
             raise DataError(
                 f"{where}: x_{part} is {images.dtype} of {images.ndim} dimensions; expected "
                 "uint8 N×H×W or N×H×W×C"
             )
+        _check_channels_last(images, f"{where}: x_{part}")
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]  # as Keras has them
         if len(images) != len(labels) or not len(labels):
             raise DataError(f"{where}: {len(images)} {part} images but {len(labels)} labels")
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-            raise DataError(f"{where}: y_{part} is not a vector of whole numbers")
+            raise DataError(
+                f"{where}: y_{part} is {labels.dtype} {_shape(labels)}; expected a vector of "
+                f"{len(images)} whole numbers"
+            )
         if labels.min() < 0 or labels.max() >= len(classes):
             raise DataError(
                 f"{where}: {part} labels span {labels.min()} to {labels.max()}; expected 0 to "
                 f"{len(classes) - 1}"
             )
         images = np.ascontiguousarray(images)
-        hashes[part] = [hashlib.sha256(image.tobytes()).digest() for image in images]
-        pixels = images[..., None] if images.ndim == 3 else images
-        splits[part] = Split(
-            torch.from_numpy(pixels).permute(0, 3, 1, 2),
-            torch.from_numpy(labels.astype(np.int64)),
-        )
-    channels = {part: split.images.shape[1] for part, split in splits.items()}
+        hashes += [hashlib.sha256(image.tobytes()).digest() for image in images]
+        known.append(images[..., None] if images.ndim == 3 else images)
+        numbers.append(labels.astype(np.int64))
+    channels = {part: images.shape[3] for part, images in zip(parts, known, strict=True)}
     if len(set(channels.values())) > 1:
         raise DataError(f"{where}: splits differ in channels: {channels}")
-    return Raw(classes, splits, hashes)
+    everything = [torch.from_numpy(images) for images in known]
+    starts = np.cumsum([0, *map(len, everything)])
+
+    def read(rows: Rows) -> Iterator[Tensor]:
+        """Rows that lie in one part, as those of a split do."""
+        part = int(np.searchsorted(starts, rows[0], side="right")) - 1
+        images = everything[part]
+        if len(rows) == len(images):
+            yield images
+        else:
+            yield images.index_select(0, torch.from_numpy(rows - starts[part]))
+
+    return Raw(
+        classes,
+        tuple(part for part, images in zip(parts, everything, strict=True) for _ in images),
+        np.concatenate(numbers),
+        tuple(hashes),
+        read,
+    )
+
+
+def _check_channels_last(images: NDArray[Any], where: str) -> None:
+    """Refuse what can only be channels first: a network of 24 channels called RGB."""
+    if images.ndim == 4 and images.shape[3] > MOST_CHANNELS >= images.shape[1]:
+        raise DataError(
+            f"{where} is {_shape(images)}: channels last expected, N×H×W×C; "
+            "x.transpose(0, 2, 3, 1) makes it so"
+        )
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return "×".join(map(str, array.shape))
 
 
 def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> Raw:
@@ -76,7 +116,10 @@ def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> Raw:
     if classes is None:
         labels = found["y_train"]
         if not (labels.size and np.issubdtype(labels.dtype, np.integer)):
-            raise DataError(f"{where}: y_train is not a vector of whole numbers")
+            raise DataError(
+                f"{where}: y_train is {labels.dtype} {_shape(labels)}; expected a vector of whole "
+                "numbers"
+            )
         if labels.max() >= len(labels):
             raise DataError(
                 f"{where}: y_train goes up to {labels.max()} with {len(labels)} images; expected "

@@ -21,7 +21,7 @@ from blocks.errors import CompoundNasError
 from blocks.messages import say
 from search.data.stored import Stored, read_stored, write_stored
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Of the files here, and of the way images are decoded: another one is another key."""
 
 
@@ -44,40 +44,54 @@ def cache_key(identity: Any) -> str:
     return hashlib.sha256(json.dumps([decoders, identity]).encode()).hexdigest()[:32]
 
 
-def load_or_build(cache: Path, identity: Callable[[], str], build: Callable[[], Stored]) -> Stored:
-    """What the cache holds under this identity; if nothing, what `build` makes, put there.
+def load_or_build(
+    cache: Path, identity: Callable[[], str], build: Callable[[], Stored]
+) -> tuple[Stored, Path | None]:
+    """What the cache holds under this identity, and the folder it lies in; if nothing, what `build`
+    makes, put there.
 
     Of two processes that want the same images one builds them, and the other waits for it. What
-    cannot be written stays in memory.
+    cannot be written stays in memory, and has no folder.
     """
     key = identity()
     folder = cache / key
     path = folder / "images.bin"
     stored = read_stored(path)
     if stored is not None:
-        return stored
+        return stored, folder
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             alone = stack.enter_context(_locked(folder))
         except OSError as error:
             say(f"cannot cache images in {cache}: {error.strerror}")
-            return build()
+            return build(), None
         stored = read_stored(path)
         if stored is not None:
-            return stored
+            return stored, folder
         if alone:
             for left in folder.glob(".images.*"):  # by a builder that was killed
                 left.unlink(missing_ok=True)
         built = build()
         if identity() != key:
-            return built  # a file changed meanwhile: it may be either content
+            return built, None  # a file changed meanwhile: it may be either content
         try:
             write_stored(path, built)
         except CompoundNasError as error:
             say(f"images are not cached: {error}")
-            return built
-    return read_stored(path) or built
+            return built, None
+    stored = read_stored(path)
+    return (built, None) if stored is None else (stored, folder)
+
+
+def keep(path: Path, stored: Stored) -> Stored:
+    """The same, mapped from a file that is written first, where it can be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_stored(path, stored)
+    except (OSError, CompoundNasError):
+        return stored
+    return read_stored(path) or stored
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Final
 from search.config.schema import DatasetConfig
 from search.data.arrays import load_fashion_mnist, load_npz
 from search.data.cache import cache_folder
-from search.data.imagefolder import cached_folder, load_imagefolder
+from search.data.files import cached_files, load_files
 from search.data.splits import ImageData, Raw, assemble
 from search.data.torchvision_sets import load_cifar, load_fashion_mnist_full
 
@@ -15,7 +15,8 @@ DATASETS: Final[dict[str, Callable[[DatasetConfig, int], Raw]]] = {
     "fashion_mnist_full": load_fashion_mnist_full,
     "cifar10": load_cifar,
     "cifar100": load_cifar,
-    "imagefolder": load_imagefolder,
+    "imagefolder": load_files,
+    "table": load_files,
     "npz": load_npz,
 }
 
@@ -27,7 +28,8 @@ def load_data(config: DatasetConfig, proxy_resolution: int) -> ImageData:
         DataError: nothing there, unreadable, one class only, or a class too small to split.
     """
     image_size = config.image_size or round(1.5 * proxy_resolution)
-    cache = cache_folder(config.cache) if config.name == "imagefolder" else None
+    reader = DATASETS[config.name]
+    cache = cache_folder(config.cache) if reader is load_files else None
     if cache is not None:
-        return cached_folder(config, image_size, cache)
-    return assemble(config, DATASETS[config.name](config, image_size))
+        return cached_files(config, image_size, cache)
+    return assemble(config, reader(config, image_size))

@@ -1,90 +1,94 @@
-"""Images decoded: a whole folder on all cores, or one file."""
+"""Image files decoded, on all cores, a few thousand at a time."""
 
-import contextlib
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
-from blocks.images.decode import IMAGE_SUFFIXES, centre_square, open_image
-from search.data.folder import ImageFile, ImageFolder
+from blocks.images.decode import (
+    centre_square,
+    match_pixels,
+    open_image,
+    size_of,
+    span_of,
+    whole_square,
+)
+from blocks.images.listing import ImageFile
+from blocks.images.reading import USUAL, Reading
+from search.config.schema import DatasetConfig
+from search.data.stored import Stored, Streamed
 from search.errors import DataError
 
 LONGEST: Final = 32
 """Of an image, its longer side over its shorter: what is beyond is cut off before resizing."""
+BLANK: Final = "are of one colour throughout"
 _SIDE_BY_SIDE: Final = 64
 """Files from which on several threads are worth starting."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+Pixels = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """Per split: uint8 (N, H, W, C), int64 (N,), and the SHA-256 of each file."""
+def decode_files(
+    files: Sequence[ImageFile],
+    reading: Reading,
+    image_size: int,
+    on_corrupt: str,
+    hashes: Sequence[str] | None = None,
+) -> Stored:
+    """Decode files, on all cores. `hashes`: their SHA-256 in hex, where known.
 
-    images: dict[str, NDArray[np.uint8]]
-    labels: dict[str, NDArray[np.int64]]
-    hashes: dict[str, list[bytes]]
-    skipped: tuple[str, ...]
-
-
-def decode_folder(folder: ImageFolder, image_size: int, on_corrupt: str) -> Decoded:
-    """Decode all images, on all cores.
+    Of each number of channels C the images `pixels.C`, uint8 (n, H, W, C), and their positions
+    among the files, `rows.C`; the fields are `hashes` and `passed`, pairs of a position and what
+    is of it, and `notes`, how often each.
 
     Raises:
-        DataError: an image that cannot be decoded, unless on_corrupt is skip; a class or a split
-            without any.
+        DataError: an image that cannot be decoded, unless on_corrupt is skip.
     """
 
-    def attempt(file: ImageFile) -> tuple[NDArray[np.uint8], bytes] | DataError:
+    def attempt(file: ImageFile) -> tuple[Pixels, str, tuple[str, ...]] | DataError:
         try:
-            return decode_file(file.path, image_size)
+            pixels, content, notes = decode_file(file.path, image_size, reading)
         except DataError as error:
             return error
+        return pixels, "" if hashes is not None else hashlib.sha256(content).hexdigest(), notes
 
-    images: dict[str, list[NDArray[np.uint8]]] = {part: [] for part in folder.parts}
-    labels: dict[str, list[int]] = {part: [] for part in folder.parts}
-    hashes: dict[str, list[bytes]] = {part: [] for part in folder.parts}
-    skipped: list[str] = []
+    pixels: dict[int, list[Pixels]] = {}
+    rows: dict[int, list[int]] = {}
+    known: list[tuple[int, str]] = []
+    passed: list[tuple[int, str]] = []
+    notes: Counter[str] = Counter()
     # Closed, or after a refusal the threads would decode what is left before the program ends.
-    with contextlib.closing(side_by_side(attempt, folder.files)) as attempts:
-        for file, found in zip(folder.files, attempts, strict=True):
+    with closing(side_by_side(attempt, files)) as attempts:
+        for number, found in enumerate(attempts):
             if isinstance(found, DataError):
                 if on_corrupt == "refuse":
                     raise DataError(f"{found}; dataset.on_corrupt=skip leaves such files out")
-                skipped.append(str(file.path))
+                passed.append((number, "cannot be decoded"))
                 continue
-            images[file.part].append(found[0])
-            labels[file.part].append(file.label)
-            hashes[file.part].append(found[1])
-    for label, name in enumerate(folder.classes):
-        if label not in labels["train"]:
-            raise DataError(
-                f"class folder {folder.parts['train'] / name} holds no readable image "
-                f"({', '.join(IMAGE_SUFFIXES)})"
-            )
-    for part, path in folder.parts.items():
-        if not labels[part]:
-            raise DataError(f"{path} holds no readable image")
-    # One RGB image makes the whole set RGB.
-    channels = max(image.shape[2] for part in images.values() for image in part)
-    return Decoded(
-        {
-            part: np.stack([np.broadcast_to(i, (*i.shape[:2], channels)) for i in found])
-            for part, found in images.items()
-        },
-        {part: np.array(found, dtype=np.int64) for part, found in labels.items()},
-        hashes,
-        tuple(skipped),
-    )
+            image, digest, said = found
+            channels = image.shape[2]
+            pixels.setdefault(channels, []).append(image)
+            rows.setdefault(channels, []).append(number)
+            known.append((number, digest if hashes is None else hashes[number]))
+            notes.update(said)
+    tensors: dict[str, Tensor | Streamed] = {}
+    for channels, images in pixels.items():
+        tensors[f"pixels.{channels}"] = torch.from_numpy(np.stack(images))
+        tensors[f"rows.{channels}"] = torch.tensor(rows[channels])
+    return Stored(tensors, {"hashes": known, "passed": passed, "notes": dict(notes)})
 
 
 def side_by_side(
@@ -100,17 +104,74 @@ def side_by_side(
         yield from pool.map(work, items)
 
 
-def decode_file(path: Path, image_size: int) -> tuple[NDArray[np.uint8], bytes]:
-    """The image, its shorter side resized to `image_size` and its centre cut out; its hash.
+def decode_file(
+    path: Path,
+    image_size: int,
+    reading: Reading = USUAL,
+) -> tuple[Pixels, bytes, tuple[str, ...]]:
+    """The image as a square of `image_size` pixels, uint8 (H, W, C); the bytes of its file; what is
+    to be said of it.
 
     Raises:
         DataError: see `blocks.images.decode.open_image`.
     """
-    image, content = open_image(path, DataError)
-    if max(image.size) > LONGEST * min(image.size):
-        # A line of pixels would be made an image of gigabytes, to be cut off again.
-        width, height = (min(side, LONGEST * min(image.size)) for side in image.size)
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        image = image.crop((left, top, left + width, top + height))
-    pixels = centre_square(image, image_size, Image.Resampling.BILINEAR)
-    return pixels, hashlib.sha256(content).digest()
+    opened = open_image(path, DataError, reading, near=image_size)
+    image = opened.image
+    if reading.resize == "crop":
+        pixels = centre_square(_shortened(image), image_size, Image.Resampling.BILINEAR)
+    else:
+        fill = reading.background if reading.resize == "pad" else None
+        pixels = whole_square(image, image_size, Image.Resampling.BILINEAR, fill)
+    if reading.channels is not None:
+        pixels = match_pixels(pixels, reading.channels, path, DataError)
+    notes = opened.notes
+    if pixels.min() == pixels.max():
+        notes = (*notes, BLANK)
+    return pixels, opened.content, notes
+
+
+def _shortened(image: Image.Image | Pixels) -> Image.Image | Pixels:
+    """Without what is beyond `LONGEST`: a line of pixels would be made an image of gigabytes, to be
+    cut off again."""
+    width, height = size_of(image)
+    most = LONGEST * min(width, height)
+    if max(width, height) <= most:
+        return image
+    wide, tall = min(width, most), min(height, most)
+    left, top = (width - wide) // 2, (height - tall) // 2
+    if isinstance(image, Image.Image):
+        return image.crop((left, top, left + wide, top + tall))
+    return image[top : top + tall, left : left + wide]
+
+
+def settle_reading(config: DatasetConfig, files: Sequence[ImageFile]) -> tuple[Reading, list[str]]:
+    """How files are read, and what is to be said of it.
+
+    With `dataset.range=auto` the values of more than 8 bits of all files together are measured:
+    the least becomes black, the greatest white.
+    """
+    reading = Reading(config.background, None, config.resize, config.channels)
+    if config.range not in ("auto", "type"):
+        low, high = (float(end) for end in config.range.split(".."))
+        return replace(reading, span=(low, high)), []
+    if config.range == "type":
+        return reading, []
+    with closing(side_by_side(_span, files)) as measured:
+        spans = [span for span in measured if span is not None]
+    if not spans:
+        return reading, []
+    low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+    if low == high:
+        high = low + 1
+    note = (
+        f"{len(spans):,} images have more than 8 bits: {low:g} becomes black and {high:g} white "
+        "(dataset.range=auto)"
+    )
+    return replace(reading, span=(low, high)), [note]
+
+
+def _span(file: ImageFile) -> tuple[float, float] | None:
+    try:
+        return span_of(file.path, DataError)
+    except DataError:
+        return None  # it is refused, or passed over, when it is decoded

@@ -12,12 +12,10 @@ from typing import Any, Final
 from blocks.errors import CompoundNasError
 from blocks.files import write_whole
 from search.data.decode import side_by_side
+from search.data.stored import SETTLED_SECONDS
 
 _VERSION: Final = 1
 """Of the manifest."""
-_SETTLED_SECONDS: Final = 2.0
-"""A file changed within so short a time before it was hashed may change again unseen, as its
-clock ticks no finer."""
 
 
 def content_hashes(root: Path, names: Sequence[str], cache: Path) -> list[str]:
@@ -51,7 +49,7 @@ def content_hashes(root: Path, names: Sequence[str], cache: Path) -> list[str]:
     settled = {
         name: entry
         for name, entry in found.items()
-        if max(entry[1], entry[2]) < now - 1e9 * _SETTLED_SECONDS and int(entry[3], 16)
+        if max(entry[1], entry[2]) < now - 1e9 * SETTLED_SECONDS and int(entry[3], 16)
     }
     if settled != known:
         # Without it the files are hashed again, and nothing else.

@@ -1,20 +1,31 @@
 """A data set's three splits, and how the missing ones are carved out of train.
 
 The search trains on `train` and steers by `val`; `test` is read once, at the end. A split
-that the data set lacks is carved out of train by the SHA-256 of each image, so it stays the
-same on every machine and run, and equal images never sit on both sides.
+that the data set lacks is carved out of train by the SHA-256 of each image, or of its group, so it
+stays the same on every machine and run, and equal images never sit on both sides.
 """
 
 import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from blocks.images.listing import Passed
+from blocks.images.reading import USUAL, Reading
 from search.config.schema import DatasetConfig
 from search.errors import DataError
+
+PARTS: Final = ("train", "val", "test")
+FEW: Final = 20
+"""Images of a class in a part, on average: below, chance would make it too large or too small."""
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,12 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set ready for training. `sha256` covers every image, label and split."""
+    """A data set ready for training. `sha256` covers every image, label and split.
+
+    `passed`: files that were not read, and why. `notes`: what else is to be said of the images, in
+    lines. `reading`: how files became pixels. `home`: the folder of the cache that holds them,
+    where they are mapped from a file.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -38,7 +54,10 @@ class ImageData:
     val: Split
     test: Split
     sha256: str
-    skipped: tuple[str, ...] = ()
+    passed: tuple[Passed, ...] = ()
+    notes: tuple[str, ...] = ()
+    reading: Reading = USUAL
+    home: Path | None = None
 
     @property
     def in_channels(self) -> int:
@@ -53,16 +72,60 @@ class ImageData:
 
 @dataclass(frozen=True)
 class Raw:
-    """What a reader found: arrays per named split, and each image's content hash."""
+    """What a reader found, image by image: the split each lies in, its label, the hash of its
+    contents, and the group it belongs to (itself, where `groups` is None).
+
+    `read` gives the images of some rows, uint8 (n, H, W, C), a few thousand at a time.
+    """
 
     classes: tuple[str, ...]
-    splits: dict[str, Split]
-    hashes: dict[str, list[bytes]]
-    skipped: tuple[str, ...] = ()
+    parts: tuple[str, ...]
+    labels: Rows
+    hashes: tuple[bytes, ...]
+    read: Callable[[Rows], Iterator[Tensor]]
+    groups: tuple[str, ...] | None = None
+    passed: tuple[Passed, ...] = ()
+    notes: tuple[str, ...] = ()
+    reading: Reading = USUAL
+
+
+@dataclass(frozen=True)
+class Divided:
+    """The rows of a `Raw` that each split has, and the hash of it all."""
+
+    rows: dict[str, Rows]
+    sha256: str
+    notes: tuple[str, ...]
 
 
 def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
-    """The data set, the splits it lacks carved out of train, and its hash.
+    """The data set in memory, the splits it lacks carved out of train, and its hash.
+
+    Raises:
+        DataError: one class only, or a class too small to split.
+    """
+    divided = divide(config, raw)
+    train, val, test = (
+        Split(
+            torch.cat(list(raw.read(rows))).permute(0, 3, 1, 2), torch.from_numpy(raw.labels[rows])
+        )
+        for rows in (divided.rows[part] for part in PARTS)
+    )
+    return ImageData(
+        config.name,
+        raw.classes,
+        train,
+        val,
+        test,
+        divided.sha256,
+        raw.passed,
+        divided.notes,
+        raw.reading,
+    )
+
+
+def divide(config: DatasetConfig, raw: Raw) -> Divided:
+    """Which image is in which split.
 
     Raises:
         DataError: one class only, or a class too small to split.
@@ -72,72 +135,113 @@ def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
             f"dataset {config.name} ({root_of(config)}) has one class only, "
             f"{', '.join(raw.classes)!r}; expected two or more"
         )
-    splits, hashes = _carve_missing(raw, config)
+    parts = np.array(raw.parts, dtype=object)
+    parts[parts == "train"] = _carve(config, raw, np.flatnonzero(parts == "train"))
+    rows = {part: np.flatnonzero(parts == part) for part in PARTS}
     digest = hashlib.sha256()
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         digest.update(part.encode())
-        for image_hash, label in sorted(
-            zip(hashes[part], splits[part].labels.tolist(), strict=True)
-        ):
+        pairs = [(raw.hashes[row], int(raw.labels[row])) for row in rows[part]]
+        for image_hash, label in sorted(pairs):
             digest.update(image_hash + label.to_bytes(4, "little"))
-    return ImageData(
-        config.name,
-        raw.classes,
-        splits["train"],
-        splits["val"],
-        splits["test"],
-        digest.hexdigest(),
-        raw.skipped,
-    )
+    return Divided(rows, digest.hexdigest(), (*raw.notes, *_across(raw, rows)))
 
 
-def _carve_missing(
-    raw: Raw, config: DatasetConfig
-) -> tuple[dict[str, Split], dict[str, list[bytes]]]:
-    splits, hashes = dict(raw.splits), dict(raw.hashes)
-    twins: dict[bytes, list[int]] = {}
-    for index, image_hash in enumerate(hashes["train"]):
-        twins.setdefault(image_hash, []).append(index)
-    wanted = {
-        "val": config.val_fraction if "val" not in splits else 0.0,
-        "test": config.test_fraction if "test" not in splits else 0.0,
-    }
-    labels = splits["train"].labels
-    places = np.array([_place(image_hash, wanted) for image_hash in hashes["train"]], dtype=object)
-    for number, name in enumerate(raw.classes):
-        members = (labels == number).nonzero().flatten().tolist()
-        # Small classes may draw no image for a part: the lowest hashes fill it.
-        by_hash = sorted(members, key=lambda index: hashes["train"][index])
-        needed = ["train", *(part for part, share in wanted.items() if share > 0)]
-        if len({hashes["train"][index] for index in members}) < len(needed):
-            raise DataError(
-                f"class {name!r} of dataset {config.name} ({root_of(config)}) has {len(members)} "
-                f"image(s) to split into {' and '.join(needed)}; expected {len(needed)} or more "
-                "different ones"
+def _across(raw: Raw, rows: dict[str, Rows]) -> list[str]:
+    """What the splits share, in lines."""
+    notes = []
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        known = {raw.hashes[row] for row in rows[one]}
+        shared = sum(raw.hashes[row] in known for row in rows[other])
+        if shared:
+            notes.append(
+                f"{shared:,} of the {len(rows[other]):,} {other} images are in {one} too: {other} "
+                "then measures what was learned by heart"
             )
-        for part in needed:
-            if not any(places[index] == part for index in members):
-                spare = next(
-                    index
-                    for index in by_hash
-                    if len({hashes["train"][i] for i in members if places[i] == places[index]}) > 1
+        if raw.groups is not None:
+            groups = {raw.groups[row] for row in rows[one]}
+            both = groups & {raw.groups[row] for row in rows[other]}
+            if both:
+                notes.append(
+                    f"{len(both):,} groups lie in {one} and in {other}, first {min(both)!r}: the "
+                    "splits are the data set's own"
                 )
-                # Equal images stay together, whatever their class.
-                places[twins[hashes["train"][spare]]] = part
-    everything, every_hash = splits["train"], hashes["train"]
-    for part in ("train", "val", "test"):
-        if part == "train" or wanted[part] > 0:
-            chosen = np.flatnonzero(places == part)
-            rows = torch.from_numpy(chosen)
-            pixels = everything.images.permute(0, 2, 3, 1).index_select(0, rows)
-            splits[part] = Split(pixels.permute(0, 3, 1, 2), everything.labels[rows])
-            hashes[part] = [every_hash[place] for place in chosen]
-    return splits, hashes
+    return notes
 
 
-def _place(image_hash: bytes, wanted: dict[str, float]) -> str:
+def _carve(config: DatasetConfig, raw: Raw, train: Rows) -> Sequence[str]:
+    """The parts of the images that lie in train, when the missing ones are taken out of it."""
+    present = set(raw.parts)
+    wanted = {
+        "val": config.val_fraction if "val" not in present else 0.0,
+        "test": config.test_fraction if "test" not in present else 0.0,
+    }
+    needed = ["train", *(part for part, share in wanted.items() if share > 0)]
+    units = _units(raw, train)
+    places = {unit: _place(unit, wanted) for unit in units}
+    labels = raw.labels[train]
+    for number, name in enumerate(raw.classes):
+        # Units of this class; of images without groups these are the different images.
+        images = Counter(units[index] for index in np.flatnonzero(labels == number))
+        own = sorted(images)
+        if len(own) < len(needed):
+            what = "group" if raw.groups is not None else "image"
+            raise DataError(
+                f"class {name!r} of dataset {config.name} ({root_of(config)}) has "
+                f"{images.total()} image(s)"
+                f"{f' of {len(own)} group(s)' if raw.groups is not None else ''} to split into "
+                f"{' and '.join(needed)}; expected {len(needed)} or more different {what}s"
+            )
+        if images.total() * min(wanted[part] for part in needed[1:] or ["val"]) < FEW:
+            places |= _in_turn(images, wanted)
+        for part in needed:
+            if not any(places[unit] == part for unit in own):
+                # Small classes may draw nothing for a part: the lowest hash fills it. Equal images
+                # stay together, whatever their class.
+                counts = Counter(places[unit] for unit in own)
+                places[next(unit for unit in own if counts[places[unit]] > 1)] = part
+    return [places[unit] for unit in units]
+
+
+def _units(raw: Raw, rows: Rows) -> list[bytes]:
+    """Of each image the hash of what it must not be parted from: of its group, or of itself.
+
+    Groups that share an image are one.
+    """
+    if raw.groups is None:
+        return [raw.hashes[row] for row in rows]
+    parent: dict[bytes, bytes] = {}
+
+    def find(key: bytes) -> bytes:
+        while parent.setdefault(key, key) != key:
+            parent[key] = key = parent[parent[key]]
+        return key
+
+    named = [hashlib.sha256(raw.groups[row].encode()).digest() for row in rows]
+    for group, row in zip(named, rows, strict=True):
+        one, other = sorted((find(group), find(b"image" + raw.hashes[row])))
+        # Of two names the one without a prefix stays, as hashes decide the split.
+        low, high = (other, one) if one.startswith(b"image") else (one, other)
+        parent[high] = low
+    return [find(group) for group in named]
+
+
+def _in_turn(images: Counter[bytes], wanted: dict[str, float]) -> dict[bytes, str]:
+    """The parts of a small class, each as large as it should be: those of the lowest hashes are
+    val, the next ones test. `images` counts those of each unit."""
+    ends = {"val": wanted["val"], "test": wanted["val"] + wanted["test"]}
+    places, before = {}, 0
+    for unit in sorted(images):
+        # Where the middle of the unit falls.
+        point = (before + images[unit] / 2) / images.total()
+        places[unit] = next((part for part, end in ends.items() if point < end), "train")
+        before += images[unit]
+    return places
+
+
+def _place(unit: bytes, wanted: dict[str, float]) -> str:
     """The part an image falls into: a fixed point in [0, 1) against the shares asked for."""
-    point = int.from_bytes(image_hash[:8], "big") / 2**64
+    point = int.from_bytes(unit[:8], "big") / 2**64
     if point < wanted["val"]:
         return "val"
     return "test" if point < wanted["val"] + wanted["test"] else "train"
@@ -152,5 +256,7 @@ def root_of(config: DatasetConfig) -> Path:
     if config.root is None:
         if config.name == "fashion_mnist":
             return Path("embedded")
+        if config.path is not None:
+            return Path(config.path).expanduser()
         raise DataError(f"dataset.root is missing: where are the images of {config.name}?")
     return Path(config.root).expanduser()

@@ -1,29 +1,56 @@
-"""Tensors in a file that is mapped into memory, and hashed before it is believed."""
+"""Tensors in a file that is mapped into memory, and hashed before it is believed.
+
+What was hashed once is believed as long as the file is not touched.
+"""
 
 import contextlib
 import hashlib
 import json
 import math
 import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import torch
 from torch import Tensor
 
-from blocks.files import whole_file
+from blocks.errors import CompoundNasError
+from blocks.files import whole_file, write_whole
 
 _ALIGNMENT: Final = 64
+SETTLED_SECONDS: Final = 2.0
+"""A file changed within so short a time before it was hashed may change again unseen, as its
+clock ticks no finer."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A contiguous tensor in pieces along its first dimension, made as they are asked for."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    pieces: Callable[[], Iterator[Tensor]]
+
+    def whole(self) -> Tensor:
+        """All pieces, in memory."""
+        return torch.cat(list(self.pieces())) if self.shape[0] else torch.empty(self.shape)
 
 
 @dataclass(frozen=True)
 class Stored:
     """Contiguous tensors (uint8 or int64) by name, and what else JSON holds."""
 
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor | Streamed]
     fields: dict[str, Any]
+
+    def tensor(self, name: str) -> Tensor:
+        """One of the tensors, whole."""
+        found = self.tensors[name]
+        return found.whole() if isinstance(found, Streamed) else found
 
 
 def write_stored(path: Path, stored: Stored) -> None:
@@ -32,21 +59,30 @@ def write_stored(path: Path, stored: Stored) -> None:
     offset = 0
     for name, tensor in stored.tensors.items():
         layout[name] = [str(tensor.dtype), list(tensor.shape), offset]
-        offset += _aligned(tensor.nbytes)
+        offset += _aligned(_size(tensor))
     head = json.dumps({"tensors": layout, "fields": stored.fields}).encode()
     head += b" " * (_aligned(64 + len(head) + 1) - 64 - len(head) - 1) + b"\n"
     digest = hashlib.sha256(head)
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         file.write(b"0" * 64 + head)
         for tensor in stored.tensors.values():
-            padding = b"\0" * (_aligned(tensor.nbytes) - tensor.nbytes)
-            for content in (tensor.numpy().data.cast("B"), padding):
+            pieces = tensor.pieces() if isinstance(tensor, Streamed) else [tensor]
+            for piece in pieces:
+                content = piece.contiguous().numpy().data.cast("B")
                 digest.update(content)
                 file.write(content)
+            padding = b"\0" * (_aligned(_size(tensor)) - _size(tensor))
+            digest.update(padding)
+            file.write(padding)
         file.seek(0)
         file.write(digest.hexdigest().encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _size(tensor: Tensor | Streamed) -> int:
+    """In bytes."""
+    return math.prod(tensor.shape) * tensor.dtype.itemsize
 
 
 def _aligned(size: int) -> int:
@@ -64,19 +100,44 @@ def read_stored(path: Path) -> Stored | None:
         return None
     with file:
         expected = file.read(64).decode("latin-1")
-        if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-            return None
+        if not _sealed(path, file, expected):
+            before = _stamp(file)
+            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                return None
+            _seal(path, before, expected)
         file.seek(64)
         head = file.readline()
         content = json.loads(head)
         whole = _map(file, path)
     start = 64 + len(head)
-    tensors = {}
+    tensors: dict[str, Tensor | Streamed] = {}
     for name, (dtype, shape, offset) in content["tensors"].items():
         kind = {"torch.uint8": torch.uint8, "torch.int64": torch.int64}[dtype]
         size = math.prod(shape) * kind.itemsize
         tensors[name] = whole[start + offset : start + offset + size].view(kind).view(shape)
     return Stored(tensors, content["fields"])
+
+
+def _stamp(file: IO[bytes]) -> list[int]:
+    """Size, times and number of an open file: another content has others."""
+    state = os.fstat(file.fileno())
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+
+
+def _seal(path: Path, stamp: list[int], digest: str) -> None:
+    """Note that the file of this stamp was hashed and found whole, unless it was changed just now:
+    it may be changed again, and its clock ticks no finer."""
+    if max(stamp[1:3]) < time.time_ns() - 1e9 * SETTLED_SECONDS:
+        # Without it the file is hashed again, and nothing else.
+        with contextlib.suppress(CompoundNasError):
+            write_whole(path.with_suffix(".seal"), json.dumps([*stamp, digest]).encode())
+
+
+def _sealed(path: Path, file: IO[bytes], digest: str) -> bool:
+    try:
+        return bool(json.loads(path.with_suffix(".seal").read_bytes()) == [*_stamp(file), digest])
+    except (OSError, ValueError):
+        return False
 
 
 def _map(file: BufferedReader | BufferedRandom, path: Path) -> Tensor:

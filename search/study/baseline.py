@@ -9,6 +9,7 @@ import yaml
 from blocks.arch import ArchSpec, arch_to_mapping, parse_arch
 from blocks.cost import Cost, count
 from blocks.errors import one_line
+from blocks.images.reading import reading_to_mapping
 from blocks.rounding import ROUNDINGS
 from search.config.schema import RunConfig
 from search.data.batches import normalisation
@@ -79,6 +80,7 @@ def write_baseline(
     reference = last.chosen.reference
     arch = parse_arch(chosen.arch)
     mean, std = normalisation(data, arch.resolution)
+    reading = reading_to_mapping(data.reading)
     latency = latency_mapping(cost_budget(config), chosen.arch, data.num_classes)
     content: dict[str, Any] = {
         "name": "b0",
@@ -104,6 +106,7 @@ def write_baseline(
             "test": len(data.test),
             "classes": list(data.classes),
         },
+        **({"reading": reading} if reading else {}),
         "fields": arch_to_mapping(arch),
     }
     folder.write("b0.yaml", yaml.safe_dump(content, sort_keys=False, width=10_000))

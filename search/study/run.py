@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from blocks.images.listing import count_reasons, passed_csv
 from blocks.messages import say
 from blocks.native.library import why_not
 from search.config.schema import RunConfig
@@ -32,6 +33,9 @@ from search.training.device import compiled, wants_compiled
 PARTS: Final = {"train": "train", "eval": "validate", "fvcore": "fvcore referee"}
 """What a training's seconds are spent on, and how a table of times calls it."""
 
+SKIPPED: Final = "skipped.csv"
+"""Of a study: the files that were not read, and why."""
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -55,6 +59,8 @@ def search(config: RunConfig, show: Show = silent) -> SearchResult:
         seconds = {"read the data": study.opening_seconds}
         for line in _introduction(study):
             say(line)
+        if study.data.passed:
+            study.folder.write(SKIPPED, passed_csv(study.data.passed))
         enqueued = list(study.start)
         if study.config.search.zero_cost:
             with _timed(seconds, "zero-cost scores"):
@@ -154,8 +160,11 @@ def _introduction(study: OpenStudy) -> list[str]:
             f"no compiled operators ({why_not()}): training by PyTorch's own, which takes about "
             "twice as long"
         )
-    if data.skipped:
-        lines.append(f"skipped {len(data.skipped)} unreadable images, first {data.skipped[0]}")
+    lines += data.notes
+    if data.passed:
+        reasons = count_reasons(data.passed)
+        where = study.folder / SKIPPED
+        lines.append(f"passed over {len(data.passed):,} files: {reasons}; see {where}")
     lines.append(
         f"space: {len(study.members.space):,} combinations; budget {cost_budget(config)}; "
         f"sampler {config.sampler}, objective {config.aim}; results in {study.folder.path}"

@@ -129,11 +129,23 @@ def test_class_folders_are_labels_in_the_order_of_names(folder: Path) -> None:
 
 
 def test_the_test_folder_is_read_where_there_is_one(folder: Path) -> None:
-    save(folder.parent / "both" / "train" / "apple" / "a.png", RED)
-    folder.rename(folder.parent / "both" / "test")
-    assert len(read_images(folder.parent / "both", RGB, 2)) == 3
-    with pytest.raises(ExportError, match=r"train has 1 class folders \(apple …\); expected 2"):
-        read_images(folder.parent / "both", RGB, 2, part="train")
+    both = folder.parent / "both"
+    save(both / "train" / "apple" / "a.png", RED)
+    folder.rename(both / "test")
+    with pytest.raises(ExportError, match=r"test holds class 'pear', which .*train has not"):
+        read_images(both, RGB, 2)
+    save(both / "train" / "pear" / "a.png", RED)
+    assert len(read_images(both, RGB, 2)) == 3
+    assert len(read_images(both, RGB, 2, part="train")) == 2
+
+
+def test_a_folder_of_some_classes_is_read_by_their_names(folder: Path) -> None:
+    (folder / "pear").rename(folder / "quince")
+    images = read_images(folder, RGB, 4, classes=("pear", "quince", "apple", "plum"), **PLAIN)
+    assert images.labels is not None
+    assert images.labels.tolist() == [2, 2, 1]
+    with pytest.raises(ExportError, match="class 'quince', which the network has not"):
+        read_images(folder, RGB, 2, classes=("apple", "pear"))
 
 
 def test_images_alone_have_labels_only_in_their_names(tmp_path: Path) -> None:

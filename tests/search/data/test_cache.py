@@ -18,12 +18,12 @@ import torch
 from PIL import Image
 
 from blocks import messages
+from blocks.images.listing import list_folder
 from search.config.schema import DatasetConfig, WorkersConfig
-from search.data import hashes, imagefolder
+from search.data import files, hashes, stored
 from search.data.cache import cache_folder
 from search.data.datasets import load_data
-from search.data.decode import decode_folder
-from search.data.folder import list_folder
+from search.data.decode import decode_files
 from search.data.hashes import content_hashes
 from search.data.splits import ImageData
 from search.errors import DataError
@@ -48,7 +48,8 @@ def root(tmp_path: Path, digits: Path) -> Path:
 @pytest.fixture(autouse=True)
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of this second are trusted: the tests that change them change their sizes or times."""
-    monkeypatch.setattr(hashes, "_SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(hashes, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(stored, "SETTLED_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -66,10 +67,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
 
     def counting(*arguments: object) -> object:
-        counts.append(len(arguments[0].files))  # type: ignore[attr-defined]
-        return decode_folder(*arguments)  # type: ignore[arg-type]
+        counts.append(len(arguments[0]))  # type: ignore[arg-type]
+        return decode_files(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(imagefolder, "decode_folder", counting)
+    monkeypatch.setattr(files, "decode_files", counting)
     return counts
 
 
@@ -92,10 +93,11 @@ def assert_same(ours: ImageData, theirs: ImageData) -> None:
         assert torch.equal(left.images, right.images)
         assert torch.equal(left.labels, right.labels)
         assert left.images.stride() == right.images.stride()
-    assert (ours.sha256, ours.classes, ours.skipped) == (
+    assert (ours.sha256, ours.classes, ours.passed, ours.notes) == (
         theirs.sha256,
         theirs.classes,
-        theirs.skipped,
+        theirs.passed,
+        theirs.notes,
     )
 
 
@@ -143,7 +145,7 @@ def test_images_are_known_by_their_contents(
 def test_a_file_of_this_moment_is_hashed_again(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hashes, "_SETTLED_SECONDS", 3600.0)
+    monkeypatch.setattr(hashes, "SETTLED_SECONDS", 3600.0)
     path = next(root.rglob("*.png"))
     names = [str(path.relative_to(root))]
     before = content_hashes(root, names, tmp_path)
@@ -190,7 +192,7 @@ def test_corrupt_images_are_refused_or_skipped_as_without(root: Path, tmp_path: 
     plain = load_data(config(root, None, on_corrupt="skip"), 16)
     for _ in range(2):
         again = load_data(config(root, tmp_path / "cache", on_corrupt="skip"), 16)
-        assert again.skipped == (str(victim),)
+        assert [each.path for each in again.passed] == [victim]
         assert_same(again, plain)
 
 
@@ -259,9 +261,9 @@ def test_of_two_at_once_one_builds(
     def slow(*arguments: object) -> object:
         built.append(arguments)
         time.sleep(0.5)
-        return decode_folder(*arguments)  # type: ignore[arg-type]
+        return decode_files(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(imagefolder, "decode_folder", slow)
+    monkeypatch.setattr(files, "decode_files", slow)
     found: list[ImageData] = []
     threads = [
         threading.Thread(target=lambda: found.append(load_data(config(root, cache), 16)))
@@ -285,7 +287,7 @@ def test_killed_builders_leave_nothing_in_the_way(root: Path, tmp_path: Path) ->
         time.sleep(0.001)
     killed.kill()
     killed.communicate(timeout=120)
-    (folder,) = [path for path in cache.iterdir() if path.is_dir()]
+    (folder,) = [path for path in cache.iterdir() if path.is_dir() and path.name != "shards"]
     # And as one leaves it that was writing: half a temporary file, and no lock.
     (folder / "images.bin").unlink(missing_ok=True)
     (folder / ".images.0123abcd.bin").write_bytes(b"0" * 5000)
@@ -294,7 +296,8 @@ def test_killed_builders_leave_nothing_in_the_way(root: Path, tmp_path: Path) ->
         said, _ = process.communicate(timeout=120)
         assert process.returncode == 0
         assert said.splitlines()[-1] == plain.sha256
-    assert [entry.name for entry in folder.iterdir()] == ["images.bin"]
+    assert {entry.name for entry in folder.iterdir()} <= {"images.bin", "images.seal"}
+    assert not list((cache / "shards").iterdir())
 
 
 def mapped_files(job: str, data: ImageData) -> tuple[int, bool]:
@@ -329,5 +332,5 @@ def test_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_folders_are_listed_in_one_order(root: Path) -> None:
-    files = list_folder(root).files
-    assert [file.path for file in files] == sorted(file.path for file in files)
+    found = list_folder(root, DataError).files
+    assert [file.path for file in found] == sorted(file.path for file in found)

@@ -1,0 +1,385 @@
+"""What lies in a folder of images: splits, classes and files, and what is passed over.
+
+A split is known by its folder's name, a class by the name of the folder below. What is neither is
+passed over, and said: nothing is taken for a class, or left out, in silence.
+"""
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from blocks.errors import CompoundNasError
+from blocks.images.decode import why_unread
+
+SPLIT_NAMES: Final = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""What people call the folder of a split, in whatever case."""
+SYSTEM_FOLDERS: Final = frozenset(
+    {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
+)
+SYSTEM_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+_SPLIT_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A file or folder that was not read, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image: the split it lies in, and its class. `group`: what it must not be parted from."""
+
+    part: str
+    label: int
+    path: Path
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """`files` by split, class and name; `parts` holds where each split lies; `notes` what is to be
+    said of it, in lines."""
+
+    root: Path
+    classes: tuple[str, ...]
+    parts: dict[str, Path]
+    files: tuple[ImageFile, ...]
+    passed: tuple[Passed, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Walk:
+    """A walk through folders: each is read once, links are followed."""
+
+    root: Path
+    passed: list[Passed] = field(default_factory=list)
+    followed: set[Path] = field(default_factory=set)
+
+    def folders(self, folder: Path) -> list[Path]:
+        """The folders in `folder` that may be splits or classes."""
+        return [path for path in sorted(folder.iterdir()) if path.is_dir() and self._wanted(path)]
+
+    def images(self, folder: Path) -> list[Path]:
+        """The images below `folder`, in the order of their paths."""
+        return sorted(self._below(folder))
+
+    def beside(self, folder: Path, reason: str) -> None:
+        """Pass over the images that lie in `folder` itself, and what else does."""
+        for path in sorted(folder.iterdir()):
+            if not path.is_dir() and self._wanted(path):
+                self.passed.append(Passed(path, why_unread(path) or reason))
+
+    def skip(self, path: Path, reason: str) -> None:
+        self.passed.append(Passed(path, reason))
+
+    def _below(self, folder: Path) -> Iterator[Path]:
+        for path in sorted(folder.iterdir()):
+            if not self._wanted(path):
+                continue
+            if path.is_dir():
+                if not path.is_symlink() or self._first_time(path):
+                    yield from self._below(path)
+            elif why := why_unread(path):
+                self.skip(path, why)
+            elif path.is_file():
+                yield path
+            else:
+                self.skip(path, "a broken link")
+
+    def _wanted(self, path: Path) -> bool:
+        """Whether it is neither hidden nor the operating system's."""
+        name = path.name.lower()
+        if name in SYSTEM_FOLDERS | SYSTEM_FILES:
+            self.skip(path, "the operating system's own")
+        elif name.startswith("."):
+            self.skip(path, "hidden")
+        else:
+            return True
+        return False
+
+    def _first_time(self, link: Path) -> bool:
+        """Whether a linked folder is read nowhere else."""
+        there, root = link.resolve(), self.root.resolve()
+        known = there in self.followed or there.is_relative_to(root) or root.is_relative_to(there)
+        if known:
+            self.skip(link, "a link to a folder that is read already")
+        self.followed.add(there)
+        return not known
+
+
+def list_folder(
+    root: Path,
+    error: type[CompoundNasError],
+    *,
+    name: str = "dataset.root",
+    layout: str = "auto",
+    skip_unlabelled: bool = False,
+) -> ImageFolder:
+    """The images of `root`, which holds one of these:
+
+    - a folder per class, and in each its images, at any depth;
+    - folders of splits (`SPLIT_NAMES`), and in each a folder per class;
+    - a folder per class, and beside them `val` or `test` with folders of the same classes;
+    - a folder per class, and in each of them folders of splits.
+
+    `layout` decides where a folder `train` may be either, a split or a class. `name` is what `root`
+    is called in messages; `error` the class of what is raised.
+
+    Raises:
+        CompoundNasError: no such folder, no classes, a class that train has not, two folders for
+            one split, images of a split without a class unless `skip_unlabelled`.
+    """
+    if not root.is_dir():
+        raise error(f"{name}={root} is not a folder; expected one folder per class")
+    try:
+        return _List(root, error, name, layout, skip_unlabelled).read()
+    except OSError as wrong:
+        where = wrong.filename or root
+        raise error(f"cannot list {name}={root}: {where}: {wrong.strerror}") from None
+
+
+def flat_images(folder: Path) -> list[Path]:
+    """The images in `folder` itself, in the order of their names."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".") and path.is_file() and not why_unread(path)
+    ]
+
+
+def count_reasons(passed: Iterable[Passed]) -> str:
+    """`12 hidden, 3 no reader for .txt`: how often each reason occurs, the most frequent first."""
+    counts = Counter(each.reason for each in passed)
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+
+
+def passed_csv(passed: Iterable[Passed]) -> str:
+    """A table of path and reason."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["path", "reason"])
+    writer.writerows([str(each.path), each.reason] for each in passed)
+    return buffer.getvalue()
+
+
+@dataclass
+class _List:
+    root: Path
+    error: type[CompoundNasError]
+    name: str
+    layout: str
+    skip_unlabelled: bool
+
+    def __post_init__(self) -> None:
+        self.walk = _Walk(self.root)
+
+    def read(self) -> ImageFolder:
+        folders = self.walk.folders(self.root)
+        parts = self._parts(folders)
+        if parts is None:
+            inside = self._splits_in_classes(folders)
+            return self._of_classes(folders) if inside is None else inside
+        return self._of_splits(parts, folders)
+
+    def _parts(self, folders: list[Path]) -> dict[str, Path] | None:
+        """The folder of each split; None: the folders are classes."""
+        named: dict[str, list[Path]] = {}
+        for folder in folders:
+            if (part := _SPLIT_OF.get(folder.name.lower())) is not None:
+                named.setdefault(part, []).append(folder)
+        others = [folder for folder in folders if folder.name.lower() not in _SPLIT_OF]
+        if not named or self.layout == "classes":
+            return None
+        holding = {part: any(map(self._holds_classes, found)) for part, found in named.items()}
+        if self.layout == "auto" and others and not self._are_splits(named, holding, others):
+            return None
+        for part, found in named.items():
+            if len(found) > 1:
+                raise self.error(
+                    f"{self.name}={self.root} holds {' and '.join(p.name for p in found)}: both "
+                    f"are names of the {part} split; expected one"
+                )
+        if "train" in named:
+            return {part: found[0] for part, found in named.items()}
+        if others:
+            return {"train": self.root, **{part: found[0] for part, found in named.items()}}
+        listed = ", ".join(path.name for found in named.values() for path in found)
+        raise self.error(f"{self.name}={self.root} has {listed} but no train folder")
+
+    def _are_splits(
+        self, named: dict[str, list[Path]], holding: dict[str, bool], others: list[Path]
+    ) -> bool:
+        """Whether folders with the names of splits are splits, where others lie beside them."""
+        if not any(holding.values()):
+            return False  # images alone, as in the classes beside them
+        first = next(iter(named.values()))[0].name
+        names = {folder.name for folder in others}
+        if "train" not in named:
+            inner = {p.name for found in named.values() for f in found for p in _visible(f)}
+            if inner <= names:
+                return True
+        elif holding["train"] and len(named) > 1:
+            return True
+        raise self.error(
+            f"{self.name}={self.root} holds {first} beside {_few(sorted(names))}: a split or a "
+            "class? dataset.layout=splits or dataset.layout=classes says which"
+        )
+
+    def _holds_classes(self, folder: Path) -> bool:
+        return any(_any_image(inner) for inner in _visible(folder))
+
+    def _of_classes(self, folders: list[Path]) -> ImageFolder:
+        if not folders:
+            raise self.error(self._no_classes(self.root))
+        self.walk.beside(self.root, "no class: beside the class folders")
+        if len(folders) == 1 and len(_visible(folders[0])) > 1:
+            raise self.error(
+                f"{self.name}={self.root} has one class only, {folders[0].name!r}; did you mean "
+                f"{self.name}={folders[0]}?"
+            )
+        files = [
+            ImageFile("train", label, path)
+            for label, folder in enumerate(folders)
+            for path in self.walk.images(folder)
+        ]
+        return self._found(folders, {"train": self.root}, files)
+
+    def _splits_in_classes(self, folders: list[Path]) -> ImageFolder | None:
+        """`cat/train/…`, `cat/test/…`, `dog/train/…`; None: it is not like this."""
+        if self.layout == "classes" or not folders:
+            return None
+        inner = {folder: _visible(folder) for folder in folders}
+        names = {path.name.lower() for paths in inner.values() for path in paths}
+        if not all(inner.values()) or not names <= set(_SPLIT_OF):
+            return None
+        if any(flat_images(folder) for folder in folders):
+            return None
+        self.walk.beside(self.root, "no class: beside the class folders")
+        files = [
+            ImageFile(_SPLIT_OF[path.name.lower()], label, image)
+            for label, folder in enumerate(folders)
+            for path in inner[folder]
+            for image in self.walk.images(path)
+        ]
+        order = {part: number for number, part in enumerate(SPLIT_NAMES)}
+        files.sort(key=lambda file: (order[file.part], file.label, file.path))
+        parts = {part: self.root for part in SPLIT_NAMES if any(f.part == part for f in files)}
+        if "train" not in parts:
+            raise self.error(f"{self.name}={self.root} has {', '.join(parts)} but no train folders")
+        return self._found(folders, parts, files)
+
+    def _of_splits(self, parts: dict[str, Path], folders: list[Path]) -> ImageFolder:
+        parts = {part: parts[part] for part in SPLIT_NAMES if part in parts}
+        apart = set(parts.values())
+        beside = [folder for folder in folders if folder not in apart]
+        if parts["train"] == self.root:
+            classes = beside
+            self.walk.beside(self.root, "no class: beside the class folders")
+        else:
+            for folder in beside:
+                self.walk.skip(folder, "beside the splits, and none of them")
+            self.walk.beside(self.root, "no class: beside the splits")
+            classes = self.walk.folders(parts["train"])
+            if not classes:
+                raise self.error(self._no_classes(parts["train"]))
+        names = [folder.name for folder in classes]
+        files: list[ImageFile] = []
+        for part, folder in list(parts.items()):
+            inner = classes if part == "train" else self.walk.folders(folder)
+            if not inner and self._unlabelled(part, folder):
+                del parts[part]
+                continue
+            if folder != self.root:
+                self.walk.beside(folder, "no class: beside the class folders")
+            strangers = {path.name for path in inner} - set(names)
+            if strangers:
+                raise self.error(
+                    f"{folder} holds class {min(strangers)!r}, which {parts['train']} has not"
+                )
+            by_name = {path.name: path for path in inner}
+            for label, name in enumerate(names):
+                if name in by_name:
+                    images = self.walk.images(by_name[name])
+                    files += [ImageFile(part, label, path) for path in images]
+        return self._found(classes, parts, files)
+
+    def _unlabelled(self, part: str, folder: Path) -> bool:
+        """Whether a split is left out, as its images have no class."""
+        found = flat_images(folder)
+        if not found:
+            return False
+        if not self.skip_unlabelled:
+            raise self.error(
+                f"{folder} holds {len(found):,} images and no class folders: nothing says their "
+                f"class. dataset.on_unlabelled=skip goes on without them, with a {part} split "
+                "taken from train"
+            )
+        self.walk.beside(folder, "no class")
+        return True
+
+    def _no_classes(self, folder: Path) -> str:
+        found = flat_images(folder)
+        tables = [
+            path.name
+            for path in sorted({*self.root.iterdir(), *folder.iterdir()})
+            if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")
+        ]
+        images = f"{len(found):,} images but " if found else ""
+        hint = ""
+        if tables:
+            hint = f"; is {tables[0]} a table of labels? dataset=table dataset.path={tables[0]}"
+        elif found:
+            hint = "; expected one folder per class, or a table of labels (dataset=table)"
+        return f"{self.name}={folder} holds {images}no class folders{hint}"
+
+    def _found(
+        self, classes: list[Path], parts: dict[str, Path], files: list[ImageFile]
+    ) -> ImageFolder:
+        return ImageFolder(
+            self.root,
+            tuple(folder.name for folder in classes),
+            parts,
+            tuple(files),
+            tuple(sorted(self.walk.passed, key=lambda each: each.path)),
+        )
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir()
+        and not path.name.startswith(".")
+        and path.name.lower() not in SYSTEM_FOLDERS
+    ]
+
+
+def _any_image(folder: Path) -> bool:
+    """Whether an image lies anywhere below; a loop of links is walked once."""
+    seen = set()
+    for where, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(where)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        if any(not name.startswith(".") and not why_unread(Path(name)) for name in files):
+            return True
+    return False
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

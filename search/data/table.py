@@ -1,0 +1,361 @@
+"""Tables of labels: CSV, TSV, JSON lines, Parquet, and COCO's JSON.
+
+What a column is, its name tells, or its values do: the one that names files, the one of few
+different values. `dataset.columns` says it where both are silent.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from blocks.errors import one_line
+from blocks.images.listing import SPLIT_NAMES, ImageFile, ImageFolder, Passed, flat_images
+from search.config.schema import DatasetConfig
+from search.errors import DataError
+
+PATH_NAMES: Final = (
+    "path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path",
+    "image_name", "image_file", "img", "img_path", "image_id", "img_id", "id_code", "id", "name",
+)  # fmt: skip
+LABEL_NAMES: Final = (
+    "label", "labels", "class", "class_name", "category", "category_name", "target", "y", "species",
+    "breed", "diagnosis", "dx", "finding",
+)  # fmt: skip
+SPLIT_COLUMNS: Final = ("split", "subset", "set", "fold_name", "partition", "data_set", "data set")
+GROUP_COLUMNS: Final = (
+    "group", "patient", "patient_id", "patientid", "subject", "subject_id", "lesion_id",
+)  # fmt: skip
+"""Columns whose images may belong together: said, never taken for it unasked."""
+KINDS: Final = ("path", "label", "split", "group")
+MOST_CLASSES: Final = 1000
+"""Different values of a column that may be labels, if its name does not say so."""
+_ENDINGS: Final = ("", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".npy")
+"""That names of files may lack, as Kaggle's do."""
+_PART_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Names of columns; `one_hot`: one column for each class, of 0 and 1."""
+
+    path: str
+    label: str | None = None
+    one_hot: tuple[str, ...] = ()
+    split: str | None = None
+    group: str | None = None
+
+    def __str__(self) -> str:
+        label = f"{len(self.one_hot)} columns of 0 and 1" if self.label is None else self.label
+        parts = {"files": self.path, "labels": label, "splits": self.split, "groups": self.group}
+        return ", ".join(f"{kind} in {name}" for kind, name in parts.items() if name is not None)
+
+
+@dataclass
+class _Rows:
+    """What the rows say so far, image by image."""
+
+    label_of: dict[Path, str] = field(default_factory=dict)
+    part_of: dict[Path, str] = field(default_factory=dict)
+    group_of: dict[Path, str | None] = field(default_factory=dict)
+    passed: list[Passed] = field(default_factory=list)
+    again: int = 0
+
+
+def list_table(config: DatasetConfig) -> ImageFolder:
+    """The images of `dataset.path`, a table of a row for each; their names are relative to
+    `dataset.root`, or to where the table lies.
+
+    Raises:
+        DataError: no such file, unreadable, columns that cannot be told, a label without a file,
+            two labels for one file, several labels for one image.
+    """
+    if config.path is None:
+        raise DataError("dataset.path is missing: the table of labels of dataset=table")
+    path = Path(config.path).expanduser()
+    root = path.parent if config.root is None else Path(config.root).expanduser()
+    table = read_table(path)
+    if not len(table):
+        raise DataError(f"{path} has no rows")
+    find = _finder(path, root)
+    columns = _choose(table, config, path, find)
+    rows = _Rows()
+    for number, row in enumerate(table.to_dict("records"), 2):
+        _read_row(row, f"{path}, row {number}", columns, find, config, rows)
+    if not rows.label_of:
+        raise DataError(f"{path} names no image that is there and has a label")
+    classes = tuple(sorted(set(rows.label_of.values())))
+    numbers = {name: label for label, name in enumerate(classes)}
+    order = {part: number for number, part in enumerate(SPLIT_NAMES)}
+    files = sorted(
+        (
+            ImageFile(rows.part_of[file], numbers[label], file, rows.group_of[file])
+            for file, label in rows.label_of.items()
+        ),
+        key=lambda file: (order[file.part], file.label, file.path),
+    )
+    parts = {part: path for part in SPLIT_NAMES if any(file.part == part for file in files)}
+    if "train" not in parts:
+        raise DataError(f"{path} has {', '.join(parts)} but no train images (column split)")
+    notes = [f"{path.name}: {columns} (dataset.columns says it otherwise)"]
+    if rows.again:
+        notes.append(f"{rows.again:,} rows repeat one before")
+    if columns.group is None:
+        notes += [
+            f"images of one {name} may be alike: dataset.group={name} keeps them on one side of a "
+            "split"
+            for name in map(str, table.columns)
+            if name.lower() in GROUP_COLUMNS
+        ]
+    passed = [*rows.passed, *_unnamed(rows.label_of)]
+    return ImageFolder(root, classes, parts, tuple(files), tuple(passed), tuple(notes))
+
+
+def _unnamed(known: Collection[Path]) -> list[Passed]:
+    """The images that lie beside those of the table, and are not in it."""
+    named = set(known)
+    return [
+        Passed(path, "not in the table")
+        for folder in sorted({path.parent for path in named})
+        for path in flat_images(folder)
+        if path not in named
+    ]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """All columns as text, as they are written; a missing value is empty.
+
+    Raises:
+        DataError: not there, or unreadable.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"dataset.path={path} is no table; expected a name in {', '.join(READERS)}")
+    try:
+        return reader(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or one_line(error)}") from None
+    except ImportError:
+        raise DataError(f"{path}: Parquet needs `pip install pyarrow`") from None
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeError) as error:
+        raise DataError(f"cannot read {path}: {one_line(error)}") from None
+
+
+def _text(path: Path) -> str:
+    """A text file of whatever encoding: by its byte-order mark, else UTF-8, else Windows'."""
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    text = _text(path)
+    head = "\n".join(text.splitlines()[:20])
+    try:
+        separator = csv.Sniffer().sniff(head, ",;\t|").delimiter
+    except csv.Error:
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    return pd.read_csv(
+        io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True
+    )
+
+
+def _read_lines(path: Path) -> pd.DataFrame:
+    return _as_text(pd.DataFrame([json.loads(line) for line in _text(path).splitlines() if line]))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return _as_text(pd.read_parquet(path))
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    """A list of rows, or COCO's images, annotations and categories."""
+    content = json.loads(_text(path))
+    if isinstance(content, list):
+        return _as_text(pd.DataFrame(content))
+    names = {each["id"]: str(each["name"]) for each in content["categories"]}
+    labels: dict[Any, list[str]] = {}
+    for each in content["annotations"]:
+        found = labels.setdefault(each["image_id"], [])
+        if names[each["category_id"]] not in found:
+            found.append(names[each["category_id"]])
+    rows = [
+        {"file_name": image["file_name"], "label": ", ".join(labels.get(image["id"], []))}
+        for image in content["images"]
+    ]
+    several = [row["file_name"] for row in rows if len(row["label"].split(", ")) > 1]
+    if several:
+        raise ValueError(_several(len(several), f"{path}: {several[0]}"))
+    return pd.DataFrame(rows, dtype=str)
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    return table.map(lambda value: "" if value is None or value != value else str(value))
+
+
+READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".txt": _read_csv,
+    ".jsonl": _read_lines,
+    ".parquet": _read_parquet,
+    ".json": _read_json,
+}
+
+
+def _several(count: int, first: str) -> str:
+    return (
+        f"{count:,} images have several labels, first {first}; expected one for each image "
+        "(several are not supported yet)"
+    )
+
+
+def _finder(path: Path, root: Path) -> Callable[[str], Path | None]:
+    """Looks a file up by its name in the table; its ending may be missing."""
+    places = list(dict.fromkeys([root, root / "images", path.parent]))
+
+    def find(name: str) -> Path | None:
+        clean = name.strip().replace("\\", "/")
+        if not clean:
+            return None
+        for place in places:
+            for ending in _ENDINGS:
+                file = place / f"{clean}{ending}"
+                if file.is_file():
+                    return file
+        return None
+
+    return find
+
+
+def _choose(
+    table: pd.DataFrame, config: DatasetConfig, path: Path, find: Callable[[str], Path | None]
+) -> _Columns:
+    """What each column is.
+
+    Raises:
+        DataError: a column of `dataset.columns` that is not there, or one that cannot be told.
+    """
+    given = config.columns
+    names = {str(name).strip().lower(): str(name) for name in table.columns}
+    listed = ", ".join(map(str, table.columns))
+    for kind, column in given.items():
+        if kind not in KINDS:
+            raise DataError(
+                f"dataset.columns.{kind} is unknown; expected some of {', '.join(KINDS)}"
+            )
+        if column not in table.columns:
+            raise DataError(f"dataset.columns.{kind}={column}: {path} has the columns {listed}")
+
+    def by_name(kind: str, known: Sequence[str]) -> str | None:
+        return given.get(kind) or next((names[name] for name in known if name in names), None)
+
+    some = table.head(200)
+
+    def files_in(column: str) -> int:
+        return sum(find(value) is not None for value in some[column])
+
+    file = given.get("path")
+    if file is None:
+        counts = {column: files_in(column) for column in map(str, table.columns)}
+        best = max(counts.values())
+        likely = [names[name] for name in PATH_NAMES if name in names and counts[names[name]]]
+        file = (likely or [column for column, count in counts.items() if count == best])[0]
+        if best == 0:
+            named = by_name("path", PATH_NAMES)
+            where = config.root or path.parent
+            example = f"; {table[named].iloc[0]!r} is not in {where}" if named else ""
+            raise DataError(
+                f"{path}: no column names files that are there ({listed}){example}; "
+                "dataset.root=FOLDER says where they lie, dataset.columns={path: …} which column"
+            )
+    split = by_name("split", SPLIT_COLUMNS)
+    group = config.group if config.group in table.columns else by_name("group", ())
+    if config.group is not None and group is None:
+        raise DataError(f"dataset.group={config.group}: {path} has the columns {listed}")
+    left = [c for c in map(str, table.columns) if c not in (file, split, group)]
+    label = by_name("label", [name for name in LABEL_NAMES if names.get(name) in left])
+    if label is not None:
+        return _Columns(file, label, (), split, group)
+    one_hot = tuple(c for c in left if set(table[c].str.strip()) <= {"0", "1", "0.0", "1.0"})
+    if len(one_hot) > 1:
+        return _Columns(file, None, one_hot, split, group)
+    few = [c for c in left if 2 <= table[c].nunique() <= min(MOST_CLASSES, len(table) // 2)]
+    if len(few) != 1:
+        raise DataError(
+            f"{path}: which column is the label? It has {listed}; dataset.columns={{label: …}} "
+            "says it"
+        )
+    return _Columns(file, few[0], (), split, group)
+
+
+def _read_row(
+    row: dict[Any, Any],
+    where: str,
+    columns: _Columns,
+    find: Callable[[str], Path | None],
+    config: DatasetConfig,
+    rows: _Rows,
+) -> None:
+    """Take one row in.
+
+    Raises:
+        DataError: see `list_table`.
+    """
+    name = row[columns.path]
+    file = find(name)
+    if file is None:
+        if config.on_corrupt == "refuse":
+            raise DataError(
+                f"{where}: no file {name!r}; dataset.on_corrupt=skip leaves such rows out"
+            )
+        rows.passed.append(Passed(Path(name), "in the table, but no such file"))
+        return
+    label = _label(row, where, columns)
+    if not label:
+        if config.on_unlabelled == "refuse":
+            raise DataError(
+                f"{where}: {name!r} has no label; dataset.on_unlabelled=skip leaves such images out"
+            )
+        rows.passed.append(Passed(file, "no label"))
+        return
+    part = _part(row[columns.split], where) if columns.split is not None else "train"
+    if file in rows.label_of:
+        if rows.label_of[file] != label:
+            raise DataError(
+                f"{where}: {name!r} has the label {label!r}, and {rows.label_of[file]!r} in a row "
+                "before; expected one label for each file"
+            )
+        if rows.part_of[file] != part:
+            raise DataError(f"{where}: {name!r} is in {part}, and in {rows.part_of[file]} before")
+        rows.again += 1
+        return
+    rows.label_of[file] = label
+    rows.part_of[file] = part
+    rows.group_of[file] = None if columns.group is None else row[columns.group].strip()
+
+
+def _label(row: dict[Any, Any], where: str, columns: _Columns) -> str:
+    if columns.label is not None:
+        return str(row[columns.label]).strip()
+    on = [name for name in columns.one_hot if float(row[name]) == 1]
+    if len(on) > 1:
+        raise DataError(_several(1, f"{where}: {', '.join(on)}"))
+    return on[0] if on else ""
+
+
+def _part(value: str, where: str) -> str:
+    part = _PART_OF.get(value.strip().lower())
+    if part is None:
+        known = ", ".join(_PART_OF)
+        raise DataError(f"{where}: split {value!r} is unknown; expected one of {known}")
+    return part
