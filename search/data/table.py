@@ -112,7 +112,7 @@ def list_table(config: DatasetConfig) -> ImageFolder:
             for name in map(str, table.columns)
             if name.lower() in GROUP_COLUMNS
         ]
-    passed = [*rows.passed, *_unnamed(rows.label_of)]
+    passed = [*rows.passed, *_unnamed([*rows.label_of, *(each.path for each in rows.passed)])]
     return ImageFolder(root, classes, parts, tuple(files), tuple(passed), tuple(notes))
 
 
