@@ -1,12 +1,12 @@
 """The one decoder of image files: upright, 8 bits a channel, resized and cut to a square.
 
-What most files are (8 bits, grey or RGB) Pillow reads. Other ones have readers of their own:
-16-bit colour in PNG is torchvision's, other TIFF is tifffile's where it is installed, arrays
-(`.npy`) are NumPy's.
+What most files are (8 bits, grey or RGB) Pillow reads. TIFF of other depths and channels is
+tifffile's, where it is installed; arrays (`.npy`) are NumPy's.
 """
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +38,9 @@ _DAMAGE: Final = (
     zlib.error, struct.error,
 )  # fmt: skip
 """What readers raise of a damaged file."""
+_BAD_EXIF: Final = (*_DAMAGE, AttributeError, ZeroDivisionError, Warning)
+"""What reading an orientation raises; a warning where warnings are errors."""
+warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)  # it is said, and counted
 _NPY: Final = b"\x93NUMPY"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _TIFF: Final = (b"II*\0", b"MM\0*")
@@ -156,7 +159,7 @@ def _open(content: bytes, reading: Reading, near: int | None) -> Opened:
         upright: Image.Image = image
         try:
             upright = ImageOps.exif_transpose(image)
-        except (*_DAMAGE, AttributeError, ZeroDivisionError):
+        except _BAD_EXIF:
             image.load()  # damage of the pixels is another thing
             notes.append(NO_ORIENTATION)
         if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
@@ -207,19 +210,30 @@ def _deep_grey(image: Image.Image) -> _Deep | None:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except (*_DAMAGE, AttributeError, ZeroDivisionError):
+    except _BAD_EXIF:
         return image
 
 
 def _deep_png(content: bytes) -> _Deep:
-    import torch
-    from torchvision.io import decode_png
+    """16-bit colour, of which Pillow keeps the upper bytes alone: the lower ones are read too."""
+    halves = []
+    for order in ("16B", "16L"):
+        with Image.open(io.BytesIO(content)) as image:
+            tile = image.tile[0]
+            if tile.args not in ("RGB;16B", "RGBA;16B"):
+                raise ValueError("PNG of 16 bits, grey with transparency, is not read")
+            image.tile = [tile._replace(args=tile.args.replace("16B", order))]
+            orientation = _orientation(image)
+            halves.append(np.asarray(image).astype(np.uint16))
+    array = 256 * halves[0] + halves[1]
+    return _Deep(_turned(array, orientation), _type_span(array), array.shape[2] == 4)
 
-    with Image.open(io.BytesIO(content)) as image:  # checks its size
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    decoded = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-    array = decoded.permute(1, 2, 0).numpy()
-    return _Deep(_turned(array, orientation), _type_span(array), array.shape[2] in (2, 4))
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except _BAD_EXIF:
+        return 1
 
 
 def _turned(array: Array, orientation: int) -> Array:

@@ -149,7 +149,7 @@ def _run_trials(
 def _introduction(study: OpenStudy) -> list[str]:
     """What is about to be searched, and anything a user should mind, in lines."""
     config, data = study.config, study.data
-    channels = "grey" if data.in_channels == 1 else "RGB"
+    channels = {1: "grey", 3: "RGB"}.get(data.in_channels, f"{data.in_channels}-channel")
     lines = [
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
         f"{channels} images, {data.num_classes} classes, at {config.proxy.resolution} px"

@@ -9,6 +9,7 @@ from search.config.schema import EPOCHS, RunConfig
 from search.config.settled import SettledConfig
 from search.data.datasets import DATASETS, load_data
 from search.data.splits import ImageData
+from search.errors import ConfigError
 from search.evaluators.workers import PROCESS_BYTES, plan_workers, workers_for
 from search.record.folder import StudyFolder
 from search.samplers import SAMPLERS
@@ -59,6 +60,11 @@ def members_of(config: RunConfig, data: ImageData) -> SpaceCandidates:
     Raises:
         ConfigError: the space does not fit the images, or the budget cannot be met.
     """
+    if config.proxy.rand_augment and data.in_channels not in (1, 3):
+        raise ConfigError(
+            f"proxy.rand_augment={config.proxy.rand_augment:g} changes colours, which images of "
+            f"{data.in_channels} channels have not; expected 0"
+        )
     budget = cost_budget(config)
     space = build_space(
         config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
