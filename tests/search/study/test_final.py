@@ -78,12 +78,12 @@ def test_outcomes_are_those_of_each_image(tmp_path: Path) -> None:
     network = Network(parse_arch("r28-i1-s8-[ds_r1_k3_s2_e1_c8]-h16"), 10)
     batches = prepare(load_data("fashion_mnist", 28), 28)
     found = outcomes_of(network, batches)
-    accuracy, loss = evaluate(network, batches, batches.val)
-    assert found.val_right.mean() == pytest.approx(accuracy)
+    scores = evaluate(network, batches, batches.val)
+    assert found.val_right.mean() == pytest.approx(scores.accuracy)
     assert found.val_right.shape == (len(batches.val),)
     assert found.test_loss.shape == (len(batches.test),)
     # The best temperature is no worse than none.
-    assert found.val_loss.mean() <= loss + 1e-6
+    assert found.val_loss.mean() <= scores.loss + 1e-6
     found.save(tmp_path / "one.npz")
     again = read_outcomes(tmp_path / "one.npz")
     assert (again.val_loss == found.val_loss).all()
