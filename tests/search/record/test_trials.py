@@ -105,7 +105,7 @@ def test_defaults_may_be_written_out(tmp_path: Path) -> None:
     written = {"budget.target": "1M", "search.pruner": "asha", "search.min_epochs": 4}
     folder.open(changed(RunConfig(), {**written, "objective": "loss"}))
     folder.open(changed(RunConfig(), {"search.metric": "loss"}))
-    with pytest.raises(StudyError, match="search.metric 'accuracy' → 'macro_f1'"):
+    with pytest.raises(StudyError, match=r"search\.metric 'accuracy' → 'macro_f1'"):
         folder.open(changed(RunConfig(), {"search.metric": "macro_f1", "objective": "loss"}))
 
 
