@@ -60,8 +60,8 @@ def main() -> None:
     parser.add_argument("--judges", type=int, default=2, help="trainings of every found network")
     parser.add_argument("--folder", type=Path, default=Path("results/rare_classes"))
     arguments = parse(
-        parser, workers=1, seeds=1, arms=["default", "metric_weights"], largest=60, ratio=10.0, target="200k", trials=2,
-        proxy_epochs=1, epochs=1, judges=1,
+        parser, workers=1, seeds=1, arms=["default", "metric_weights"], largest=60, ratio=10.0,
+        target="200k", trials=2, proxy_epochs=1, epochs=1, judges=1,
     )  # fmt: skip
     with results_folder(arguments.folder, arguments.quick) as folder:
         reached = np.array(
