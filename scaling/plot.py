@@ -19,6 +19,7 @@ from blocks.figure import (
     png,
     si,
 )
+from search.config.quality import ACCURACY, Quality
 
 
 def plot_surface(
@@ -28,6 +29,7 @@ def plot_surface(
     best: NDArray[np.float64],
     others: Mapping[str, NDArray[np.float64]],
     title: str,
+    quality: Quality = ACCURACY,
 ) -> bytes:
     """PNG: predicted accuracy of multipliers (points, 3) of equal cost, over depth and resolution.
 
@@ -38,7 +40,7 @@ def plot_surface(
     shown = axes.scatter(
         triples[:, 0], triples[:, 2], c=100 * accuracy, s=14, cmap="cividis", linewidth=0
     )
-    figure.colorbar(shown, label="predicted validation accuracy (%)")
+    figure.colorbar(shown, label=f"predicted validation {quality.words} (%)")
     inside = triples[region]
     axes.scatter(
         inside[:, 0], inside[:, 2], s=2, color=FRONT, linewidth=0,
@@ -61,14 +63,16 @@ def plot_surface(
     return png(figure)
 
 
-def plot_compare(table: pd.DataFrame, split: str, title: str) -> bytes:
+def plot_compare(table: pd.DataFrame, split: str, title: str, quality: Quality = ACCURACY) -> bytes:
     """PNG: accuracy against macs of every rule, from B0 upward; EfficientNet's Figure 8.
 
     `table` has a row per rule and cost ratio (columns rule, macs, accuracy_mean, accuracy_std, as
-    fractions; nan: not trained), B0's as rule b0. Bars are one standard deviation of seeds.
+    fractions, or by the name of another `quality`; nan: not trained), B0's as rule b0. Bars are one
+    standard deviation of seeds.
     """
     figure, axes = one_axes((8, 5.5))
-    trained = table[table["accuracy_mean"].notna()]
+    mean, deviation = f"{quality.name}_mean", f"{quality.name}_std"
+    trained = table[table[mean].notna()]
     start = trained[trained["rule"] == "b0"]
     for number, (rule, rows) in enumerate(
         trained[trained["rule"] != "b0"].groupby("rule", sort=False)
@@ -76,7 +80,7 @@ def plot_compare(table: pd.DataFrame, split: str, title: str) -> bytes:
         line = pd.concat([start, rows]).sort_values("macs")
         fitted = rule == "fitted"
         axes.errorbar(
-            line["macs"], 100 * line["accuracy_mean"], yerr=100 * line["accuracy_std"],
+            line["macs"], 100 * line[mean], yerr=100 * line[deviation],
             label=str(rule), color=FRONT if fitted else f"C{number % 10}", capsize=2,
             linewidth=2.4 if fitted else 1.1, zorder=3 if fitted else 2,
             marker="osD^v<>PX*"[number % 10], markersize=6 if fitted else 4,
@@ -84,11 +88,11 @@ def plot_compare(table: pd.DataFrame, split: str, title: str) -> bytes:
         )  # fmt: skip
     if len(start):
         axes.scatter(
-            start["macs"], 100 * start["accuracy_mean"], s=150, marker="*", color=CHOSEN,
+            start["macs"], 100 * start[mean], s=150, marker="*", color=CHOSEN,
             edgecolor=INK, linewidth=0.8, zorder=4, label="B0",
         )  # fmt: skip
     macs_axis(axes)
-    axes.set_ylabel(f"{split} accuracy (%)")
+    axes.set_ylabel(f"{split} {quality.words} (%)")
     axes.set_title(title)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=5, fontsize=8, frameon=False)
@@ -96,31 +100,37 @@ def plot_compare(table: pd.DataFrame, split: str, title: str) -> bytes:
 
 
 def plot_resolution(
-    table: pd.DataFrame, resolution: int, max_macs: int | None, title: str
+    table: pd.DataFrame,
+    resolution: int,
+    max_macs: int | None,
+    title: str,
+    quality: Quality = ACCURACY,
 ) -> bytes:
     """PNG: accuracy against input pixels, and the macs that they cost.
 
     `table` has the columns pixels, macs, test_accuracy, low, high (95%), val_accuracy, and, where
-    the network was trained at each, trained_test_accuracy (fractions).
+    the network was trained at each, trained_test_accuracy (fractions); or those of another
+    `quality`.
     """
     figure = new_figure(8, 6.5)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     values = {name: table[name].to_numpy(dtype=float) for name in ("pixels", "macs")}
     pixels = values["pixels"]
-    if "test_accuracy" in table:
-        accuracy = 100 * table["test_accuracy"].to_numpy(dtype=float)
+    if quality.test in table:
+        accuracy = 100 * table[quality.test].to_numpy(dtype=float)
         bars = [accuracy - 100 * table["low"], 100 * table["high"] - accuracy]
         axes.errorbar(pixels, accuracy, yerr=bars, color=FRONT, marker="o", markersize=5,
                       capsize=2, label="test, 95%")  # fmt: skip
-        axes.plot(pixels, 100 * table["val_accuracy"], color=CLOUD, marker="s", markersize=4,
+        axes.plot(pixels, 100 * table[quality.val], color=CLOUD, marker="s", markersize=4,
                   label="validation")  # fmt: skip
-    if "trained_test_accuracy" in table:
-        axes.plot(pixels, 100 * table["trained_test_accuracy"], color=REFERENCE, marker="D",
+    trained = f"trained_{quality.test}"
+    if trained in table:
+        axes.plot(pixels, 100 * table[trained], color=REFERENCE, marker="D",
                   markersize=4, label="test, trained at that resolution")  # fmt: skip
     for each in (axes, below):
         each.axvline(resolution, color=INK, linestyle="--", linewidth=1, label="trained at")
         each.grid(alpha=0.25)
-    axes.set_ylabel("accuracy (%)")
+    axes.set_ylabel(f"{quality.words} (%)")
     axes.set_title(title)
     below.plot(pixels, values["macs"], color=INK, marker="o", markersize=4)
     if max_macs is not None:

@@ -46,6 +46,10 @@ settings (these are not all: `python -m search settings` lists them)
   budget.max_macs=N        instead of a target: no candidate above it is trained
   objective=NAME           pareto; reward: accuracy*(macs/target)^w; accuracy; loss
                                                   [loss at a budget.target, else pareto]
+  search.metric=NAME       what networks are judged by: accuracy, balanced_accuracy, macro_f1:
+                           classes count alike; loss                         [accuracy]
+  proxy.class_weights=NAME    of the loss: balanced, effective; none         [none]
+  proxy.balanced_batches=true    as many images of each class in an epoch
   sampler=NAME             surrogate, tpe, gp, nsga2, evolution, random      [surrogate]
   evaluator=NAME           train: each candidate by the proxy; supernet: by weights that all
                            share, trained once a study                       [train]

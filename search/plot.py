@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from blocks.figure import CHOSEN, CLOUD, FRONT, INK, REFERENCE, cost_axis, one_axes, png
+from search.config.quality import ACCURACY, Quality
 from search.pareto import non_dominated
 from search.record.trials import TrialRecord
 
@@ -20,11 +21,12 @@ def plot_pareto(
     chosen: TrialRecord | None,
     title: str,
     metric: str = "macs",
+    quality: Quality = ACCURACY,
 ) -> bytes:
-    """PNG: validation accuracy against macs or params, the front, the budget, the references by
-    name."""
+    """PNG: validation accuracy, or what else networks are judged by, against macs or params, the
+    front, the budget, the references by name."""
     macs = np.array([cost_of(record, metric) for record in records])
-    accuracy = np.array([100 * record.metrics["val_accuracy"] for record in records])
+    accuracy = np.array([100 * quality.of(record.metrics) for record in records])
     figure, axes = one_axes((8, 5))
     axes.scatter(macs, accuracy, s=26, color=CLOUD, label=f"{len(records)} trained candidates")
     if len(records):
@@ -36,7 +38,7 @@ def plot_pareto(
             label=f"Pareto front ({len(order)})",
         )  # fmt: skip
     if chosen is not None:
-        point = cost_of(chosen, metric), 100 * chosen.metrics["val_accuracy"]
+        point = cost_of(chosen, metric), 100 * quality.of(chosen.metrics)
         axes.scatter(
             *point, s=170, marker="*", color=CHOSEN, edgecolor=INK, linewidth=0.8, zorder=4,
             label=f"chosen B0 (trial {chosen.number})",
@@ -45,12 +47,12 @@ def plot_pareto(
         # The candidates fill the frame, and references above them are in it; one far below is drawn
         # at its edge, with its value.
         low = float(accuracy.min())
-        best = [100 * record.metrics["val_accuracy"] for record in references.values()]
+        best = [100 * quality.of(record.metrics) for record in references.values()]
         high = max([float(accuracy.max()), *best])
         margin = 0.15 * max(high - low, 1.0)
         axes.set_ylim(low - 2 * margin, high + margin)
     for (name, reference), marker in zip(references.items(), cycle("DsP^v"), strict=False):
-        value = 100 * reference.metrics["val_accuracy"]
+        value = 100 * quality.of(reference.metrics)
         bottom, top = axes.get_ylim()
         inside = bottom < value < top
         edge = bottom + 0.03 * (top - bottom) if value <= bottom else top - 0.03 * (top - bottom)
@@ -61,7 +63,7 @@ def plot_pareto(
     if budget_macs is not None:
         axes.axvline(budget_macs, color=INK, linestyle="--", linewidth=1, label="budget")
     cost_axis(axes, metric)
-    axes.set_ylabel("validation accuracy (%)")
+    axes.set_ylabel(f"validation {quality.words} (%)")
     axes.set_title(title)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
@@ -101,8 +103,9 @@ def plot_benchmark(
     return png(figure)
 
 
-def plot_fidelity(table: pd.DataFrame, title: str) -> bytes:
-    """PNG: accuracy after the long schedule against the proxy's, one deviation of seeds as bars.
+def plot_fidelity(table: pd.DataFrame, title: str, quality: Quality = ACCURACY) -> bytes:
+    """PNG: accuracy, or what else networks are judged by, after the long schedule against the
+    proxy's, one deviation of seeds as bars.
 
     `table` has the columns proxy, long, proxy_std, long_std (fractions; nan: not repeated).
     """
@@ -113,8 +116,8 @@ def plot_fidelity(table: pd.DataFrame, title: str) -> bytes:
         xerr=np.nan_to_num(values["proxy_std"]), yerr=np.nan_to_num(values["long_std"]),
         fmt="o", color=FRONT, ecolor=CLOUD, markersize=5, elinewidth=1.2,
     )  # fmt: skip
-    axes.set_xlabel("validation accuracy by the proxy (%)")
-    axes.set_ylabel("validation accuracy by the long schedule (%)")
+    axes.set_xlabel(f"validation {quality.words} by the proxy (%)")
+    axes.set_ylabel(f"validation {quality.words} by the long schedule (%)")
     axes.set_title(title)
     axes.grid(alpha=0.25)
     return png(figure)

@@ -57,8 +57,8 @@ def run(task: Task, bank: Bank, rotations: list[ImageData], device: str = "cpu")
         "seconds": round(time.perf_counter() - started, 2),
     }
     if schedule.test:
-        accuracy, loss = evaluate(result.network, batches, batches.test)
-        line["test"] = [round(loss, 5), round(accuracy, 5)]
+        test = evaluate(result.network, batches, batches.test)
+        line["test"] = [round(test.loss, 5), round(test.accuracy, 5)]
     return line
 
 

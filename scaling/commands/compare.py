@@ -13,6 +13,7 @@ from scaling.comparison.run import ComparePlan, Comparison, compare
 from scaling.differences import in_points
 from scaling.settings import read_settings
 from search.commands.progress import TrialProgress
+from search.study.objective import Objective
 
 FORMER: Final = ("published", "paper")
 """What the fitted coefficients are asked to be no worse than."""
@@ -53,7 +54,7 @@ class _Screen:
             console.print(
                 f"  {lost.rule} is not compared at {lost.ratio:g}×: {lost.reason}", markup=False
             )
-        return TrialProgress("compare", plan.trainings)
+        return TrialProgress("compare", plan.trainings, objective=Objective.by(plan.quality))
 
 
 def _table(found: Comparison, ratio: float) -> Table:
@@ -64,8 +65,8 @@ def _table(found: Comparison, ratio: float) -> Table:
     )
     screen.add_column("rule")
     for heading in (
-        "d", "w", "r", "off rule", "pixels", "macs", "params", f"{settings.split} accuracy",
-        "fitted less it", "P(fitted ≥ it)",
+        "d", "w", "r", "off rule", "pixels", "macs", "params",
+        f"{settings.split} {found.quality.words}", "fitted less it", "P(fitted ≥ it)",
     ):  # fmt: skip
         screen.add_column(heading, justify="right")
     for each in found.outcome.contenders:

@@ -16,6 +16,7 @@ from scaling.rules import RIVALS
 from scaling.settings import read_settings
 from search.commands.progress import TrialProgress
 from search.commands.screens.search import time_table
+from search.study.objective import Objective
 
 
 def run(arguments: list[str]) -> None:
@@ -47,9 +48,9 @@ class _Screen:
                 f"scaling grid: {plan.coefficients} coefficients make {plan.trainings} different "
                 f"networks of {plan.study}'s B0, each trained for {plan.epochs} epochs"
             )
-            return TrialProgress("grid", plan.trainings)
+            return TrialProgress("grid", plan.trainings, objective=Objective.by(plan.quality))
         _announce(plan)
-        return TrialProgress("surface", plan.trainings)
+        return TrialProgress("surface", plan.trainings, objective=Objective.by(plan.quality))
 
 
 def _announce(plan: SurfacePlan) -> None:
@@ -84,13 +85,14 @@ def _grid(found: GridFit) -> None:
     if found.failed:
         console.print(f"{found.failed} networks failed and are left out")
     console.print(
-        f"  val accuracy {found.val_accuracy:.4f} at macs {millions(found.macs)}: "
+        f"  val {found.quality.words} {found.reached:.4f} at macs {millions(found.macs)}: "
         f"{found.macs_ratio:.2f}× B0's, nominally {found.coefficients.nominal_cost:.2f}× (channels "
         "and repeats round)"
     )
+    equal = " of equal classes" if found.quality.balanced else ""
     console.print(
         f"  {found.tied} of {found.networks} networks are within the sampling error of "
-        f"{found.val_images} validation images of the best (95%, one seed each)"
+        f"{found.val_images} validation images{equal} of the best (95%, one seed each)"
     )
 
 
@@ -108,11 +110,12 @@ def _coefficients(found: Fit) -> None:
 
 def _surface(found: SurfaceFit) -> None:
     known = found.posterior
+    equal = " of equal classes" if found.quality.balanced else ""
     console.print(
         f"  of {found.networks} networks, each is predicted by the others to "
         f"{100 * known.leave_one_out:.2f} points (rms); one network's seeds differ by "
         f"{100 * known.noise:.2f} ({found.repeated} networks repeated, "
-        f"{found.observations.images} images)"
+        f"{found.observations.images} images{equal})"
     )
     if known.noise > found.span:
         console.print(
@@ -136,7 +139,7 @@ def _surface(found: SurfaceFit) -> None:
 
 def _rivals(found: Fit) -> None:
     table = Table(title="The fitted triple against others, 95% intervals", title_justify="left")
-    for name in ("against", "points of accuracy", "P(better)"):
+    for name in ("against", f"points of {found.quality.words}", "P(better)"):
         table.add_column(name, justify="left" if name == "against" else "right")
     for name, each in found.versus.items():
         table.add_row(

@@ -9,6 +9,8 @@ from scaling.resolution.verdict import gain_in_points
 from scaling.settings import read_settings
 from search.commands.progress import TrialProgress
 from search.config.arguments import quote
+from search.config.quality import ACCURACY
+from search.study.objective import Objective
 
 
 def run(arguments: list[str]) -> None:
@@ -35,12 +37,14 @@ class _Screen:
             f"{plan.trainings} trainings of {plan.epochs} "
             f"{'epoch' if plan.epochs == 1 else 'epochs'}"
         )
-        return TrialProgress("resolution", plan.trainings)
+        return TrialProgress("resolution", plan.trainings, objective=Objective.by(plan.quality))
 
 
 def _table(found: Resolutions) -> Table:
+    known = found.quality != ACCURACY and not found.costs_alone
+    of = f": {found.quality.words}" if known else ""
     screen = Table(
-        title=f"{found.name} at other resolutions than its {found.arch.resolution} px",
+        title=f"{found.name} at other resolutions than its {found.arch.resolution} px{of}",
         title_justify="left",
     )
     for heading in (
@@ -71,13 +75,13 @@ def _cells(found: Resolutions, number: int) -> list[str]:
     if found.scores is not None:
         score = found.scores[number]
         cells += [
-            f"{100 * score.val_accuracy:.2f}",
-            f"{100 * score.test_accuracy:.2f} ({100 * score.low:.2f} to {100 * score.high:.2f})",
+            f"{100 * score.val:.2f}",
+            f"{100 * score.test:.2f} ({100 * score.low:.2f} to {100 * score.high:.2f})",
             "" if size.percent == 100 else gain_in_points(score),
         ]
     if found.trained is not None:
         trained = found.trained[number]
-        cells += [f"{100 * trained.val_accuracy:.2f}", f"{100 * trained.test_accuracy:.2f}"]
+        cells += [f"{100 * trained.val:.2f}", f"{100 * trained.test:.2f}"]
     return cells
 
 

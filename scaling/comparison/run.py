@@ -16,6 +16,7 @@ from scaling.fitting.record import read_fit
 from scaling.listener import SILENT, Listener
 from scaling.plot import plot_compare
 from scaling.trainings import run_trainings
+from search.config.quality import ACCURACY, Quality
 from search.errors import StudyError
 from search.evaluators.train import Job, make_job
 from search.record.folder import environment
@@ -44,12 +45,13 @@ class ComparePlan:
     trainings: int
     left: int
     seconds: float | None
+    quality: Quality = ACCURACY
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What a comparison found. `failed` are the spellings that are left out, as a training of
-    theirs failed; `images` is how many an accuracy was measured on."""
+    theirs failed; `images` is how many an accuracy was measured on; accuracies are of `quality`."""
 
     study: str
     folder: Path
@@ -58,6 +60,7 @@ class Comparison:
     epochs: int
     images: int
     failed: tuple[str, ...]
+    quality: Quality = ACCURACY
 
     @property
     def verdicts(self) -> dict[str, str]:
@@ -78,6 +81,7 @@ def compare(config: ScalingConfig, listener: Listener[ComparePlan] = SILENT) -> 
         )
     settings = config.compare
     with Study.reopen(config.results_dir, config.study or "main") as study:
+        quality = study.config.quality
         baseline = study.baseline
         fitted = read_fit(study.folder, baseline.arch)
         rules = rules_of(settings, fitted.coefficients, study.config.seed)
@@ -88,7 +92,7 @@ def compare(config: ScalingConfig, listener: Listener[ComparePlan] = SILENT) -> 
         with listener.begin(_plan(study, contenders, missing, jobs, epochs)) as progress:
             records = _train(study, [job for each in jobs.values() for job in each], progress)
         accuracies = {
-            spelling: [records[job].metrics[f"{settings.split}_accuracy"] for job in each]
+            spelling: [quality.of(records[job].metrics, settings.split) for job in each]
             for spelling, each in jobs.items()
             if all(job in records for job in each)
         }
@@ -101,6 +105,7 @@ def compare(config: ScalingConfig, listener: Listener[ComparePlan] = SILENT) -> 
             epochs=epochs,
             images=len(study.data.test if settings.split == "test" else study.data.val),
             failed=tuple(spelling for spelling in jobs if spelling not in accuracies),
+            quality=quality,
         )
         _write(study, found)
     return found
@@ -143,6 +148,7 @@ def _plan(
         trainings=len(everything),
         left=len(left),
         seconds=_seconds(study, contenders, left, epochs),
+        quality=study.config.quality,
     )
 
 
@@ -174,13 +180,14 @@ def _train(study: OpenStudy, jobs: Sequence[Job], progress: Progress) -> dict[Jo
 
 def _write(study: OpenStudy, found: Comparison) -> None:
     settings, outcome, baseline = found.settings, found.outcome, study.baseline
-    table = outcome_table(outcome, baseline, settings.seeds)
+    table = outcome_table(outcome, baseline, settings.seeds, found.quality)
     study.folder.write("scaling/compare.csv", table.to_csv(index=False))
     content = {
         **environment(),
         "seed": study.config.seed,
         **asdict(settings),
         "epochs": found.epochs,
+        "metric": found.quality.name,
         "images": found.images,
         "dataset_sha256": study.data.sha256,
         "baseline": format_arch(baseline.arch),
@@ -190,4 +197,5 @@ def _write(study: OpenStudy, found: Comparison) -> None:
     study.folder.write("scaling/compare.json", json.dumps(content, indent=2) + "\n")
     epochs = f"{found.epochs} epoch{'s' if found.epochs > 1 else ''}"
     title = f"{study.name}: rules at equal macs, {epochs}, {settings.seeds} seeds"
-    study.folder.write("scaling/compare.png", plot_compare(table, settings.split, title))
+    png = plot_compare(table, settings.split, title, found.quality)
+    study.folder.write("scaling/compare.png", png)

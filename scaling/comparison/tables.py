@@ -10,10 +10,13 @@ from blocks.arch import format_arch
 from blocks.cost import count
 from scaling.comparison.contenders import Contender
 from scaling.comparison.judgement import Outcome
+from search.config.quality import ACCURACY, Quality
 from search.study.baseline import Baseline
 
 
-def outcome_table(outcome: Outcome, baseline: Baseline, seeds: int) -> pd.DataFrame:
+def outcome_table(
+    outcome: Outcome, baseline: Baseline, seeds: int, quality: Quality = ACCURACY
+) -> pd.DataFrame:
     """A row per rule and ratio, B0 first: what it costs and reached (fractions, not percents)."""
     base = count(baseline.arch, baseline.num_classes)
     b0 = Contender("b0", 1.0, baseline.arch, base, 1.0, 1.0, 1.0, 0.0, 0.0)
@@ -38,8 +41,8 @@ def outcome_table(outcome: Outcome, baseline: Baseline, seeds: int) -> pd.DataFr
                 "degrees_off_rule": round(each.degrees, 1),
                 "same_as": outcome.same.get(key),
                 "seeds": 0 if reached is None else seeds,
-                "accuracy_mean": None if reached is None else float(np.mean(reached)),
-                "accuracy_std": None if reached is None else float(np.std(reached, ddof=1)),
+                f"{quality.name}_mean": None if reached is None else float(np.mean(reached)),
+                f"{quality.name}_std": None if reached is None else float(np.std(reached, ddof=1)),
                 "fitted_less_rule": None if found is None else found.value,
                 "low": None if found is None else found.low,
                 "high": None if found is None else found.high,

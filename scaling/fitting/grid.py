@@ -21,6 +21,8 @@ from scaling.fitting.record import RUNS
 from scaling.fitting.result import Fit
 from scaling.listener import SILENT, Listener
 from scaling.trainings import run_trainings
+from search.config.quality import ACCURACY, Quality
+from search.data.classes import worth
 from search.errors import StudyError
 from search.evaluators.train import make_job
 from search.record.trials import TrialRecord, derive_seed
@@ -35,12 +37,13 @@ class GridPlan:
     coefficients: int
     trainings: int
     epochs: int
+    quality: Quality = ACCURACY
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridFit(Fit):
     """What a grid found. `tied` of the `networks` are within the sampling error of the best;
-    `macs` and `val_accuracy` are the best one's."""
+    `macs` and `reached`, its `quality` on the validation images, are the best one's."""
 
     method: ClassVar[str] = "grid"
     where: ClassVar[str] = "among the points of the grid"
@@ -51,7 +54,7 @@ class GridFit(Fit):
     failed: int
     tied: int
     val_images: int
-    val_accuracy: float
+    reached: float
     macs: int
     macs_ratio: float
     judgement: Judgement
@@ -62,7 +65,7 @@ class GridFit(Fit):
         return {
             "nominal_cost": round(self.coefficients.nominal_cost, 6),
             "macs_ratio": round(self.macs_ratio, 4),
-            "val_accuracy": self.val_accuracy,
+            self.quality.val: self.reached,
             "points": self.points,
             "networks": self.networks,
             "networks_not_distinguishable": self.tied,
@@ -138,7 +141,8 @@ def fit_grid(
 ) -> GridFit:
     """Train the grid by the study's own proxy; write scaling/grid.csv.
 
-    Returns the most accurate point's coefficients, and what can be told of them.
+    Returns the most accurate point's coefficients, and what can be told of them; accuracy is what
+    the study is judged by.
 
     Raises:
         ScalingError, StudyError: see the messages; trained points stay on disk.
@@ -149,12 +153,13 @@ def fit_grid(
     started = time.perf_counter()
     records, failed = _train(study, candidates, epochs, listener)
     seconds = {"train the grid": time.perf_counter() - started}
+    quality = study.config.quality
     table = grid_table(
-        candidates, records, baseline.arch, baseline.num_classes, grid.cost, rounding
+        candidates, records, baseline.arch, baseline.num_classes, grid.cost, rounding, quality
     )
     study.folder.write("scaling/grid.csv", table.to_csv(index=False))
-    images = len(study.data.val)
-    judgement = judge_grid(table, images, derive_seed(study.config.seed, "grid"))
+    images = worth(quality, study.data.val)
+    judgement = judge_grid(table, images, derive_seed(study.config.seed, "grid"), quality)
     winner = table.iloc[0]
     return GridFit(
         study=study.folder.study,
@@ -166,6 +171,7 @@ def fit_grid(
         versus=judgement.versus,
         alike=judgement.alike,
         rounding=rounding,
+        quality=quality,
         baseline=baseline.arch,
         trained=float(table["macs_ratio"].max()),
         seconds=seconds,
@@ -174,9 +180,9 @@ def fit_grid(
         points=len(candidates),
         networks=len(records),
         failed=failed,
-        tied=count_tied(table, images),
+        tied=count_tied(table, images, quality),
         val_images=images,
-        val_accuracy=float(winner["val_accuracy"]),
+        reached=float(winner[quality.val]),
         macs=int(winner["macs"]),
         macs_ratio=float(winner["macs_ratio"]),
         judgement=judgement,
@@ -190,7 +196,8 @@ def _train(
     # Rounding makes one network of many points: each is trained once.
     spellings = list(dict.fromkeys(format_arch(candidate.arch) for candidate in candidates))
     jobs = [(make_job(spelling, epochs, study.config.seed), 1.0) for spelling in spellings]
-    plan = GridPlan(study.folder.study, len(candidates), len(jobs), epochs)
+    quality = study.config.quality
+    plan = GridPlan(study.folder.study, len(candidates), len(jobs), epochs, quality)
     with listener.begin(plan) as progress:
         outcomes = run_trainings(study, jobs, study.folder / RUNS, progress)
     records = [record for record in outcomes if isinstance(record, TrialRecord)]

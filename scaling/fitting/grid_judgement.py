@@ -18,6 +18,7 @@ from scaling.compound import ScalingCoefficients
 from scaling.fitting.optimum import Versus
 from scaling.fitting.result import NAMES
 from scaling.rules import RIVALS, direction
+from search.config.quality import ACCURACY, Quality
 from search.record.trials import TrialRecord
 
 RESAMPLES: Final = 2000
@@ -50,14 +51,17 @@ class Judgement:
     triples: list[list[float]]
 
 
-def judge_grid(table: pd.DataFrame, images: int, seed: int) -> Judgement:
+def judge_grid(
+    table: pd.DataFrame, images: int, seed: int, quality: Quality = ACCURACY
+) -> Judgement:
     """How surely the first row of a grid's table is the best: intervals, and each rule's chance.
 
-    A rule is stood for by the point of the grid nearest to its direction in logs; points differ
-    in cost, and `macs_ratio` says by how much.
+    `images` is how many the quality was measured on, or what they are worth (`worth`). A rule is
+    stood for by the point of the grid nearest to its direction in logs; points differ in cost, and
+    `macs_ratio` says by how much.
     """
     networks = table.drop_duplicates("arch").index.to_numpy()
-    accuracy = table["val_accuracy"].to_numpy(dtype=float)
+    accuracy = table[quality.val].to_numpy(dtype=float)
     error = np.sqrt(np.maximum(accuracy * (1 - accuracy), 0.25 / images) / images)
     place = {arch: number for number, arch in enumerate(table["arch"].iloc[networks])}
     owner = table["arch"].map(place).to_numpy()
@@ -98,6 +102,7 @@ def grid_table(
     num_classes: int,
     nominal_cost: float,
     rounding: str = "paper",
+    quality: Quality = ACCURACY,
 ) -> pd.DataFrame:
     by_arch = {record.arch: record for record in records}
     base_macs = count(baseline, num_classes).macs
@@ -114,6 +119,7 @@ def grid_table(
                 "gamma": coefficients.gamma,
                 "nominal_cost": round(coefficients.nominal_cost, 6),
                 "rounding": rounding,
+                quality.val: quality.of(record.metrics),
                 "val_accuracy": record.metrics["val_accuracy"],
                 "val_loss": record.metrics["val_loss"],
                 "macs": record.cost.macs,
@@ -128,16 +134,16 @@ def grid_table(
     # Equal accuracy: the cheaper; the same network: the point nearest to the nominal cost.
     table["_miss"] = (table["nominal_cost"] - nominal_cost).abs()
     table = table.sort_values(
-        ["val_accuracy", "macs", "_miss", "alpha"],
+        [quality.val, "macs", "_miss", "alpha"],
         ascending=[False, True, True, True],
         ignore_index=True,
     )
     return table.drop(columns="_miss")
 
 
-def count_tied(table: pd.DataFrame, val_images: int) -> int:
+def count_tied(table: pd.DataFrame, val_images: int, quality: Quality = ACCURACY) -> int:
     """Networks whose accuracy is within 1.96 standard errors of the difference to the best."""
-    best = float(table["val_accuracy"].max())
+    best = float(table[quality.val].max())
     error = math.sqrt(2 * best * (1 - best) / val_images)
-    near = table[table["val_accuracy"] >= best - 1.96 * error]
+    near = table[table[quality.val] >= best - 1.96 * error]
     return int(near["arch"].nunique())

@@ -17,7 +17,9 @@ class Observations:
 
     `logs`: (networks, axes), of the multipliers; the first three axes are depth, width and
     resolution, more are what else was varied. `accuracy`: of every training, as a fraction, one
-    array per network. `images`: how many an accuracy was measured on.
+    array per network; of another metric, if the study is judged by that. `images`: how many an
+    accuracy was measured on, or what they are worth where classes count alike
+    (`search.data.classes.worth`).
     """
 
     logs: Floats

@@ -13,6 +13,7 @@ from scaling.config import FEWEST, FitConfig
 from scaling.fitting.design import Point, draw_points, repeat_points
 from scaling.fitting.lattice import Lattice
 from scaling.fitting.schedules import Schedules
+from search.config.quality import ACCURACY, Quality
 from search.errors import StudyError
 from search.record.trials import TrialRecord, read_records
 from search.study.study import OpenStudy
@@ -61,6 +62,7 @@ class SurfacePlan:
     workers: int
     own: int
     enlarged: int | None
+    quality: Quality = ACCURACY
 
 
 def plan_surface(study: OpenStudy, settings: FitConfig, design: Design) -> SurfacePlan:
@@ -86,6 +88,7 @@ def plan_surface(study: OpenStudy, settings: FitConfig, design: Design) -> Surfa
         enlarged=max(sides)
         if study.config.dataset.name != "imagefolder" and max(sides) > own
         else None,
+        quality=study.config.quality,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from blocks.arch import ArchSpec
 from scaling.compound import ScalingCoefficients
 from scaling.fitting.optimum import ALIKE, Versus
+from search.config.quality import Quality
 
 NAMES: Final = ("alpha", "beta", "gamma")
 SAYS: Final = {
@@ -31,7 +32,7 @@ class Fit(ABC):
     `intervals`: 95%, by `NAMES`. `versus`: against each of `scaling.rules.RIVALS` that reaches the
     cost. `alike`: share of all ways to spend the cost that are not told from the best. `networks`:
     how many different ones were trained for it, `trained` the macs over B0's of the largest.
-    `seconds` by what they were spent on.
+    `seconds` by what they were spent on. `quality`: what accuracy is, in the study.
     """
 
     method: ClassVar[str]
@@ -45,6 +46,7 @@ class Fit(ABC):
     versus: Mapping[str, Versus]
     alike: float
     rounding: str
+    quality: Quality
     baseline: ArchSpec
     networks: int
     trained: float

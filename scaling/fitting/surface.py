@@ -29,7 +29,9 @@ from scaling.fitting.surface_fit import BestNetwork, SurfaceFit, intervals_of
 from scaling.listener import SILENT, Listener
 from scaling.plot import plot_surface
 from scaling.trainings import run_trainings
+from search.config.quality import ACCURACY, Quality
 from search.config.schema import LATENCY
+from search.data.classes import worth
 from search.errors import StudyError
 from search.evaluators.train import Job, make_job
 from search.record.trials import Record, TrialRecord, derive_seed
@@ -70,7 +72,8 @@ def fit_surface(
     with listener.begin(plan_surface(study, settings, design)) as progress:
         records = run_trainings(study, jobs, study.folder / RUNS, progress)
     trained = time.perf_counter()
-    observations = observe(points, records, len(study.data.val))
+    quality = study.config.quality
+    observations = observe(points, records, worth(quality, study.data.val), quality)
     posterior = infer(observations, settings.draws, seed)
     rivals = contour.rivals()
     optima = {
@@ -90,6 +93,7 @@ def fit_surface(
         versus=optimum.versus,
         alike=float(optimum.region.mean()),
         rounding=rounding,
+        quality=quality,
         baseline=baseline.arch,
         networks=len(observations),
         trained=max(point.macs for point in points) / points[0].macs,
@@ -109,8 +113,13 @@ def fit_surface(
     )
 
 
-def observe(points: Sequence[Point], records: Sequence[Record], images: int) -> Observations:
-    """What the trainings say of the points: a record per training, in order.
+def observe(
+    points: Sequence[Point],
+    records: Sequence[Record],
+    images: int,
+    quality: Quality = ACCURACY,
+) -> Observations:
+    """What the trainings say of the points, in `quality`: a record per training, in order.
 
     Raises:
         StudyError: all failed.
@@ -119,7 +128,7 @@ def observe(points: Sequence[Point], records: Sequence[Record], images: int) -> 
     logs, accuracy = [], []
     for point in points:
         found = [next(left) for _ in range(point.trainings)]
-        values = [each.metrics["val_accuracy"] for each in found if isinstance(each, TrialRecord)]
+        values = [quality.of(each.metrics) for each in found if isinstance(each, TrialRecord)]
         if values:
             logs.append([*point.logs, *level_of(point, points)])
             accuracy.append(np.array(values))
@@ -195,5 +204,6 @@ def _plot(
         np.exp(optimum.logs),
         {SAYS[name]: np.exp(place) for name, place in rivals.items()},
         f"{study.folder.study}: what {settings.cost:g} × {settings.metric} buy",
+        study.config.quality,
     )
     study.folder.write("scaling/surface.png", png)

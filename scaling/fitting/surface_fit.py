@@ -14,6 +14,7 @@ from scaling.fitting.posterior import SCALES, Posterior
 from scaling.fitting.result import NAMES, Fit
 from scaling.fitting.schedules import Level, Schedules
 from search.assess.statistics import wilson
+from search.config.quality import Quality
 
 _TRIPLES: Final = 40
 """Triples of the region of the indistinguishable that fit.json spells out."""
@@ -85,7 +86,7 @@ class SurfaceFit(Fit):
             "repeated": self.repeated,
             "scales_logit": {name: self.posterior.scale(name) for name in SCALES},
             "val_images": observed.images,
-            **_optimum(self.optima[max(self.optima)], self.contour, settings.draws),
+            **_optimum(self.optima[max(self.optima)], self.contour, settings.draws, self.quality),
             "network": asdict(self.network),
             "law_of_cost": {
                 "coefficients": self.contour.coefficients.tolist(),
@@ -104,7 +105,7 @@ class SurfaceFit(Fit):
                     "epochs": epochs,
                     "train_fraction": fraction,
                     **dict(zip(NAMES, self.at(level)[0], strict=True)),
-                    **_optimum(optimum, self.contour, settings.draws),
+                    **_optimum(optimum, self.contour, settings.draws, self.quality),
                 }
             )
         return content
@@ -116,13 +117,13 @@ def intervals_of(optimum: Optimum) -> dict[str, tuple[float, float]]:
     return {name: (low[number], high[number]) for number, name in enumerate(NAMES)}
 
 
-def _optimum(optimum: Optimum, contour: Contour, draws: int) -> dict[str, Any]:
+def _optimum(optimum: Optimum, contour: Contour, draws: int, quality: Quality) -> dict[str, Any]:
     """Intervals, region and rivals of an optimum, for fit.json."""
     region = np.exp(contour.logs)[optimum.region]
     step = max(1, len(region) // _TRIPLES)
     return {
         "intervals": {name: list(pair) for name, pair in intervals_of(optimum).items()},
-        "val_accuracy_predicted": float(optimum.expected[optimum.index]),
+        f"{quality.val}_predicted": float(optimum.expected[optimum.index]),
         "region": {
             "share": float(optimum.region.mean()),
             **{

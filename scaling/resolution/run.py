@@ -20,6 +20,7 @@ from scaling.resolution.scores import Score, Trained, judge
 from scaling.resolution.sizes import Size, cost_table, sizes_of
 from scaling.resolution.verdict import about_images, about_trained, choose, verdict
 from scaling.trainings import run_trainings
+from search.config.quality import ACCURACY, Quality
 from search.config.quantities import parse_quantity
 from search.evaluators.train import make_job
 from search.record.folder import StudyFolder, environment
@@ -36,6 +37,7 @@ class ResolutionPlan:
     sizes: int
     seeds: int
     epochs: int
+    quality: Quality = ACCURACY
 
     @property
     def trainings(self) -> int:
@@ -61,6 +63,7 @@ class Resolutions:
     said: tuple[str, ...]
     table: pd.DataFrame
     path: Path
+    quality: Quality = ACCURACY
 
     @property
     def costs_alone(self) -> bool:
@@ -90,13 +93,14 @@ def resolution(config: ScalingConfig, listener: Listener[ResolutionPlan] = SILEN
     with Study.reopen(config.results_dir, folder.study, needs_baseline=False) as study:
         check_images(study, subject)
         scores, trained, said = None, None, []
+        quality = study.config.quality
         if subject.weights is not None:
-            scores = judge(subject, study.data, sizes)
-            said += verdict(sizes, scores, choose(sizes, scores, budget), budget)
+            scores = judge(subject, study.data, sizes, quality)
+            said += verdict(sizes, scores, choose(sizes, scores, budget), budget, quality.words)
             said += about_images(min(study.data.test.images.shape[-2:]), sizes)
         if settings.train:
             trained = _train(study, sizes, settings, listener)
-            said.append(about_trained(sizes, trained, settings.seeds))
+            said.append(about_trained(sizes, trained, settings.seeds, quality.words))
         found = Resolutions(
             name=subject.name,
             arch=subject.arch,
@@ -105,8 +109,9 @@ def resolution(config: ScalingConfig, listener: Listener[ResolutionPlan] = SILEN
             trained=None if trained is None else tuple(trained),
             budget=budget,
             said=tuple(said),
-            table=_table(sizes, scores, trained),
+            table=_table(sizes, scores, trained, quality),
             path=study.folder / "scaling" / f"{name}.csv",
+            quality=quality,
         )
         _write(study, name, subject, found)
     return found
@@ -118,7 +123,7 @@ def _train(
     settings: ResolutionConfig,
     listener: Listener[ResolutionPlan],
 ) -> list[Trained]:
-    """Mean accuracies of the network trained by the proxy at every size."""
+    """Means of the network trained by the proxy at every size."""
     epochs, seeds = settings.epochs or study.config.proxy.epochs, settings.seeds
     jobs = [
         (
@@ -132,14 +137,16 @@ def _train(
         for size in sizes
         for replicate in range(seeds)
     ]
-    with listener.begin(ResolutionPlan(len(sizes), seeds, epochs)) as progress:
+    quality = study.config.quality
+    plan = ResolutionPlan(len(sizes), seeds, epochs, quality)
+    with listener.begin(plan) as progress:
         records = run_trainings(study, jobs, study.folder / RECORDS, progress)
     found = []
     for number in range(len(sizes)):
         own = records[number * seeds : (number + 1) * seeds]
         trained = [record for record in own if isinstance(record, TrialRecord)]
         means = [
-            float(np.mean([each.metrics[f"{split}_accuracy"] for each in trained]))
+            float(np.mean([quality.of(each.metrics, split) for each in trained]))
             if trained
             else math.nan
             for split in ("val", "test")
@@ -149,13 +156,18 @@ def _train(
 
 
 def _table(
-    sizes: Sequence[Size], scores: Sequence[Score] | None, trained: Sequence[Trained] | None
+    sizes: Sequence[Size],
+    scores: Sequence[Score] | None,
+    trained: Sequence[Trained] | None,
+    quality: Quality,
 ) -> pd.DataFrame:
     table = cost_table(sizes)
+    names = {"val": quality.val, "test": quality.test}
     if scores is not None:
-        table = table.join(pd.DataFrame([asdict(score) for score in scores]))
+        table = table.join(pd.DataFrame([asdict(score) for score in scores]).rename(columns=names))
     if trained is not None:
-        table = table.join(pd.DataFrame([asdict(each) for each in trained]).add_prefix("trained_"))
+        reached = pd.DataFrame([asdict(each) for each in trained]).rename(columns=names)
+        table = table.join(reached.add_prefix("trained_"))
     return table
 
 
@@ -185,5 +197,5 @@ def _write(study: OpenStudy, name: str, subject: Subject, found: Resolutions) ->
     }
     study.folder.write(f"scaling/{name}.json", json.dumps(content, indent=2) + "\n")
     title = f"{study.name}: {subject.name} at other resolutions"
-    png = plot_resolution(found.table, subject.arch.resolution, found.budget, title)
+    png = plot_resolution(found.table, subject.arch.resolution, found.budget, title, found.quality)
     study.folder.write(f"scaling/{name}.png", png)

@@ -13,20 +13,24 @@ from blocks.subject import Subject
 from blocks.weights.fit import load_weights
 from scaling.resolution.sizes import Size, own_size
 from search.assess.statistics import Z, wilson
+from search.config.quality import ACCURACY, Quality
 from search.data.batches import Batches, prepare, resize
+from search.data.classes import worth
 from search.data.splits import ImageData, Split
+from search.study.race import image_covariance, quality_values
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Accuracies at a size. `low` and `high`: Wilson's 95% interval of the test accuracy.
+    """Accuracies at a size, or what else the study is judged by. `low` and `high`: Wilson's 95%
+    interval of that of the test images.
 
     `gain` is the test accuracy less that at the training resolution on the same images, with the
     95% interval of paired proportions.
     """
 
-    val_accuracy: float
-    test_accuracy: float
+    val: float
+    test: float
     low: float
     high: float
     gain: float
@@ -36,10 +40,10 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Mean accuracies of a network that was trained at a size; nan where all trainings failed."""
+    """Means of a network that was trained at a size; nan where all trainings failed."""
 
-    val_accuracy: float
-    test_accuracy: float
+    val: float
+    test: float
 
 
 def paired_gain(
@@ -58,32 +62,58 @@ def paired_gain(
     return (won - lost) / images, (centre - margin, centre + margin)
 
 
-def judge(subject: Subject, data: ImageData, sizes: Sequence[Size]) -> list[Score]:
-    """Accuracy at every size, with the normalisation of the training resolution."""
+def paired_lead(
+    first: NDArray[np.float64], second: NDArray[np.float64], labels: NDArray[np.int64]
+) -> tuple[float, tuple[float, float]]:
+    """`paired_gain` of values whose mean is a balanced metric (`quality_values`), with a normal
+    interval: images are drawn anew within their classes."""
+    values = np.stack([first, second])
+    covariance = image_covariance(values, labels)
+    error = math.sqrt(max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]))
+    gain = float(first.mean() - second.mean())
+    return gain, (gain - Z * error, gain + Z * error)
+
+
+def judge(
+    subject: Subject, data: ImageData, sizes: Sequence[Size], quality: Quality = ACCURACY
+) -> list[Score]:
+    """What is reached at every size, with the normalisation of the training resolution."""
     assert subject.weights is not None
     network = Network(subject.arch, subject.num_classes)
     load_weights(network, subject.weights)
     network.eval()
     batches = prepare(data, subject.arch.resolution)
     right = [
-        [_correct(network, batches, split, size.arch.resolution) for split in (data.val, data.test)]
+        [
+            _values(network, batches, split, size.arch.resolution, quality)
+            for split in (data.val, data.test)
+        ]
         for size in sizes
     ]
     own = own_size(sizes)
+    images, labels = worth(quality, data.test), data.test.labels.numpy()
     scores = []
     for val, test in right:
-        gain, (low, high) = paired_gain(test, right[own][1])
-        interval = wilson(float(test.mean()), len(test))
+        if quality.balanced:
+            gain, (low, high) = paired_lead(test, right[own][1], labels)
+        else:
+            gain, (low, high) = paired_gain(test > 0, right[own][1] > 0)
+        reached = float(np.clip(test.mean(), 0, 1))
+        interval = wilson(reached, images)
         if test is right[own][1]:
             low = high = 0.0
-        scores.append(Score(float(val.mean()), float(test.mean()), *interval, gain, low, high))
+        scores.append(Score(float(val.mean()), reached, *interval, gain, low, high))
     return scores
 
 
 @torch.inference_mode()
-def _correct(network: Network, batches: Batches, split: Split, side: int) -> NDArray[np.bool_]:
-    """Which images of a split the network has right at a size; shape (images,)."""
+def _values(
+    network: Network, batches: Batches, split: Split, side: int, quality: Quality
+) -> NDArray[np.float64]:
+    """Of the images of a split at a size, (images,), what each adds to a quality: 1 where the
+    network has it right and accuracy is asked for."""
     images = resize(split.images, side)
-    answers = [network(batches.normalise(chunk)).argmax(1) for chunk in torch.split(images, 256)]
-    found: NDArray[np.bool_] = (torch.cat(answers) == split.labels).numpy()
-    return found
+    found = [network(batches.normalise(chunk)).argmax(1) for chunk in torch.split(images, 256)]
+    answers = torch.cat(found)
+    right = (answers == split.labels).numpy()
+    return quality_values(quality, right, answers.numpy(), split.labels.numpy())

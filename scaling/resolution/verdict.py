@@ -27,7 +27,7 @@ def choose(sizes: Sequence[Size], scores: Sequence[Score], budget: int | None) -
     """The best size by validation accuracy (of equals the cheapest), with and without a budget."""
 
     def best(numbers: Sequence[int]) -> int:
-        return max(numbers, key=lambda at: (scores[at].val_accuracy, -sizes[at].cost.macs))
+        return max(numbers, key=lambda at: (scores[at].val, -sizes[at].cost.macs))
 
     everything = range(len(sizes))
     within = [at for at in everything if budget is None or sizes[at].cost.macs <= budget]
@@ -44,21 +44,26 @@ def choose(sizes: Sequence[Size], scores: Sequence[Score], budget: int | None) -
 
 
 def verdict(
-    sizes: Sequence[Size], scores: Sequence[Score], choice: Choice, budget: int | None
+    sizes: Sequence[Size],
+    scores: Sequence[Score],
+    choice: Choice,
+    budget: int | None,
+    words: str = "accuracy",
 ) -> list[str]:
-    """In words: the train-test gap, the cheapest equal, and what the budget buys."""
+    """In words: the train-test gap, the cheapest equal, and what the budget buys. `words` are those
+    for what networks are judged by."""
     own = own_size(sizes)
     best, chosen = sizes[choice.best], scores[choice.best]
     pixels = best.arch.resolution
     if choice.best == own:
         said = [
-            f"no train-test gap: by validation accuracy {pixels} px, where it was trained, is the "
+            f"no train-test gap: by validation {words} {pixels} px, where it was trained, is the "
             "best of these"
         ]
     else:
         found = (
-            f"by validation accuracy the best is {pixels} px, {best.percent:g}% of the training "
-            f"resolution: {gain_in_points(chosen)} points of test accuracy against the training's, "
+            f"by validation {words} the best is {pixels} px, {best.percent:g}% of the training "
+            f"resolution: {gain_in_points(chosen)} points of test {words} against the training's, "
             f"at {best.cost.macs / sizes[own].cost.macs:.2f} times its macs"
         )
         if chosen.gain_low > 0:
@@ -71,7 +76,7 @@ def verdict(
     if choice.cheapest != own:
         said.append(
             f"{cheap.arch.resolution} px cost {cheap.cost.macs / sizes[own].cost.macs:.0%} of the "
-            "training resolution's macs, and their test accuracy cannot be told from its: "
+            "training resolution's macs, and their test {words} cannot be told from its: "
             f"{gain_in_points(scores[choice.cheapest])} points"
         )
     if budget is not None:
@@ -81,7 +86,7 @@ def verdict(
             size, score = sizes[choice.affordable], scores[choice.affordable]
             said.append(
                 f"within {millions(budget)} macs the best is {size.arch.resolution} px: "
-                f"{millions(size.cost.macs)}, test accuracy {100 * score.test_accuracy:.2f} "
+                f"{millions(size.cost.macs)}, test {words} {100 * score.test:.2f} "
                 f"({100 * score.low:.2f} to {100 * score.high:.2f})"
             )
     return said
@@ -98,18 +103,20 @@ def about_images(data_side: int, sizes: Sequence[Size]) -> list[str]:
     return said
 
 
-def about_trained(sizes: Sequence[Size], trained: Sequence[Trained], seeds: int) -> str:
+def about_trained(
+    sizes: Sequence[Size], trained: Sequence[Trained], seeds: int, words: str = "accuracy"
+) -> str:
     """The best of the networks trained at each size, chosen by validation accuracy."""
 
     def rank(number: int) -> tuple[float, int]:
-        accuracy = trained[number].val_accuracy
+        accuracy = trained[number].val
         return (-1.0 if math.isnan(accuracy) else accuracy), -sizes[number].cost.macs
 
     at, own = max(range(len(sizes)), key=rank), own_size(sizes)
-    reached, before = (100 * trained[number].test_accuracy for number in (at, own))
+    reached, before = (100 * trained[number].test for number in (at, own))
     return (
         f"trained anew at every size ({seeds} {'seed' if seeds == 1 else 'seeds'}, the proxy), the "
-        f"best by validation is {sizes[at].arch.resolution} px: test accuracy {reached:.2f}, at "
+        f"best by validation is {sizes[at].arch.resolution} px: test {words} {reached:.2f}, at "
         f"{sizes[own].arch.resolution} px {before:.2f}"
     )
 

@@ -28,6 +28,7 @@ from search.record.folder import environment
 from search.record.trials import FailureRecord, TrialRecord, derive_seed
 from search.space.latency_budget import describe_latency
 from search.space.members import draw_members, too_few
+from search.study.objective import Objective
 from search.study.progress import Show, silent
 from search.study.study import OpenStudy, Study
 from search.training.supernet import Supernet
@@ -38,8 +39,9 @@ LEAST: Final = 5
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What was found. `table`: a row per architecture, accuracies as fractions; `supernet`: how
-    far its order can be trusted, where it was asked about."""
+    """What was found. `table`: a row per architecture, accuracies (or what else networks are
+    judged by) as fractions; `supernet`: how far its order can be trusted, where it was asked about.
+    """
 
     study: Study
     config: SettledConfig
@@ -81,14 +83,15 @@ def fidelity(config: RunConfig, show: Show = silent) -> Fidelity:
         if len(table) < LEAST:
             raise StudyError(f"{len(table)} architectures were trained; expected {LEAST} or more")
         noise = _replicates(settled, spellings, records)
-        trust = judge(table, *noise)
+        quality = settled.quality
+        trust = judge(table, *noise, quality.words)
         shared = None
         if settled.evaluator == "supernet" or settled.fidelity.supernet:
             assert supernet is not None
             judged = _judge(study, list(table["arch"]), supernet)
-            table["supernet"] = [record.metrics["val_accuracy"] for record in judged]
-            table["supernet_loss"] = [record.metrics["val_loss"] for record in judged]
-            shared = judge_supernet(table, noise[1])
+            table["supernet"] = [quality.of(record.metrics) for record in judged]
+            table["supernet_loss"] = [quality.loss_of(record.metrics) for record in judged]
+            shared = judge_supernet(table, noise[1], quality.words)
         names = ("fidelity.csv", "fidelity.json", "fidelity.png")
         files = tuple(study.folder / name for name in names)
         found = Fidelity(Study(study.folder), settled, trust, table, shared, files)
@@ -111,7 +114,7 @@ def _write(found: Fidelity) -> None:
         }
     folder.write("fidelity.json", json.dumps(_finite(content), indent=2) + "\n")
     title = f"{config.study}: {config.proxy.epochs} against {config.long_epochs} epochs"
-    folder.write("fidelity.png", plot_fidelity(found.table, title))
+    folder.write("fidelity.png", plot_fidelity(found.table, title, config.quality))
 
 
 def _judge(study: OpenStudy, spellings: list[str], supernet: Supernet) -> list[TrialRecord]:
@@ -139,7 +142,7 @@ def _train(
     )
     with (
         TrainEvaluator(study.data, config.training, config.workers, supernet) as evaluator,
-        show("training", len(jobs)) as progress,
+        show("training", len(jobs), 0, Objective.by(config.quality)) as progress,
     ):
         work = [(job, study.folder / "fidelity.jsonl") for job in jobs]
         outcomes = run_jobs(evaluator, work, progress.one_more)
@@ -171,7 +174,7 @@ def _table(
     for spelling in spellings:
         found = [
             [
-                records[job].metrics["val_accuracy"]
+                config.quality.of(records[job].metrics)
                 for replicate in range(config.fidelity.seeds)
                 if (job := _job(config, spelling, epochs, replicate)) in records
             ]
@@ -185,8 +188,8 @@ def _table(
             continue
         rows.append(
             {
-                "proxy": first[0].metrics["val_accuracy"],
-                "long": first[1].metrics["val_accuracy"],
+                "proxy": config.quality.of(first[0].metrics),
+                "long": config.quality.of(first[1].metrics),
                 "proxy_std": float(np.std(found[0], ddof=1)) if len(found[0]) > 1 else np.nan,
                 "long_std": float(np.std(found[1], ddof=1)) if len(found[1]) > 1 else np.nan,
                 "params": first[0].cost.params,
@@ -207,7 +210,7 @@ def _replicates(
         for spelling in spellings[: config.fidelity.repeated]:
             seeds = range(config.fidelity.seeds)
             jobs = [_job(config, spelling, epochs, replicate) for replicate in seeds]
-            found = [records[job].metrics["val_accuracy"] for job in jobs if job in records]
+            found = [config.quality.of(records[job].metrics) for job in jobs if job in records]
             if len(found) > 1:
                 variances.append(float(np.var(found, ddof=1)))
         noise.append(float(np.mean(variances)) if variances else 0.0)

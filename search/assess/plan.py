@@ -14,6 +14,7 @@ from blocks.messages import say
 from search.assess.pace import BATCHES, Pace, expected_epochs, measure_pace
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
+from search.data.classes import describe_classes, worth
 from search.data.splits import ImageData
 from search.record.trials import derive_seed
 from search.space.latency_budget import describe_latency
@@ -34,7 +35,8 @@ class Plan:
     """What a search is expected to take.
 
     `steps` are (what, seconds); a mean candidate is trained for `epochs` in `pieces`. Memory in
-    bytes: of a worker, and of all processes, what they share counted in each.
+    bytes: of a worker, and of all processes, what they share counted in each. `worth`: how many
+    validation images of equal classes would tell as much of `search.metric` as these do.
     """
 
     config: SettledConfig
@@ -44,6 +46,7 @@ class Plan:
     worker_bytes: float
     whole_bytes: float
     val_images: int
+    worth: int
     timing_seconds: float
 
     @property
@@ -65,7 +68,7 @@ def plan(config: RunConfig) -> Plan:
     if not timed:
         raise too_few(members.budget, len(timed), 1)
     typical = draw_members(members, TYPICAL, seed)
-    for line in describe_latency(members):
+    for line in describe_classes(known, data) + describe_latency(members):
         say(line)
     say(
         f"timing {BATCHES} training steps of {len(timed)} random members, "
@@ -78,7 +81,8 @@ def plan(config: RunConfig) -> Plan:
     epochs, pieces = expected_epochs(known)
     worker, whole = _memory(known, data)
     steps = _steps(known, data, pace, macs)
-    return Plan(known, steps, epochs, pieces, worker, whole, len(data.val), spent)
+    tells = worth(known.quality, data.val)
+    return Plan(known, steps, epochs, pieces, worker, whole, len(data.val), tells, spent)
 
 
 def _steps(

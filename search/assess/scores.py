@@ -9,6 +9,7 @@ import pandas as pd
 
 from blocks.messages import say
 from search.assess.statistics import rank_correlation, spearman_difference
+from search.config.quality import ACCURACY, Quality
 from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
@@ -25,16 +26,17 @@ LEAST: Final = 5
 
 @dataclass(frozen=True)
 class Scores:
-    """`table`: a row per architecture, its accuracy, costs and zero-cost scores."""
+    """`table`: a row per architecture, its `quality`, costs and zero-cost scores."""
 
     study: Study
     table: pd.DataFrame
     file: Path
+    quality: Quality = ACCURACY
 
     @property
     def verdict(self) -> str:
         """Which scores, if any, rank better than the better of params and macs, in words."""
-        return verdict(self.table)
+        return verdict(self.table, self.quality)
 
 
 def scores(results_dir: str, study: str, config: RunConfig | None = None) -> Scores:
@@ -61,7 +63,7 @@ def scores(results_dir: str, study: str, config: RunConfig | None = None) -> Sco
         table = pd.DataFrame(
             {
                 "trial": trained[record.arch].number,
-                "val_accuracy": trained[record.arch].metrics["val_accuracy"],
+                stored.quality.val: stored.quality.of(trained[record.arch].metrics),
                 "params": record.cost.params,
                 "macs": record.cost.macs,
                 **{name: record.metrics[name] for name in SCORES},
@@ -70,15 +72,15 @@ def scores(results_dir: str, study: str, config: RunConfig | None = None) -> Sco
             for record in scored
         )
         folder.write("scores.csv", table.to_csv(index=False))
-    return Scores(Study(folder), table, folder / "scores.csv")
+    return Scores(Study(folder), table, folder / "scores.csv", stored.quality)
 
 
-def verdict(table: pd.DataFrame) -> str:
+def verdict(table: pd.DataFrame, quality: Quality = ACCURACY) -> str:
     """Which scores, if any, rank better than the better of params and macs, in words.
 
     A score does where the 95% interval of its paired difference in rho is above 0.
     """
-    accuracy = table["val_accuracy"]
+    accuracy = table[quality.val]
     by_rho = {name: rank_correlation(table[name], accuracy).rho for name in BASELINES}
     known = {name: rho for name, rho in by_rho.items() if not math.isnan(rho)}
     if not known:

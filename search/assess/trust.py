@@ -35,6 +35,7 @@ class Trust:
     top_recall: float
     regret: float
     name: str = "the proxy"
+    metric: str = "accuracy"
 
     @property
     def verdict(self) -> str:
@@ -46,7 +47,10 @@ class Trust:
         """
         low, high = self.correlation.tau_interval
         if math.isnan(self.correlation.tau):
-            return f"no-go: {self.name}, or the long schedule, gives all networks the same accuracy"
+            return (
+                f"no-go: {self.name}, or the long schedule, gives all networks the same "
+                f"{self.metric}"
+            )
         tau = f"tau {self.correlation.tau:.2f} ({low:.2f} to {high:.2f})"
         if not low > 0:
             if high < STRONG:
@@ -60,10 +64,13 @@ class Trust:
         return f"go: {tau} is above 0, also after params and macs"
 
 
-def judge(table: pd.DataFrame, proxy_noise: float, long_noise: float) -> Trust:
+def judge(
+    table: pd.DataFrame, proxy_noise: float, long_noise: float, metric: str = "accuracy"
+) -> Trust:
     """What the accuracies of a table (columns proxy, long, params, macs) say.
 
-    `proxy_noise` and `long_noise` are variances of one training's accuracy over seeds.
+    `proxy_noise` and `long_noise` are variances of one training's accuracy over seeds. `metric`
+    is the word for what the accuracies are.
     """
     proxy, long = table["proxy"].to_numpy(), table["long"].to_numpy()
     top_k = max(1, round(len(table) / 5))
@@ -80,12 +87,13 @@ def judge(table: pd.DataFrame, proxy_noise: float, long_noise: float) -> Trust:
         top_k=top_k,
         top_recall=len(best[0] & best[1]) / top_k,
         regret=float(long.max() - long[int(np.argmax(proxy))]),
+        metric=metric,
     )
 
 
-def judge_supernet(table: pd.DataFrame, long_noise: float) -> Trust:
+def judge_supernet(table: pd.DataFrame, long_noise: float, metric: str = "accuracy") -> Trust:
     """`judge` of the column supernet instead of proxy: one supernet has no noise of seeds."""
-    trust = judge(table.assign(proxy=table["supernet"]), 0.0, long_noise)
+    trust = judge(table.assign(proxy=table["supernet"]), 0.0, long_noise, metric)
     return replace(trust, name="the supernet")
 
 

@@ -11,15 +11,16 @@ def run(arguments: list[str]) -> None:
     folder = which_study("front", arguments)
     from search.study.front import write_front
 
-    front = write_front(folder.read_config(), folder)
+    config = folder.read_config()
+    front = write_front(config, folder)
     table = Table(title=f"Pareto front of {folder.study}", title_justify="left")
-    for name in ("trial", "val accuracy", "macs", "params", "architecture"):
+    for name in ("trial", f"val {config.quality.words}", "macs", "params", "architecture"):
         table.add_column(name, justify="left" if name == "architecture" else "right",
                          overflow="fold")  # fmt: skip
     for row in front[front["on_front"]].to_dict("records"):
         table.add_row(
             str(row["trial"]),
-            f"{row['val_accuracy']:.4f}",
+            f"{row[config.quality.val]:.4f}",
             millions(row["macs"]),
             f"{row['params']:,}",
             row["arch"],

@@ -78,8 +78,10 @@ class TrialProgress:
         if isinstance(record, FailureRecord):
             line = f"failed ({record.kind}: {record.error})  {record.arch}"
         else:
+            quality = self.objective.quality
             line = (
-                f"acc {record.metrics['val_accuracy']:.4f}  macs {millions(record.cost.macs)}  "
+                f"{quality.short} {quality.of(record.metrics):.4f}  "
+                f"macs {millions(record.cost.macs)}  "
                 f"{sum(record.seconds.values()):.1f} s  {record.arch}"
             )
         counted = f"{self.what} {completed}/{self.total}  #{record.number}"

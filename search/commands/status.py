@@ -23,7 +23,7 @@ def describe(folder: StudyFolder) -> None:
     console.print(
         f"{folder.path}: {trained} of {stored.search.trials} trials {judged}, "
         f"{trained - len(completed)} of them stopped early, {len(failed)} failed; sampler "
-        f"{stored.sampler}, objective {stored.aim}, budget {cost_budget(stored)}"
+        f"{stored.sampler}, objective {stored.steered_by}, budget {cost_budget(stored)}"
     )
     for failure in failed[-3:]:
         console.print(f"  trial {failure.number} {failure.kind}: {failure.error}")
@@ -32,7 +32,7 @@ def describe(folder: StudyFolder) -> None:
 
         best = Objective.of(stored).best(completed)
         console.print(
-            f"  best: val accuracy {best.metrics['val_accuracy']:.4f}, macs "
+            f"  best: val {stored.quality.words} {stored.quality.of(best.metrics):.4f}, macs "
             f"{millions(best.cost.macs)}, trial {best.number}: {best.arch}"
         )
     console.print(f"  written: {', '.join(folder.written) or 'nothing yet'}")

@@ -173,7 +173,9 @@ def _summarise(jobs: Sequence[Job], failures: dict[str, str]) -> None:
     from search.study.front import write_sweep_front
 
     table = Table(title="All studies of this sweep", title_justify="left")
-    headings = ["study", "trials", "best val accuracy", "hypervolume", "B0 val accuracy", "B0 macs"]
+    judged = {job.config.quality.words for job in jobs}
+    words = judged.pop() if len(judged) == 1 else "search.metric"
+    headings = ["study", "trials", f"best val {words}", "hypervolume", f"B0 val {words}", "B0 macs"]
     if failures:
         headings.append("failed")
     for name in headings:
@@ -201,7 +203,7 @@ def _row(job: Job) -> tuple[str, ...]:
     if not records:
         return config.study, "0", "", "", "", ""
     chosen = Objective.of(config).best(records)
-    accuracy = [record.metrics["val_accuracy"] for record in records]
+    accuracy = [config.quality.of(record.metrics) for record in records]
     macs = [record.cost.macs for record in records]
     # The share of the box from accuracy 0 to 1 and from no macs to the budget.
     most = budget_macs(config) or max(macs)
@@ -212,6 +214,6 @@ def _row(job: Job) -> tuple[str, ...]:
         f"{max(accuracy):.4f}",
         # At a target they all cost the same.
         "" if config.target is not None else f"{volume:.4f}",
-        f"{chosen.metrics['val_accuracy']:.4f}",
+        f"{config.quality.of(chosen.metrics):.4f}",
         millions(chosen.cost.macs),
     )

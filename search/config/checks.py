@@ -9,6 +9,7 @@ from blocks.errors import ArchError
 from blocks.names import choose
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
+from search.config.quality import QUALITIES
 from search.config.quantities import parse_milliseconds, parse_quantity
 from search.config.schema import LATENCY, METRICS, SOLVE, RunConfig
 from search.errors import ConfigError
@@ -19,12 +20,14 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "budget.metric": METRICS,
     "budget.solve": SOLVE,
     "search.pruner": ("none", "asha", "hyperband"),
+    "search.metric": (*QUALITIES, "loss"),
     "search.rung_metric": ("val_loss", "val_accuracy"),
     "dataset.on_corrupt": ("refuse", "skip"),
     "dataset.on_unlabelled": ("refuse", "skip"),
     "dataset.layout": ("auto", "splits", "classes"),
     "dataset.resize": ("crop", "pad", "squash"),
     "proxy.init_from": ("supernet",),
+    "proxy.class_weights": ("none", "balanced", "effective"),
     "proxy.optimizer": ("adamw", "sgd"),
     "proxy.kernels": ("auto", "torch"),
     "proxy.precision": ("auto", "fp32", "bf16"),
@@ -182,6 +185,11 @@ def _check_proxy(config: RunConfig) -> None:
     proxy = config.proxy
     if proxy.drop_block_size < 1 or proxy.drop_block_size % 2 == 0:
         raise ConfigError(f"proxy.drop_block_size={proxy.drop_block_size} is not odd and 1 or more")
+    if proxy.balanced_batches and proxy.class_weights != "none":
+        raise ConfigError(
+            f"proxy.class_weights={proxy.class_weights} and proxy.balanced_batches=true would "
+            "count rare classes twice; expected one of the two"
+        )
     if not 0 < proxy.start_resolution <= 1:
         raise ConfigError(
             f"proxy.start_resolution={proxy.start_resolution} is not a share of the "
@@ -232,6 +240,11 @@ def _check_search(config: RunConfig) -> None:
     if search.zero_cost:
         least = max(LEAST_SCORED, search.zero_cost_top)
         check_at_least({"search.zero_cost": (search.zero_cost, least)})
+    if search.metric == "loss" and config.objective not in (None, "loss"):
+        raise ConfigError(
+            f"search.metric=loss is objective=loss, which objective={config.objective} is not; "
+            f"expected one of the two, or {', '.join(QUALITIES)}"
+        )
     if config.aim == "pareto" and config.budget.target is not None:
         raise ConfigError(
             f"objective=pareto has no front at budget.target={config.budget.target}: all "

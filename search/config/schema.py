@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from search.config.build import build
 from search.config.options import option
+from search.config.quality import ACCURACY, QUALITIES, Quality
 from search.config.quantities import parse_quantity
 
 DATASET: Final = "fashion_mnist"
@@ -148,6 +149,10 @@ class ProxyConfig:
     weight_decay: float = 0.05  # of the weights of convolutions and the classifier
     warmup_fraction: float = 0.2  # share of the steps in which lr rises
     label_smoothing: float = 0.05  # share of each label spread over all classes
+    class_weights: str = "none"
+    # none | balanced: in the loss each class counts alike | effective: nearly so, less for classes
+    # of more than about 1,000 images
+    balanced_batches: bool = False  # an epoch has as many images of each class, some of them again
     dropout: float = 0.0  # before the classifier
     drop_path: float = 0.0  # probability of leaving out the last residual block; less before
     drop_block: float = 0.0  # probability at the end of training, which it rises to
@@ -218,7 +223,13 @@ class SearchConfig:
     reduction_factor: int = 3  # of each rung one candidate in so many goes on
     min_epochs: int | None = None
     # the first rung; null: a third of proxy.epochs, but not before 200 steps
-    rung_metric: str = "val_loss"  # of objective=accuracy: val_loss | val_accuracy
+    metric: str | None = None
+    # what networks are judged by: accuracy | balanced_accuracy: the mean of the classes' own |
+    # macro_f1: the mean of their F1 | loss: as objective=loss; null: accuracy, and at a
+    # budget.target the search steers by loss
+    rung_metric: str = "val_loss"
+    # of objective=accuracy: val_loss, with all classes alike where search.metric has them so |
+    # val_accuracy: search.metric itself
     enqueue: list[str] = field(default_factory=list)  # spellings to evaluate first
     warm_start: str | None = None  # a study of results_dir whose best are evaluated first
     warm_start_top: int = 5  # how many of them
@@ -280,7 +291,7 @@ class RunConfig:
     objective: str | None = None
     # pareto: accuracy up, macs down | reward: accuracy·(macs/target)^exponent | accuracy | loss: of
     # validation, which few images measure better than accuracy; null: loss at a budget.target, else
-    # pareto
+    # pareto; search.metric says which accuracy, and where it is given null is accuracy at a target
     dataset: DatasetConfig = field(default_factory=lambda: dataset_named(DATASET))
     space: SpaceConfig = field(default_factory=lambda: space_named(SPACE))
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
@@ -367,7 +378,24 @@ class RunConfig:
     @property
     def aim(self) -> str:
         """The objective, its default resolved."""
-        return self.objective or ("pareto" if self.target is None else "loss")
+        metric = self.search.metric
+        if self.objective is None and metric != "loss" and self.target is None:
+            return "pareto"
+        return self.objective or ("loss" if metric in (None, "loss") else "accuracy")
+
+    @property
+    def quality(self) -> Quality:
+        """What networks are judged by."""
+        return QUALITIES.get(self.search.metric or "", ACCURACY)
+
+    @property
+    def steered_by(self) -> str:
+        """The objective and what it is of, for people: `loss`, `pareto of balanced accuracy`."""
+        if self.quality == ACCURACY:
+            return self.aim
+        if self.aim == "accuracy":
+            return self.quality.words
+        return f"{self.aim} of {self.quality.words}"
 
 
 STEERING_FREE: Final = frozenset(

@@ -74,10 +74,17 @@ class Batches:
         augmentation: Augmentation,
         num_classes: int,
         generator: torch.Generator,
+        balanced: bool = False,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of augmented training batches; a last batch below batch_size is dropped
-        unless it is the only one. Labels are int64 (N,), or float (N, num_classes) if mixed."""
-        order = torch.randperm(len(self.train), generator=generator)
+        unless it is the only one. Labels are int64 (N,), or float (N, num_classes) if mixed.
+
+        The epoch has every image once, or `balanced_order`.
+        """
+        if balanced:
+            order = balanced_order(self.train.labels, generator)
+        else:
+            order = torch.randperm(len(self.train), generator=generator)
         # index_select copies whole images where indexing copies bytes: some 20 times faster.
         pixels = self.train.images.permute(0, 2, 3, 1)
         for chosen in torch.split(order, batch_size):
@@ -87,6 +94,27 @@ class Batches:
             images = self.normalise(augment(images, augmentation, generator))
             labels = self.train.labels[chosen]
             yield cut_and_mix(images, labels, num_classes, augmentation, generator)
+
+
+def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows of as many images as there are, in random order, of each class as many as of any other
+    (±1, at random); of a class every image is taken as often as any other (±1, at random).
+
+    Classes without images are left out.
+    """
+    classes = torch.bincount(labels).nonzero().flatten().tolist()
+    each, more = divmod(len(labels), len(classes))
+    extra = set(torch.randperm(len(classes), generator=generator)[:more].tolist())
+    parts = []
+    for place, number in enumerate(classes):
+        wanted = each + (place in extra)
+        members = (labels == number).nonzero().flatten()
+        rounds = -(-wanted // len(members))
+        # Whole permutations of the class, one after the other.
+        turns = torch.rand((rounds, len(members)), generator=generator).argsort(1)
+        parts.append(members[turns.flatten()[:wanted]])
+    rows = torch.cat(parts)
+    return rows[torch.randperm(len(rows), generator=generator)]
 
 
 def prepare(data: ImageData, resolution: int) -> Batches:

@@ -58,12 +58,11 @@ def judge_job(job: Job, supernet: Supernet, data: ImageData, images: int) -> Eva
     """
     started = time.perf_counter()
     arch = parse_arch(job.arch)
-    accuracy, loss = judge(supernet, arch, prepare(data, arch.resolution), images)
-    if not math.isfinite(loss):
-        raise TrainingError("nan", f"the validation loss became {loss}")
-    metrics = {"val_accuracy": accuracy, "val_loss": loss}
+    scores = judge(supernet, arch, prepare(data, arch.resolution), images)
+    if not math.isfinite(scores.loss):
+        raise TrainingError("nan", f"the validation loss became {scores.loss}")
     cost = count(arch, data.num_classes)
-    return Evaluation(cost, metrics, {"eval": time.perf_counter() - started})
+    return Evaluation(cost, scores.metrics("val"), {"eval": time.perf_counter() - started})
 
 
 def obtain_supernet(

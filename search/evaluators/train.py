@@ -33,7 +33,8 @@ class Job:
 
     `epochs` is the whole schedule; `until` ends it earlier, and leaves at `checkpoint` what a job
     with a later end goes on from. `test` also reads the test split; `save` is where the weights
-    go, `outcomes` where what it makes of each single image. `inherit`: begin with the weights that
+    go, `outcomes` where what it makes of each single image, the temperature being that of the
+    classes alike with `balanced`. `inherit`: begin with the weights that
     the evaluator's supernet has for it. `long`: not the proxy but what it stands for, at the full
     resolution throughout.
     """
@@ -44,6 +45,7 @@ class Job:
     test: bool = False
     save: str | None = None
     outcomes: str | None = None
+    balanced: bool = False
     until: int | None = None
     checkpoint: str | None = None
     inherit: bool = False
@@ -161,17 +163,14 @@ def run_job(
         initial=supernet.state(arch) if job.inherit and supernet is not None else None,
         device=device,
     )
-    metrics = {"val_accuracy": result.val_accuracy, "val_loss": result.val_loss}
-    metrics["train_loss"] = result.train_loss[-1]
+    metrics = {**result.val.metrics("val"), "train_loss": result.train_loss[-1]}
     seconds = {"train": result.train_seconds, "eval": result.eval_seconds}
     if job.test:
-        metrics["test_accuracy"], metrics["test_loss"] = evaluate(
-            result.network, batches, batches.test
-        )
+        metrics |= evaluate(result.network, batches, batches.test).metrics("test")
         if not math.isfinite(metrics["test_loss"]):
             raise TrainingError("nan", f"the test loss became {metrics['test_loss']}")
     if job.outcomes is not None:
-        outcomes_of(result.network, batches).save(Path(job.outcomes))
+        outcomes_of(result.network, batches, job.balanced).save(Path(job.outcomes))
     result.network.cpu()
     started = time.perf_counter()
     cost = count(arch, data.num_classes) if confirmed else referee(result.network)

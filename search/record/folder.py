@@ -212,6 +212,7 @@ def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any
             **_flat(asdict(c)),
             # Written in another way they are the same.
             "objective": c.aim,
+            "search.metric": c.quality.name,
             "budget.max_macs": c.max_macs if c.target is None else None,
             "search.pruner": c.pruner,
             "search.min_epochs": None if c.pruner == "none" else c.min_epochs,

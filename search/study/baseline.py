@@ -11,6 +11,7 @@ from blocks.cost import Cost, count
 from blocks.errors import one_line
 from blocks.images.reading import reading_to_mapping
 from blocks.rounding import ROUNDINGS
+from search.config.quality import ACCURACY, Quality
 from search.config.schema import RunConfig
 from search.data.batches import normalisation
 from search.data.splits import ImageData
@@ -93,7 +94,7 @@ def write_baseline(
         **_reached(config, last),
         "reward": Objective.of(config).reward(chosen),
         "final": {"epochs": final.fidelity["epochs"], "seed": final.seed, **final.metrics},
-        **_round(last),
+        **_round(last, config.quality),
         **({} if controls is None else {"controls": controls.to_mapping()}),
         "weights": "b0.pt",
         "normalisation": {"mean": mean, "std": std},
@@ -163,7 +164,7 @@ def _reached(config: RunConfig, last: FinalRound) -> dict[str, Any]:
     return {**judged, "proxy": proxy}
 
 
-def _round(last: FinalRound) -> dict[str, Any]:
+def _round(last: FinalRound, quality: Quality) -> dict[str, Any]:
     """How the networks of the final round stand, the best first, and what the search gained."""
     if last.standing is None:
         return {}
@@ -172,8 +173,11 @@ def _round(last: FinalRound) -> dict[str, Any]:
             {
                 "name": contender.name,
                 "trainings": len(contender.trainings),
-                "val_accuracy": contender.mean("val_accuracy"),
-                "val_loss": contender.mean("val_loss"),
+                **{
+                    name: contender.mean(name)
+                    for each in (quality, ACCURACY)
+                    for name in (each.val, f"val_{each.loss}")
+                },
                 "p_best": round(float(chance), 4),
                 "arch": contender.by_proxy.arch,
             }
@@ -183,8 +187,8 @@ def _round(last: FinalRound) -> dict[str, Any]:
     if last.gain is not None:
         content["gain"] = {
             "reference": last.gain.reference.name,
-            "reference_test_accuracy": last.gain.test_accuracy,
-            "test_accuracy": last.gain.lead.mean,
+            f"reference_{quality.test}": last.gain.reached,
+            quality.test: last.gain.lead.mean,
             "interval_95": [last.gain.lead.low, last.gain.lead.high],
         }
     return content

@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from blocks.arch import format_arch
 from blocks.messages import say
+from search.config.quality import ACCURACY, Quality
 from search.config.settled import SettledConfig
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import TrainEvaluator, make_job
@@ -25,26 +26,28 @@ class Controls:
 
     `trials` is how many candidates the search trained: a random search of as many would be
     expected to find `expected_best`, by the order statistics of a normal distribution
-    (Blom 1958) with the controls' mean and deviation, each network trained once.
+    (Blom 1958) with the controls' mean and deviation, each network trained once. `reached` is the
+    `quality` of each on the validation images.
     """
 
-    accuracies: tuple[float, ...]
+    reached: tuple[float, ...]
     trials: int
+    quality: Quality = ACCURACY
 
     @property
     def mean(self) -> float:
-        """Mean validation accuracy."""
-        return float(np.mean(self.accuracies))
+        """Mean validation accuracy, or of what else they are judged by."""
+        return float(np.mean(self.reached))
 
     @property
     def deviation(self) -> float:
         """Sample standard deviation; 0 of a single one."""
-        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
+        return float(np.std(self.reached, ddof=1)) if len(self.reached) > 1 else 0.0
 
     @property
     def expected_best(self) -> float | None:
-        """Accuracy of the best of `trials` random members; None of too few to know a spread."""
-        if len(self.accuracies) < LEAST:
+        """Of the best of `trials` random members; None of too few to know a spread."""
+        if len(self.reached) < LEAST:
             return None
         quantile = (self.trials - 0.375) / (self.trials + 0.25)
         return float(self.mean + self.deviation * norm.ppf(quantile))
@@ -52,8 +55,8 @@ class Controls:
     def describe(self) -> str:
         """For people."""
         said = (
-            f"  {len(self.accuracies)} random networks within the budget, same proxy: val accuracy "
-            f"{self.mean:.4f} in the mean, {max(self.accuracies):.4f} the best"
+            f"  {len(self.reached)} random networks within the budget, same proxy: val "
+            f"{self.quality.words} {self.mean:.4f} in the mean, {max(self.reached):.4f} the best"
         )
         if self.expected_best is None:
             return said
@@ -63,13 +66,14 @@ class Controls:
 
     def to_mapping(self) -> dict[str, Any]:
         """The numbers, for b0.yaml."""
+        name = self.quality.val
         return {
-            "networks": len(self.accuracies),
-            "val_accuracy_mean": self.mean,
-            "val_accuracy_std": self.deviation,
-            "val_accuracy_best": max(self.accuracies),
+            "networks": len(self.reached),
+            f"{name}_mean": self.mean,
+            f"{name}_std": self.deviation,
+            f"{name}_best": max(self.reached),
             "expected_best_of": self.trials,
-            "val_accuracy_expected_best": self.expected_best,
+            f"{name}_expected_best": self.expected_best,
         }
 
 
@@ -100,5 +104,5 @@ def train_controls(
     if not records:
         say("no random network within the budget was found or trained")
         return None
-    accuracies = tuple(record.metrics["val_accuracy"] for record in records)
-    return Controls(accuracies, len(folder.trained()))
+    reached = tuple(config.quality.of(record.metrics) for record in records)
+    return Controls(reached, len(folder.trained()), config.quality)

@@ -17,6 +17,7 @@ from blocks.arch import format_arch
 from blocks.console import duration
 from blocks.files import write_durably
 from blocks.messages import say
+from search.config.quality import ACCURACY, Quality
 from search.config.settled import SettledConfig
 from search.data.splits import ImageData
 from search.errors import StudyError
@@ -27,7 +28,15 @@ from search.record.folder import StudyFolder
 from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.space.references import Reference
 from search.study.objective import Objective
-from search.study.race import Array, Lead, Standing, standing
+from search.study.race import (
+    Array,
+    Labels,
+    Lead,
+    Standing,
+    class_weighted,
+    quality_values,
+    standing,
+)
 from search.study.reference import references_of, write_reference_names
 from search.training.outcomes import Outcomes, read_outcomes
 
@@ -66,11 +75,13 @@ class Contender:
 
 @dataclass(frozen=True)
 class Gain:
-    """What B0 is ahead of the best reference by, in test accuracy."""
+    """What B0 is ahead of the best reference by, in `quality` on the test images; `reached` is what
+    the reference has."""
 
     reference: Reference
-    test_accuracy: float
+    reached: float
     lead: Lead
+    quality: Quality = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -117,12 +128,14 @@ def train_final(
     seeds = config.search.final_seeds if len(contenders) > 1 else 1
     contenders, seeds = _within(contenders, seeds, config, candidates, seconds_left)
     _announce(config, contenders, seeds, len(data.val))
-    contenders, stand = _race(config, folder, evaluator, contenders, seeds, objective)
+    labels = data.val.labels.numpy()
+    contenders, stand = _race(config, folder, evaluator, contenders, seeds, objective, labels)
     folder.write("b0.pt", _file(folder, contenders[0].trainings[0], ".pt").read_bytes())
     by_proxy = None
     if config.evaluator == "supernet":
         by_proxy = _train_by_proxy(config, folder, evaluator, contenders[0])
-    return FinalRound(contenders, stand, references, by_proxy, _gain(contenders))
+    gain = _gain(contenders, config.quality, data.test.labels.numpy())
+    return FinalRound(contenders, stand, references, by_proxy, gain)
 
 
 def _entrants(
@@ -190,8 +203,12 @@ def _race(
     contenders: list[Contender],
     seeds: int,
     objective: Objective,
+    labels: Labels,
 ) -> tuple[list[Contender], Standing | None]:
-    """Train all, then those that may still be the best with a further seed; the best first."""
+    """Train all, then those that may still be the best with a further seed; the best first.
+
+    `labels` are those of the validation images.
+    """
     alive = list(contenders)
     stand: Standing | None = None
     for replicate in range(1, seeds + 1):
@@ -201,7 +218,8 @@ def _race(
             job = make_job(arch, config.final_epochs, config.seed, replicate)
             job = replace(job, test=True, long=True, save=str(_file(folder, job, ".pt")))
             if len(contenders) > 1:
-                job = replace(job, outcomes=str(_file(folder, job, ".npz")))
+                path = str(_file(folder, job, ".npz"))
+                job = replace(job, outcomes=path, balanced=config.quality.balanced)
             jobs.append((job, folder / "final.jsonl"))
         _adopt(folder, jobs[0][0])
         for contender, (job, _), record in zip(
@@ -216,8 +234,8 @@ def _race(
             raise StudyError("the final training of B0 failed")
         if len(contenders) == 1:
             return contenders, None
-        values = [_values(contender, objective) for contender in contenders]
-        stand = standing(values)
+        values = [_values(contender, objective, labels) for contender in contenders]
+        stand = standing(values, labels if objective.quality.balanced else None)
         alive = [
             contender
             for contender, chance in zip(contenders, stand.p_best, strict=True)
@@ -232,27 +250,40 @@ def _race(
     )
 
 
-def _values(contender: Contender, objective: Objective) -> Array:
-    """(trainings, validation images): what each image says for it; their mean is what counts."""
+def _values(contender: Contender, objective: Objective, labels: Labels) -> Array:
+    """(trainings, validation images): what each image says for it; their mean is what counts.
+
+    It is the loss, with each class counting alike where that is what the search is judged by: of
+    balanced accuracy and of macro F1 it is what few images say with the least noise.
+    """
+    quality = objective.quality
     if objective.aim != "reward":
-        return -np.stack([each.val_loss for each in contender.outcomes]).astype(float)
-    right = np.stack([each.val_right for each in contender.outcomes]).astype(float)
+        losses = -np.stack([each.val_loss for each in contender.outcomes]).astype(float)
+        return class_weighted(losses, labels) if quality.balanced else losses
+    outcomes = contender.outcomes
+    reached = [quality_values(quality, one.val_right, one.val_answer, labels) for one in outcomes]
     macs = contender.by_proxy.cost.macs
-    return right * reward(1.0, macs, objective.target_macs, objective.exponent)
+    return np.stack(reached) * reward(1.0, macs, objective.target_macs, objective.exponent)
 
 
-def _gain(contenders: Sequence[Contender]) -> Gain | None:
+def _gain(contenders: Sequence[Contender], quality: Quality, labels: Labels) -> Gain | None:
     """What B0 is ahead of the best reference of the round by; None where B0 is one itself, or the
-    round had none."""
+    round had none. `labels` are those of the test images."""
     rivals = [each for each in contenders if each.reference is not None]
     if not rivals or contenders[0].reference is not None:
         return None
-    rights = [
-        np.stack([each.test_right for each in contender.outcomes]).astype(float)
+    values = [
+        np.stack(
+            [
+                quality_values(quality, each.test_right, each.test_answer, labels)
+                for each in contender.outcomes
+            ]
+        )
         for contender in (contenders[0], rivals[0])
     ]
     assert rivals[0].reference is not None
-    return Gain(rivals[0].reference, float(rights[1].mean()), standing(rights).lead(0, 1))
+    lead = standing(values, labels if quality.balanced else None).lead(0, 1)
+    return Gain(rivals[0].reference, float(values[1].mean()), lead, quality)
 
 
 def _within(

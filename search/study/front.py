@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from search.config.quality import ACCURACY, Quality
 from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.pareto import non_dominated
@@ -18,11 +19,12 @@ from search.study.reference import read_reference_names
 
 
 def front_table(records: Sequence[TrialRecord], objective: Objective) -> pd.DataFrame:
-    """A row per candidate, by macs; `on_front` marks those that no other one dominates."""
+    """A row per candidate, by macs; `on_front` marks those that no other one dominates in the
+    objective's quality and macs."""
     table = pd.DataFrame(
         {
             "trial": [record.number for record in records],
-            "val_accuracy": [record.metrics["val_accuracy"] for record in records],
+            **_reached(records, objective.quality),
             "macs": [record.cost.macs for record in records],
             "params": [record.cost.params for record in records],
             "flops_fvcore": [record.cost.flops_fvcore for record in records],
@@ -32,7 +34,7 @@ def front_table(records: Sequence[TrialRecord], objective: Objective) -> pd.Data
             "arch": [record.arch for record in records],
         }
     )
-    return _marked(table)
+    return _marked(table, objective.quality)
 
 
 def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
@@ -67,6 +69,7 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
         _chosen(folder, records, objective),
         title,
         "params" if exact else "macs",
+        objective.quality,
     )
     folder.write("pareto.png", png)
     return table
@@ -85,24 +88,27 @@ def _chosen(
 def write_sweep_front(folders: Sequence[StudyFolder], sweep: StudyFolder) -> pd.DataFrame:
     """Write front.csv and front.png of several studies together; returns the table.
 
-    A list of budgets gives a study each; what is best over all of them is the front.
+    A list of budgets gives a study each; what is best over all of them is the front: in what all
+    are judged by, or in accuracy, where they are not judged alike.
     """
     records = [(folder.study, record) for folder in folders for record in folder.completed()]
+    quality = shared_quality([folder.read_config() for folder in folders])
     table = _marked(
         pd.DataFrame(
             {
                 "study": [study for study, _ in records],
                 "trial": [record.number for _, record in records],
-                "val_accuracy": [record.metrics["val_accuracy"] for _, record in records],
+                **_reached([record for _, record in records], quality),
                 "macs": [record.cost.macs for _, record in records],
                 "params": [record.cost.params for _, record in records],
                 "arch": [record.arch for _, record in records],
             }
-        )
+        ),
+        quality,
     )
     sweep.write("front.csv", table.to_csv(index=False))
     title = f"{sweep.study}: {len(folders)} studies"
-    png = plot_pareto([record for _, record in records], None, {}, None, title)
+    png = plot_pareto([record for _, record in records], None, {}, None, title, quality=quality)
     sweep.write("front.png", png)
     return table
 
@@ -114,9 +120,22 @@ def judged_by(config: RunConfig, before: str = "") -> str:
     return f"{before}{config.proxy.epochs} epochs"
 
 
-def _marked(table: pd.DataFrame) -> pd.DataFrame:
-    table["on_front"] = non_dominated(table["val_accuracy"], table["macs"])
-    return table.sort_values(["macs", "val_accuracy"], ascending=[True, False], ignore_index=True)
+def shared_quality(configs: Sequence[RunConfig]) -> Quality:
+    """What all of these studies are judged by; accuracy where they differ."""
+    found = {config.quality for config in configs}
+    return found.pop() if len(found) == 1 else ACCURACY
+
+
+def _reached(records: Sequence[TrialRecord], quality: Quality) -> dict[str, list[float]]:
+    """The column of accuracy, and before it that of what else the records are judged by."""
+    return {
+        each.val: [each.of(record.metrics) for record in records] for each in (quality, ACCURACY)
+    }
+
+
+def _marked(table: pd.DataFrame, quality: Quality) -> pd.DataFrame:
+    table["on_front"] = non_dominated(table[quality.val], table["macs"])
+    return table.sort_values(["macs", quality.val], ascending=[True, False], ignore_index=True)
 
 
 def _predicted(records: Sequence[TrialRecord]) -> dict[str, list[float]]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from search.config.quality import ACCURACY as PLAIN
+from search.config.quality import Quality
 from search.config.schema import RunConfig
 from search.pareto import reward
 from search.record.trials import TrialRecord
@@ -30,21 +32,32 @@ class Objective:
     - `reward`: accuracy · (macs / `target_macs`)^`exponent`, as in EfficientNet (arXiv
       1905.11946, §3.2).
 
-    Of equals the one with fewer macs is better. `rung_metric` is what a pruner compares where
-    the aim is accuracy: `val_loss` or `val_accuracy`.
+    `quality` says which accuracy that is, and which loss. Of equals the one with fewer macs is
+    better. `rung_metric` is what a pruner compares where the aim is accuracy: `val_loss` or
+    `val_accuracy`.
     """
 
     aim: str
     target_macs: int
     exponent: float = -0.07
     rung_metric: str = "val_loss"
+    quality: Quality = PLAIN
 
     @classmethod
     def of(cls, config: RunConfig) -> "Objective":
         """The objective of a configuration."""
         return cls(
-            config.aim, target_macs(config), config.reward.exponent, config.search.rung_metric
+            config.aim,
+            target_macs(config),
+            config.reward.exponent,
+            config.search.rung_metric,
+            config.quality,
         )
+
+    @classmethod
+    def by(cls, quality: Quality) -> "Objective":
+        """Of trainings outside a search, which are compared by this alone."""
+        return cls("accuracy", 1, 0.0, "val_accuracy", quality)
 
     @property
     def directions(self) -> list[Direction]:
@@ -54,19 +67,19 @@ class Objective:
     def told(self, record: TrialRecord) -> list[float]:
         """What the sampler is told of a trial, in the order of `directions`."""
         if self.aim == "pareto":
-            return [record.metrics["val_accuracy"], record.cost.macs]
+            return [self.quality.of(record.metrics), record.cost.macs]
         return [self.score(record)]
 
     def score(self, record: TrialRecord) -> float:
         """One number, more of it being better."""
         if self.aim == "loss":
-            return -record.metrics["val_loss"]
-        return self.reward(record) if self.aim == "reward" else record.metrics["val_accuracy"]
+            return -self.quality.loss_of(record.metrics)
+        return self.reward(record) if self.aim == "reward" else self.quality.of(record.metrics)
 
     def rung(self, record: TrialRecord) -> float:
         """What a pruner compares at a rung, more of it being better."""
         if self.aim == "accuracy" and self.rung_metric == "val_loss":
-            return -record.metrics["val_loss"]
+            return -self.quality.loss_of(record.metrics)
         return self.score(record)
 
     def signal(self, record: TrialRecord) -> float:
@@ -77,12 +90,12 @@ class Objective:
         """
         if self.aim == "reward":
             return self.reward(record)
-        return -math.log(max(record.metrics["val_loss"], 1e-12))
+        return -math.log(max(self.quality.loss_of(record.metrics), 1e-12))
 
     def reward(self, record: TrialRecord) -> float:
         """The reward of §3.2, whatever the aim is."""
         return reward(
-            record.metrics["val_accuracy"], record.cost.macs, self.target_macs, self.exponent
+            self.quality.of(record.metrics), record.cost.macs, self.target_macs, self.exponent
         )
 
     def rank(self, record: TrialRecord) -> tuple[float, int]:
@@ -104,11 +117,12 @@ class Objective:
     def describe(self, record: TrialRecord) -> str:
         """What a record is judged by, for people: `accuracy 0.8123`, `loss 0.5410`."""
         if self.aim == "loss":
-            return f"loss {record.metrics['val_loss']:.4f}"
+            kind = "balanced loss" if self.quality.balanced else "loss"
+            return f"{kind} {self.quality.loss_of(record.metrics):.4f}"
         if self.aim == "reward":
             return f"reward {self.reward(record):.4f}"
-        return f"accuracy {record.metrics['val_accuracy']:.4f}"
+        return f"{self.quality.words} {self.quality.of(record.metrics):.4f}"
 
 
-ACCURACY = Objective("accuracy", 1, 0.0, "val_accuracy")
+ACCURACY = Objective.by(PLAIN)
 """Of trainings outside a search, which are compared by validation accuracy."""

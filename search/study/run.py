@@ -13,6 +13,7 @@ from blocks.messages import say
 from blocks.native.library import why_not
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
+from search.data.classes import Majority, describe_classes, majority_of
 from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Evaluator, TrainEvaluator
@@ -39,13 +40,15 @@ SKIPPED: Final = "skipped.csv"
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search came to. `seconds`: where the time went, by step."""
+    """What a search came to. `seconds`: where the time went, by step. `majority`: a class that
+    more than half of the test images have."""
 
     study: Study
     tally: Tally
     last: FinalRound
     controls: Controls | None
     seconds: dict[str, float]
+    majority: Majority | None = None
 
 
 def search(config: RunConfig, show: Show = silent) -> SearchResult:
@@ -106,7 +109,8 @@ def _train_all(
     with _timed(seconds, "report"):
         write_baseline(config, data, folder, last, controls)
         write_front(config, folder)
-    return SearchResult(Study(folder), tally, last, controls, seconds)
+    majority = majority_of(data, config.quality)
+    return SearchResult(Study(folder), tally, last, controls, seconds, majority)
 
 
 def _run_trials(
@@ -152,7 +156,8 @@ def _introduction(study: OpenStudy) -> list[str]:
     channels = {1: "grey", 3: "RGB"}.get(data.in_channels, f"{data.in_channels}-channel")
     lines = [
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
-        f"{channels} images, {data.num_classes} classes, at {config.proxy.resolution} px"
+        f"{channels} images, {data.num_classes} classes, at {config.proxy.resolution} px",
+        *describe_classes(config, data),
     ]
     device = config.workers.device
     if wants_compiled(config.proxy, device) and not compiled(config.proxy, device):
@@ -167,7 +172,7 @@ def _introduction(study: OpenStudy) -> list[str]:
         lines.append(f"passed over {len(data.passed):,} files: {reasons}; see {where}")
     lines.append(
         f"space: {len(study.members.space):,} combinations; budget {cost_budget(config)}; "
-        f"sampler {config.sampler}, objective {config.aim}; results in {study.folder.path}"
+        f"sampler {config.sampler}, objective {config.steered_by}; results in {study.folder.path}"
     )
     return lines + _too_short(config, len(data.train)) + describe_latency(study.members)
 

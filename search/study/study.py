@@ -172,7 +172,8 @@ class Study:
         return pd.DataFrame(rows, columns=["trial", "kind", "error", "arch"])
 
     def front(self) -> pd.DataFrame:
-        """The Pareto front of validation accuracy and macs, the cheapest first.
+        """The Pareto front of macs and validation accuracy (or what else `search.metric` is), the
+        cheapest first.
 
         Raises:
             StudyError: nothing was trained to the end yet.
@@ -227,7 +228,7 @@ class Study:
             "folder": str(self.path),
             "images": f"{config.dataset.name} at {config.proxy.resolution} px",
             "trials": f"{len(trained)} of {config.search.trials}",
-            "search": f"sampler {config.sampler}, objective {config.aim}, "
+            "search": f"sampler {config.sampler}, objective {config.steered_by}, "
             f"budget {cost_budget(config)}",
         }
         if best is not None:

@@ -10,20 +10,29 @@ from torch import Tensor
 from blocks.network import Network
 from search.data.batches import Batches
 from search.data.splits import Split
+from search.training.metrics import Scores, confusion_of, mean_over_classes
 
 EVALUATED: Final = 256
 """Images that are judged at once."""
 
 
 @torch.inference_mode()
-def evaluate(network: Network, batches: Batches, split: Split) -> tuple[float, float]:
-    """Top-1 accuracy (fraction) and mean cross-entropy (nats) of `network` on `split`."""
-    correct = 0
+def evaluate(network: Network, batches: Batches, split: Split) -> Scores:
+    """How `network` does on `split`."""
     loss = 0.0
+    answers, losses = [], []
     for logits, labels in logits_of(network, batches, split):
-        correct += int((logits.argmax(1) == labels).sum())
+        answers.append(logits.argmax(1))
         loss += F.cross_entropy(logits, labels, reduction="sum").item()
-    return correct / len(split), loss / len(split)
+        losses.append(F.cross_entropy(logits, labels, reduction="none"))
+    confusion = confusion_of(torch.cat(answers), split.labels, logits.shape[1])
+    return Scores(
+        accuracy=int(confusion.right.sum()) / len(split),
+        loss=loss / len(split),
+        balanced_accuracy=confusion.recall.mean().item(),
+        macro_f1=confusion.f1.mean().item(),
+        balanced_loss=mean_over_classes(torch.cat(losses), split.labels),
+    )
 
 
 def logits_of(network: Network, batches: Batches, split: Split) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -20,24 +19,36 @@ from search.data.augment import Augmentation
 from search.data.batches import Batches, shrink
 from search.errors import TrainingError
 from search.training.checkpoint import read_checkpoint, save_whole
+from search.training.class_weights import class_weights, cross_entropy
 from search.training.device import autocast, place
 from search.training.evaluate import evaluate
+from search.training.metrics import Scores
 from search.training.schedule import average_decay, side_of, warmup_cosine
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A trained network, its validation accuracy after the last epoch, and its losses.
+    """A trained network, how it does on the validation images after the last epoch, and its losses.
 
-    `train_loss` holds one mean per epoch, in nats, label smoothing and mixed labels included.
+    `train_loss` holds one mean per epoch, in nats, label smoothing, mixed labels and class weights
+    included.
     """
 
     network: Network
-    val_accuracy: float
-    val_loss: float
+    val: Scores
     train_loss: tuple[float, ...]
     train_seconds: float
     eval_seconds: float
+
+    @property
+    def val_accuracy(self) -> float:
+        """A fraction."""
+        return self.val.accuracy
+
+    @property
+    def val_loss(self) -> float:
+        """In nats."""
+        return self.val.loss
 
 
 @dataclass
@@ -45,7 +56,7 @@ class _Training:
     """A training between two epochs: all that changes while it goes on.
 
     `average` follows the weights, where they are averaged. `losses` holds the mean of each epoch
-    so far, `seconds` what earlier pieces took.
+    so far, `seconds` what earlier pieces took. `weights` are those of the classes, if they differ.
     """
 
     network: Network
@@ -57,6 +68,7 @@ class _Training:
     device: str
     losses: list[float]
     seconds: float
+    weights: Tensor | None = None
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds, random states included."""
@@ -127,15 +139,14 @@ def train(
     trained = time.perf_counter()
     training.seconds += trained - started
     judged = training.network if training.average is None else training.average
-    accuracy, val_loss = evaluate(judged, batches, batches.val)
-    if not math.isfinite(val_loss):
-        raise TrainingError("nan", f"the validation loss became {val_loss}")
+    val = evaluate(judged, batches, batches.val)
+    if not math.isfinite(val.loss):
+        raise TrainingError("nan", f"the validation loss became {val.loss}")
     if checkpoint is not None and end < epochs:
         save_whole(training.state(), checkpoint)
     return TrainingResult(
         judged,
-        accuracy,
-        val_loss,
+        val,
         tuple(training.losses),
         training.seconds,
         time.perf_counter() - trained,
@@ -167,6 +178,7 @@ def _begin(
     network = place(network, proxy, device)
     optimizer = _optimizer(network, proxy)
     steps = epochs * (len(batches.train) // _batch_size(proxy, batches))
+    weights = class_weights(proxy.class_weights, batches.train.labels, num_classes)
     return _Training(
         network,
         copy.deepcopy(network) if proxy.ema else None,
@@ -177,6 +189,7 @@ def _begin(
         device,
         [],
         0.0,
+        None if weights is None else weights.to(device),
     )
 
 
@@ -190,14 +203,18 @@ def _train_epoch(
     network.train()
     losses = []
     for images, labels in batches.shuffled(
-        _batch_size(proxy, batches), augmentation_of(proxy), num_classes, training.shuffle
+        _batch_size(proxy, batches),
+        augmentation_of(proxy),
+        num_classes,
+        training.shuffle,
+        proxy.balanced_batches,
     ):
         if proxy.drop_block:
             network.set_progress(schedule.last_epoch / max(1, training.steps - 1))
         images, labels = (each.to(training.device, non_blocking=True) for each in (images, labels))
         with autocast(proxy.precision, training.device):
             logits = network(shrink(images, side))
-            loss = F.cross_entropy(logits, labels, label_smoothing=proxy.label_smoothing)
+            loss = cross_entropy(logits, labels, proxy.label_smoothing, training.weights)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

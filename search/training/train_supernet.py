@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -30,7 +29,9 @@ from search.errors import ConfigError, TrainingError
 from search.record.trials import derive_seed
 from search.space.members import SpaceCandidates
 from search.training.checkpoint import read_checkpoint, save_whole
+from search.training.class_weights import class_weights, cross_entropy
 from search.training.evaluate import evaluate
+from search.training.metrics import Scores
 from search.training.schedule import average_decay, warmup_cosine
 from search.training.supernet import Supernet, build_supernet, copy_of
 from search.training.train import augmentation_of
@@ -89,10 +90,10 @@ def train_supernet(
 ) -> tuple[Supernet, float]:
     """The supernet of a space, its weights averaged over the steps, and the seconds it took.
 
-    Of the proxy it takes the batches, augmentation, label smoothing and weight decay; the
-    optimiser is AdamW. Everything random follows `seed`. It goes on from `checkpoint`, if it is
-    there, and writes it after every epoch: in pieces it is the same training as in one. `say`
-    hears of each epoch: its number, the mean loss (nats) of each batch's largest, seconds.
+    Of the proxy it takes the batches, augmentation, label smoothing, class weights and weight
+    decay; the optimiser is AdamW. Everything random follows `seed`. It goes on from `checkpoint`,
+    if it is there, and writes it after every epoch: in pieces it is the same training as in one.
+    `say` hears of each epoch: its number, the mean loss (nats) of each batch's largest, seconds.
 
     Raises:
         ConfigError: no feasible member was found.
@@ -155,21 +156,29 @@ def _train_epoch(
 ) -> float:
     """One epoch; the mean loss of each batch's largest member."""
     num_classes, losses = supernet.num_classes, []
+    classes = class_weights(proxy.class_weights, batches.train.labels, num_classes)
     for images, labels in batches.shuffled(
-        _batch_size(proxy, batches), augmentation_of(proxy), num_classes, training.shuffle
+        _batch_size(proxy, batches),
+        augmentation_of(proxy),
+        num_classes,
+        training.shuffle,
+        proxy.balanced_batches,
     ):
         chosen = [next(members) for _ in range(settings.samples)]
         chosen.sort(key=lambda arch: _size(arch, num_classes), reverse=True)
-        wanted, smoothing = labels, proxy.label_smoothing
+        wanted, smoothing, weights = labels, proxy.label_smoothing, classes
         for number, arch in enumerate(chosen):
             # What has no part in a step stays as it is.
             training.optimizer.zero_grad(set_to_none=True)
-            logits, loss = backward(supernet, arch, images, wanted, smoothing, proxy.kernels)
+            logits, loss = backward(
+                supernet, arch, images, wanted, smoothing, proxy.kernels, weights
+            )
             training.optimizer.step()
             if number == 0:
                 losses.append(loss)
                 if settings.distil:
-                    wanted, smoothing = logits.softmax(1), 0.0
+                    # It has learnt from weighted labels: weights would count twice.
+                    wanted, smoothing, weights = logits.softmax(1), 0.0, None
         training.schedule.step()
         decay = average_decay(settings.ema, training.schedule.last_epoch)
         with torch.no_grad():
@@ -181,9 +190,9 @@ def _batch_size(proxy: ProxyConfig, batches: Batches) -> int:
     return min(proxy.batch_size, len(batches.train))
 
 
-def judge(supernet: Supernet, arch: ArchSpec, batches: Batches, images: int) -> tuple[float, float]:
-    """Validation accuracy and loss (nats) of a subnet, batch norm's statistics being those of the
-    same `images` training images for every subnet, drawn at random: a folder lies sorted by class.
+def judge(supernet: Supernet, arch: ArchSpec, batches: Batches, images: int) -> Scores:
+    """How a subnet does on the validation images, batch norm's statistics being those of the same
+    `images` training images for every subnet, drawn at random: a folder lies sorted by class.
 
     Raises:
         ConfigError: the network is no subnet.
@@ -221,6 +230,7 @@ def backward(
     wanted: Tensor,
     smoothing: float,
     kernels: str = "auto",
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Leave a subnet's gradients in the shared tensors; returns its logits and loss.
 
@@ -230,7 +240,7 @@ def backward(
     slices = list(supernet.slices(arch))
     copies = {name: copy_of(supernet.tensors[name][part]).requires_grad_() for name, part in slices}
     logits = forward(arch, copies, shrink(images, arch.resolution), kernels=kernels)
-    loss = F.cross_entropy(logits, wanted, label_smoothing=smoothing)
+    loss = cross_entropy(logits, wanted, smoothing, weights)
     loss.backward()  # type: ignore[no-untyped-call]
     for name, part in slices:
         whole, gradient = supernet.tensors[name], copies[name].grad

@@ -44,7 +44,7 @@ class Quantised:
         data = load_data(DatasetConfig("fashion_mnist"), LITE.resolution)
         batches = prepare(data, LITE.resolution)
         self.network = train(LITE, 10, batches, ProxyConfig(flip=False), 1, seed=0).network
-        self.search_accuracy, _ = evaluate(self.network, batches, batches.test)
+        self.search_accuracy = evaluate(self.network, batches, batches.test).accuracy
         moments = {"mean": (batches.mean.item() / 255,), "std": (batches.std.item() / 255,)}
         self.test = read_images(None, LITE, 10, **moments)
         training = read_images(None, LITE, 10, part="train", **moments)

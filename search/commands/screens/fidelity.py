@@ -9,6 +9,7 @@ from search.assess.fidelity import Fidelity
 from search.assess.statistics import Correlation
 from search.assess.trust import Trust
 from search.commands.screens.cells import estimate
+from search.config.quality import ACCURACY
 
 
 def show_fidelity(found: Fidelity) -> None:
@@ -23,10 +24,11 @@ def show_fidelity(found: Fidelity) -> None:
         screen.add_column(name, justify="left" if name == "what ranks" else "right")
     rows = {"the proxy": trust.correlation, **trust.baselines}
     _print_orders(screen, rows, "  after params and macs", trust)
+    of = "" if config.quality == ACCURACY else f" of {config.quality.words}"
     console.print(
         f"of the best {trust.top_k} the proxy finds {trust.top_recall:.0%}; its first is "
-        f"{100 * trust.regret:.2f} points below the best; share of the spread that is not noise: "
-        f"{trust.reliability[0]:.0%} of the proxy's, {trust.reliability[1]:.0%} of the long "
+        f"{100 * trust.regret:.2f} points{of} below the best; share of the spread that is not "
+        f"noise: {trust.reliability[0]:.0%} of the proxy's, {trust.reliability[1]:.0%} of the long "
         "schedule's"
     )
     console.print(trust.verdict)
@@ -60,11 +62,12 @@ def _show_supernet(found: Fidelity, trust: Trust) -> None:
     )
     for name in ("what ranks, against what", "Kendall tau", "Spearman rho"):
         screen.add_column(name, justify="left" if name.startswith("what") else "right")
+    words = found.config.quality.words
     rows = {
-        "its accuracy, the long schedule": trust.correlation,
-        "its accuracy, the proxy": found.supernet_with_proxy,
+        f"its {words}, the long schedule": trust.correlation,
+        f"its {words}, the proxy": found.supernet_with_proxy,
         "its loss, the long schedule": found.supernet_by_loss,
         **{f"{name}, the long schedule": found for name, found in trust.baselines.items()},
     }
-    _print_orders(screen, rows, "its accuracy after params and macs", trust)
+    _print_orders(screen, rows, f"its {words} after params and macs", trust)
     console.print(f"the supernet: {trust.verdict}")

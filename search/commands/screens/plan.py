@@ -30,7 +30,7 @@ def show_plan(found: Plan) -> None:
         f"{found.whole_bytes / 2**30:.2f} GiB in all (measured on a part of the images, the "
         "others added; what is shared is counted in each)"
     )
-    console.print(_resolution(found.val_images, found.config.fidelity.architectures))
+    console.print(_resolution(found))
 
 
 def _hours(found: Plan) -> Table:
@@ -52,19 +52,24 @@ def _hours(found: Plan) -> Table:
     return table
 
 
-def _resolution(val_images: int, architectures: int) -> Table:
+def _resolution(found: Plan) -> Table:
     """What this validation split and this number of architectures can tell."""
+    quality, architectures = found.config.quality, found.config.fidelity.architectures
+    images = f"{found.val_images} images"
+    if found.worth < found.val_images:
+        images += f", worth {found.worth} of equal classes"
     table = Table(title="What the numbers can tell", title_justify="left")
     table.add_column("question")
     table.add_column("answer", justify="right")
+    article = "an" if quality.words.startswith("a") else "a"
     for accuracy in ACCURACIES:
         table.add_row(
-            f"standard error of an accuracy of {accuracy:.0%} on {val_images} images",
-            f"{100 * standard_error(accuracy, val_images):.2f} points",
+            f"standard error of {article} {quality.words} of {accuracy:.0%} on {images}",
+            f"{100 * standard_error(accuracy, found.worth):.2f} points",
         )
         table.add_row(
             "  least difference of two networks that counts (95%, unpaired, one training each)",
-            f"{100 * least_difference(accuracy, val_images):.2f} points",
+            f"{100 * least_difference(accuracy, found.worth):.2f} points",
         )
     table.add_row(
         f"Kendall's tau of no relation at n={architectures} (95%)",

@@ -20,12 +20,12 @@ def _correlations(found: Scores) -> Table:
     table = found.table
     screen = Table(
         title=f"{found.study.name}'s {len(table)} architectures: ranks by score against val "
-        "accuracy, with 95% bootstrap intervals; partial: after params and macs",
+        f"{found.quality.words}, with 95% bootstrap intervals; partial: after params and macs",
         title_justify="left",
     )
     for name in ("score", "Spearman rho", "Kendall tau", "partial rho"):
         screen.add_column(name, justify="left" if name == "score" else "right", overflow="fold")
-    accuracy = table["val_accuracy"]
+    accuracy = table[found.quality.val]
     for name in (*SCORES, *BASELINES):
         found_rank = rank_correlation(table[name], accuracy)
         partial = partial_spearman(table[name], accuracy, [table[each] for each in BASELINES])

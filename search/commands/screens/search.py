@@ -1,9 +1,14 @@
 """What `run` shows at its end."""
 
+from collections.abc import Mapping
+
 from rich.table import Table
 
 from blocks.console import console, duration, millions
+from search.assess.statistics import wilson
+from search.config.quality import ACCURACY, Quality
 from search.config.schema import RunConfig
+from search.data.classes import Majority
 from search.record.trials import TrialRecord
 from search.space.latency_budget import PREDICTED_MS
 from search.study.final import FinalRound
@@ -26,7 +31,7 @@ def show_search(found: SearchResult) -> None:
     if found.controls is not None:
         console.print(found.controls.describe())
     if config.evaluator == "supernet":
-        console.print(_describe_trained(found.last.by_proxy))
+        console.print(_describe_trained(found.last.by_proxy, config.quality))
     console.print(time_table("Where the time went (search)", found.seconds))
 
 
@@ -60,16 +65,20 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
     how = judged_by(config, "at ")
     if last.chosen.reference is not None:
         how = f"at {config.proxy.epochs} epochs"
+    quality = config.quality
     console.print(
-        f"  val accuracy {chosen.metrics['val_accuracy']:.4f} {how}; "
-        f"after {final.fidelity['epochs']}: val {final.metrics['val_accuracy']:.4f}, "
-        f"test {final.metrics['test_accuracy']:.4f}"
+        f"  val {quality.words} {quality.of(chosen.metrics):.4f} {how}; "
+        f"after {final.fidelity['epochs']}: val {quality.of(final.metrics):.4f}, "
+        f"test {quality.of(final.metrics, 'test'):.4f}"
+        + ("" if quality == ACCURACY else f" (accuracy {final.metrics['test_accuracy']:.4f})")
     )
+    if found.majority is not None:
+        console.print(describe_majority(found.majority, final.metrics, quality), markup=False)
     if last.standing is not None:
-        console.print(_finalists_table(last))
+        console.print(_finalists_table(last, quality))
     for reference, record in last.references:
         console.print(
-            f"  by the proxy val accuracy {record.metrics['val_accuracy']:.4f} at macs "
+            f"  by the proxy val {quality.words} {quality.of(record.metrics):.4f} at macs "
             f"{millions(record.cost.macs)}: {reference.describe()}"
         )
 
@@ -89,30 +98,50 @@ def describe_gain(last: FinalRound) -> str:
     said = "" if gain.lead.told_apart else "; not told apart"
     return (
         f"gain over {gain.reference.name}, the best published network at this budget: "
-        f"{points[0]:+.1f} points of test accuracy (95% {points[1]:+.1f} to {points[2]:+.1f}){said}"
+        f"{points[0]:+.1f} points of test {gain.quality.words} "
+        f"(95% {points[1]:+.1f} to {points[2]:+.1f}){said}"
     )
 
 
-def _finalists_table(last: FinalRound) -> Table:
+def describe_majority(majority: Majority, metrics: Mapping[str, float], quality: Quality) -> str:
+    """What always giving the class of most images would reach, and whether B0, of these metrics,
+    is above it."""
+    reached = quality.of(metrics, "test")
+    said = (
+        f"  always {majority.name!r} would reach a test {quality.words} of {majority.reached:.4f}; "
+        f"B0 is {'' if reached > majority.reached else 'not '}above it ({reached:.4f})"
+    )
+    if wilson(reached, majority.images)[0] > majority.reached:
+        return said
+    if reached > majority.reached:
+        said += f", but {majority.images} images do not tell that from chance"
+    if quality.balanced:
+        return said
+    return f"{said}; search.metric=balanced_accuracy counts classes alike"
+
+
+def _finalists_table(last: FinalRound, quality: Quality) -> Table:
     assert last.standing is not None
     table = Table(title="Final round", title_justify="left")
-    for column in ("network", "trainings", "val accuracy", "val loss", "P(best)"):
+    loss = f"val_{quality.loss}"
+    columns = f"val {quality.words}", loss.replace("_", " ")
+    for column in ("network", "trainings", *columns, "P(best)"):
         table.add_column(column, justify="left" if column == "network" else "right")
     for contender, chance in zip(last.contenders, last.standing.p_best, strict=True):
         table.add_row(
             contender.name, str(len(contender.trainings)),
-            f"{contender.mean('val_accuracy'):.4f}", f"{contender.mean('val_loss'):.4f}",
+            f"{contender.mean(quality.val):.4f}", f"{contender.mean(loss):.4f}",
             f"{chance:.2f}",
         )  # fmt: skip
     return table
 
 
-def _describe_trained(by_proxy: TrialRecord | None) -> str:
+def _describe_trained(by_proxy: TrialRecord | None, quality: Quality) -> str:
     """What the controls, which are trained, compare with where candidates are not."""
     if by_proxy is None:
         return "  B0 by the proxy failed: nothing compares with the controls"
     return (
-        f"  B0 by the same proxy as the controls: val accuracy "
-        f"{by_proxy.metrics['val_accuracy']:.4f}, which compares with theirs; the supernet's "
-        "accuracies do not"
+        f"  B0 by the same proxy as the controls: val {quality.words} "
+        f"{quality.of(by_proxy.metrics):.4f}, which compares with theirs; the supernet's "
+        f"{'accuracies do' if quality == ACCURACY else 'does'} not"
     )

@@ -66,6 +66,8 @@ def test_misspelt_settings_name_the_nearest(override: str, message: str) -> None
     [
         ("sampler=tpee", "sampler=tpee is unknown; .*did you mean 'tpe'"),
         ("objective=paretto", "did you mean 'pareto'"),
+        ("search.metric=f1", "search.metric=f1 is unknown; .*macro_f1"),
+        ("proxy.class_weights=true", "proxy.class_weights=true is unknown; .*balanced"),
         ("proxy.optimizer=adam", "proxy.optimizer=adam is unknown; .*did you mean 'adamw'"),
         ("dataset.on_corrupt=ignore", "dataset.on_corrupt=ignore is unknown"),
         ("search.trials=0", "search.trials=0 is too small; expected 1"),

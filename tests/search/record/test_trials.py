@@ -104,6 +104,9 @@ def test_defaults_may_be_written_out(tmp_path: Path) -> None:
     folder.open(RunConfig())
     written = {"budget.target": "1M", "search.pruner": "asha", "search.min_epochs": 4}
     folder.open(changed(RunConfig(), {**written, "objective": "loss"}))
+    folder.open(changed(RunConfig(), {"search.metric": "loss"}))
+    with pytest.raises(StudyError, match=r"search\.metric 'accuracy' → 'macro_f1'"):
+        folder.open(changed(RunConfig(), {"search.metric": "macro_f1", "objective": "loss"}))
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:

@@ -19,10 +19,17 @@ from search.space.references import Reference
 from search.study.final import Contender, _entrants, _within
 from search.study.memory import rungs
 from search.study.objective import Objective
-from search.study.race import chance_of_best, standing
+from search.study.race import (
+    chance_of_best,
+    class_weighted,
+    f1_values,
+    image_covariance,
+    standing,
+)
 from search.study.run import _too_short
 from search.study.settle import settle, with_epochs, with_rung
 from search.training.evaluate import evaluate
+from search.training.metrics import confusion_of
 from search.training.outcomes import outcomes_of, read_outcomes
 from tests.search.config.test_checks import config_of
 
@@ -68,6 +75,62 @@ def test_a_single_training_is_less_sure_than_several() -> None:
     assert widths[0] > widths[1]
 
 
+def unequal(seed: int, networks: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Classes of 400, 40 and 8 images, and how often two networks are right: 0.9, 0.6 and 0.3 of
+    them, the second 0.02, 0.06 and 0.1 more often; hard images are hard for both."""
+    generator = np.random.default_rng(seed)
+    classes = np.repeat([0, 1, 2], [400, 40, 8])
+    chance = np.array([0.9, 0.6, 0.3])[classes] + np.outer(
+        range(networks), np.array([0.02, 0.06, 0.1])[classes]
+    )
+    hard = generator.random(len(classes))
+    own = generator.random((networks, len(classes)))
+    # Nine images of ten are right or wrong for both, but for what one is better.
+    return (np.where(own < 0.9, hard, own / 0.1 - 9) < chance).astype(float), classes
+
+
+def test_values_of_classes_alike_have_the_metric_as_their_mean() -> None:
+    right, classes = unequal(0)
+    recall = [right[0][classes == each].mean() for each in range(3)]
+    assert class_weighted(right[0], classes).mean() == pytest.approx(np.mean(recall))
+    answers = np.random.default_rng(0).integers(0, 4, len(classes))
+    by_f1 = confusion_of(torch.from_numpy(answers), torch.from_numpy(classes), 4).f1.mean()
+    assert f1_values(answers, classes).mean() == pytest.approx(by_f1.item())
+
+
+def test_the_error_of_a_mean_of_classes_is_that_of_each() -> None:
+    """Var = Σ var_k / n_k / K²: by hand of large classes, by drawing images anew of small ones."""
+    generator = np.random.default_rng(0)
+    classes = np.repeat([0, 1], [3000, 1000])
+    values = generator.normal(5.0 * classes, 1.0 + classes)
+    found = image_covariance(class_weighted(values, classes)[None], classes)
+    assert found[0, 0] == pytest.approx((1 / 3000 + 4 / 1000) / 4, rel=0.1)
+
+    leads = [np.diff(class_weighted(*unequal(seed)).mean(1))[0] for seed in range(400)]
+    said = []
+    for seed in range(400):
+        right, classes = unequal(seed)
+        c = image_covariance(class_weighted(right, classes), classes)
+        said.append(c[0, 0] + c[1, 1] - 2 * c[0, 1])
+    assert np.mean(said) == pytest.approx(np.var(leads), rel=0.25)
+    # A class of one image has the variance of the others, and not none.
+    few = image_covariance(np.array([[1.0, 0.0, 1.0, 1.0]]), np.array([0, 0, 0, 1]))
+    assert few[0, 0] > 0
+
+
+def test_the_error_of_macro_f1_is_that_of_images_drawn_anew() -> None:
+    generator = np.random.default_rng(0)
+    classes = np.repeat([0, 1, 2], [300, 60, 30])
+    chances = np.array([[0.9, 0.08, 0.02], [0.3, 0.6, 0.1], [0.3, 0.2, 0.5]]).cumsum(1)
+
+    def drawn() -> np.ndarray:
+        return (generator.random(len(classes))[:, None] > chances[classes]).sum(1).clip(max=2)
+
+    values = [f1_values(drawn(), classes) for _ in range(400)]
+    said = [image_covariance(each[None], classes)[0, 0] for each in values]
+    assert np.mean(said) == pytest.approx(np.var([each.mean() for each in values]), rel=0.25)
+
+
 def test_chances_of_equals_are_equal() -> None:
     chances = chance_of_best(np.zeros(4), np.eye(4))
     assert chances == pytest.approx(0.25, abs=0.02)
@@ -78,16 +141,21 @@ def test_outcomes_are_those_of_each_image(tmp_path: Path) -> None:
     network = Network(parse_arch("r28-i1-s8-[ds_r1_k3_s2_e1_c8]-h16"), 10)
     batches = prepare(load_data("fashion_mnist", 28), 28)
     found = outcomes_of(network, batches)
-    accuracy, loss = evaluate(network, batches, batches.val)
-    assert found.val_right.mean() == pytest.approx(accuracy)
+    scores = evaluate(network, batches, batches.val)
+    assert found.val_right.mean() == pytest.approx(scores.accuracy)
     assert found.val_right.shape == (len(batches.val),)
     assert found.test_loss.shape == (len(batches.test),)
     # The best temperature is no worse than none.
-    assert found.val_loss.mean() <= loss + 1e-6
+    assert found.val_loss.mean() <= scores.loss + 1e-6
     found.save(tmp_path / "one.npz")
     again = read_outcomes(tmp_path / "one.npz")
     assert (again.val_loss == found.val_loss).all()
     assert (again.test_right == found.test_right).all()
+    assert ((again.test_answer == batches.test.labels.numpy()) == found.test_right).all()
+    # A file of an earlier version lacks the answers.
+    content = dict(np.load(tmp_path / "one.npz"))
+    np.savez(tmp_path / "two.npz", **{k: v for k, v in content.items() if "answer" not in k})
+    assert (read_outcomes(tmp_path / "two.npz").val_loss == found.val_loss).all()
     (tmp_path / "one.npz").write_bytes(b"no zip")
     with pytest.raises(StudyError, match="is damaged"):
         read_outcomes(tmp_path / "one.npz")

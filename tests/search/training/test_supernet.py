@@ -180,21 +180,21 @@ def test_members_of_a_trained_supernet_know_digits(data: ImageData, tmp_path: Pa
     batches = prepare(data, 8)
     drawn = members(candidates, 4)
     found = [judge(supernet, arch, batches, 512) for arch in drawn]
-    assert min(accuracy for accuracy, _ in found) > 0.5
+    assert min(scores.accuracy for scores in found) > 0.5
     untrained = judge(supernet_of(candidates), drawn[0], batches, 512)
-    assert found[0][0] > untrained[0] + 0.3
-    assert found[0][1] < untrained[1]
+    assert found[0].accuracy > untrained.accuracy + 0.3
+    assert found[0].loss < untrained.loss
 
     # Batch norm is measured on images of all classes, however they lie.
     order = batches.train.labels.argsort(stable=True)
     by_class = Split(batches.train.images[order], batches.train.labels[order])
     lying = judge(supernet, drawn[0], replace(batches, train=by_class), 512)
-    assert lying[0] == pytest.approx(found[0][0], abs=0.05)
+    assert lying.accuracy == pytest.approx(found[0].accuracy, abs=0.05)
 
     # The same behind the evaluators' protocol, and as the beginning of a training.
     job = make_job(str(drawn[0]), 0, seed=0)
     done = judge_job(job, supernet, data, 512)
-    assert done.metrics == dict(zip(("val_accuracy", "val_loss"), found[0], strict=True))
+    assert done.metrics == found[0].metrics("val")
     assert done.cost == count(drawn[0], 10)
     job = make_job(str(drawn[0]), 1, seed=0)
     scratch = run_job(job, data, PROXY, supernet)
