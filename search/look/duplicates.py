@@ -1,4 +1,4 @@
-"""Images that are in two splits, equal or nearly so: what a network knows by heart it need not know.
+"""Images that are in two splits, equal or nearly so: a network may know them by heart.
 
 Equal images are found by their decoded pixels. Near ones by the correlation of small grey copies,
 every pair of them: a product of matrices, which needs no hash, misses nothing, and takes seconds
@@ -27,7 +27,7 @@ STANDS_OUT: Final = 0.3
 """Of the distance (1 − correlation) to the fifth nearest image, as far as the nearest may be."""
 NEIGHBOURS: Final = 5
 MOST_PAIRS: Final = 5 * 10**9
-"""Pairs that are compared: half a minute on two cores. Of more images some are looked at."""
+"""Pairs that are compared: half a minute on two cores. Of more, some images are looked at."""
 ACROSS: Final = {"val": ("train",), "test": ("train", "val")}
 """In which splits the images of which are looked for."""
 _BLOCK: Final = 2**25
@@ -52,8 +52,8 @@ class Twin:
 class Duplicates:
     """`twins`, the most alike first: an image of val or test once, beside the one it is most like.
 
-    `looked_at`: the share of the images of val and test that near ones were looked for. `conflicts`:
-    images of which an equal one, in any split, is of another class.
+    `looked_at`: of the images of val and test, the share for which near ones were looked for.
+    `conflicts`: images of which an equal one, in any split, is of another class.
     """
 
     twins: tuple[Twin, ...]
@@ -118,7 +118,7 @@ def _signatures(images: Tensor) -> Tensor:
     """uint8 (N, C, H, W) → float (N, SIDE²): small and grey, mean 0 and length 1; 0 where an image
     is of one colour. The product of two is their correlation."""
     parts = []
-    for chunk in images.split(2048):
+    for chunk in torch.split(images, 2048):
         grey = chunk.float().mean(1, keepdim=True)
         small = F.interpolate(grey, (SIDE, SIDE), mode="bilinear", antialias=True).flatten(1)
         small = small - small.mean(1, keepdim=True)
@@ -133,7 +133,7 @@ def _near(
     """Of these rows of `part` those that are near an image of `others`, beside the nearest."""
     rest = torch.cat([copies[other] for other in others])
     places = [(other, row) for other in others for row in range(len(copies[other]))]
-    for chosen in rows.split(max(1, _BLOCK // len(rest))):
+    for chosen in torch.split(rows, max(1, _BLOCK // len(rest))):
         alike = copies[part][chosen] @ rest.T
         candidates = (alike.max(1).values >= NEAR).nonzero().flatten()
         if not len(candidates):
@@ -156,4 +156,3 @@ def _some(count: int, share: float) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     few = max(1, round(share * count))
     return torch.randperm(count, generator=generator)[:few].sort().values
-

@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blocks.latency.device import torch_threads
 from search.data.batches import resize
 from search.data.splits import ImageData
 
 MOST_PIXELS: Final = 1024
 """Values of an image that are taken as they are; a larger one is averaged to fewer."""
 MOST_WORK: Final = 2 * 10**8
-"""Images × values × classes of a step: some 20 ms on two cores."""
+"""Images × values × classes of a step: some 20 ms of a core."""
 LEAST_PER_CLASS: Final = 10
 """Training images that are kept in any case, on average."""
 PENALTIES: Final = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
@@ -77,6 +78,12 @@ def fit_probe(features: Features, on: str) -> Probe:
 
     Each value has mean 0 and deviation 1 over the images that it is fitted on.
     """
+    # On one thread: several, beside other work, took eight times as long.
+    with torch_threads(1):
+        return _fit_probe(features, on)
+
+
+def _fit_probe(features: Features, on: str) -> Probe:
     chosen = _some(features)
     train = features.train[chosen].float()
     std, mean = torch.std_mean(train, 0, correction=0)
@@ -137,11 +144,11 @@ def _fit(layer: Tensor, train: Tensor, labels: Tensor, penalty: float) -> Tensor
 
 def _logits(values: Tensor, layer: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Of values (N, D) as they are, a part at a time."""
-    parts = [((part.float() - mean) / std) @ layer[:-1] for part in values.split(_CHUNK)]
+    parts = [((part.float() - mean) / std) @ layer[:-1] for part in torch.split(values, _CHUNK)]
     return torch.cat(parts) + layer[-1]
 
 
 def _balanced(right: Tensor, labels: Tensor) -> float:
     """The mean over the classes that are there of the share that is right."""
-    shares = [right[labels == label].double().mean().item() for label in labels.unique()]
+    shares = [right[labels == label].double().mean().item() for label in torch.unique(labels)]
     return math.fsum(shares) / len(shares)

@@ -15,6 +15,7 @@ from search.config.settled import SettledConfig
 from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Evaluator, TrainEvaluator
+from search.look.linear_probe import Probe
 from search.space.budget import cost_budget
 from search.space.latency_budget import describe_latency
 from search.study.baseline import write_baseline
@@ -23,6 +24,7 @@ from search.study.final import FinalRound, train_final
 from search.study.front import write_front
 from search.study.loop import Tally, TrialLoop
 from search.study.prior import zero_cost_prior
+from search.study.probe import obtain_probe
 from search.study.progress import Show, silent
 from search.study.settle import LEAST_STEPS, steps_an_epoch
 from search.study.start import START
@@ -35,12 +37,14 @@ PARTS: Final = {"train": "train", "eval": "validate", "fvcore": "fvcore referee"
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search came to. `seconds`: where the time went, by step."""
+    """What a search came to. `probe`: what a straight line makes of the pixels. `seconds`: where
+    the time went, by step."""
 
     study: Study
     tally: Tally
     last: FinalRound
     controls: Controls | None
+    probe: Probe | None
     seconds: dict[str, float]
 
 
@@ -100,7 +104,8 @@ def _train_all(
     with _timed(seconds, "report"):
         write_baseline(config, data, folder, last, controls)
         write_front(config, folder)
-    return SearchResult(Study(folder), tally, last, controls, seconds)
+        probe = obtain_probe(config, data, folder)
+    return SearchResult(Study(folder), tally, last, controls, probe, seconds)
 
 
 def _run_trials(

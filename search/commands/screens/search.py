@@ -65,6 +65,12 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
         f"after {final.fidelity['epochs']}: val {final.metrics['val_accuracy']:.4f}, "
         f"test {final.metrics['test_accuracy']:.4f}"
     )
+    if found.probe is not None and final.metrics["test_accuracy"] < found.probe.test_accuracy:
+        console.print(
+            f"  below a linear probe on {found.probe.on}, test {found.probe.test_accuracy:.4f}: "
+            "train for longer (proxy.epochs, search.final_epochs), allow more macs, or look at the "
+            "images (`python -m search data`)"
+        )
     if last.standing is not None:
         console.print(_finalists_table(last))
     for reference, record in last.references:

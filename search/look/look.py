@@ -1,0 +1,149 @@
+"""Everything that is to be known of a data set before a search, and the files that show it."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from blocks.files import write_whole
+from blocks.messages import say
+from search.config.schema import RunConfig
+from search.data.batches import normalisation
+from search.data.splits import ImageData
+from search.look.augmented import augmented_sheet
+from search.look.counts import class_counts, imbalance, largest_class
+from search.look.duplicates import Duplicates, find_duplicates
+from search.look.linear_probe import Probe, probe_pixels
+from search.look.sheets import class_sheets
+from search.look.sizes import Sizes
+from search.look.source import LeftOut, image_sizes, read_all, row_names
+from search.record.folder import StudyFolder
+
+FOLDER = "look"
+"""In a study's folder, which is none of a study before a search has been there."""
+UNEVEN = 3.0
+"""Times as many images as of the smallest class: from there on classes count unevenly."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """`counts`: a row per class, a column per split. `left_out`: files that no split holds;
+    `refused`: whether a search with these settings stops at one. `mean` and `std` per channel, of
+    pixels in 0…1, as training normalises."""
+
+    config: RunConfig
+    data: ImageData
+    counts: pd.DataFrame
+    left_out: tuple[LeftOut, ...]
+    refused: bool
+    sizes: Sizes | None
+    duplicates: Duplicates
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    probe: Probe | None
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are written."""
+        return StudyFolder(self.config.results_dir, self.config.study) / FOLDER
+
+    @property
+    def imbalance(self) -> float:
+        """The largest class over the smallest, in training images."""
+        return imbalance(self.counts)
+
+    @property
+    def largest_class(self) -> tuple[str, dict[str, float]]:
+        """Its name, and what always answering it reaches, by split."""
+        return largest_class(self.counts)
+
+    @property
+    def suggestions(self) -> dict[str, str]:
+        """Settings that these images ask for."""
+        found = {}
+        if self.refused:
+            found["dataset.on_corrupt"] = "skip"
+        if self.imbalance > UNEVEN:
+            found |= {"search.metric": "balanced_accuracy", "proxy.class_weights": "balanced"}
+        return found
+
+
+def look(config: RunConfig) -> Look:
+    """Look at the images that a search with these settings would train on. Nothing is written.
+
+    Raises:
+        DataError: the images are missing, or too few.
+    """
+    source = read_all(config)
+    data = source.data
+    say("comparing the images of the splits")
+    duplicates = find_duplicates(data)
+    probe = None
+    if config.search.probe:
+        say("fitting a linear probe on the pixels")
+        probe = probe_pixels(data, config.proxy.resolution)
+    mean, std = normalisation(data, config.proxy.resolution)
+    return Look(
+        config,
+        data,
+        class_counts(data),
+        source.left_out,
+        source.refused,
+        image_sizes(config, data),
+        duplicates,
+        tuple(mean),
+        tuple(std),
+        probe,
+    )
+
+
+def write_look(found: Look) -> list[Path]:
+    """Write the contact sheets and tables, in the place of those of an earlier look; the paths."""
+    contents: dict[str, bytes] = {}
+    for number, page in enumerate(class_sheets(found.data), 1):
+        contents["data.png" if number == 1 else f"data-{number}.png"] = page
+    contents["augment.png"] = augmented_sheet(found.data, found.config.proxy)
+    contents["classes.csv"] = found.counts.to_csv().encode()
+    contents["duplicates.csv"] = _duplicates_csv(found)
+    contents["left_out.csv"] = _csv(
+        ["path", "reason"], [[each.path, each.reason] for each in found.left_out]
+    )
+    folder = found.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("data-*.png"):
+        if stale.name not in contents:
+            stale.unlink()
+    for name, content in contents.items():
+        write_whole(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def _duplicates_csv(found: Look) -> bytes:
+    columns = ["kind", "similarity", "split", "image", "class"]
+    columns += ["other_split", "other_image", "other_class"]
+    twins = found.duplicates.twins
+    names = row_names(found.config, found.data) if twins else {}
+
+    def place(split: str, row: int) -> list[str]:
+        label = int(getattr(found.data, split).labels[row])
+        return [split, names[split][row], found.data.classes[label]]
+
+    rows: list[list[Any]] = [
+        [
+            *(twin.kind, twin.similarity),
+            *place(twin.split, twin.row),
+            *place(twin.other_split, twin.other_row),
+        ]
+        for twin in twins
+    ]
+    return _csv(columns, rows)
+
+
+def _csv(columns: list[str], rows: list[list[Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([columns, *rows])
+    return text.getvalue().encode(errors="surrogateescape")
