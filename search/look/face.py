@@ -15,7 +15,7 @@ def look_at(config: RunConfig | None = None, /, **settings: Any) -> Look:
     `python -m search data` does.
 
         found = look_at(dataset={"name": "imagefolder", "root": "pets"})
-        found.counts, found.duplicates.twins, found.probe
+        found.counts, found.duplicates.twins, found.probes
 
     Raises:
         ConfigError: a setting is misspelt, of the wrong type, or impossible.

@@ -10,12 +10,14 @@ import pandas as pd
 
 from blocks.files import write_whole
 from blocks.messages import say
+from blocks.subject import Subject
 from search.config.schema import RunConfig
 from search.data.batches import normalisation
 from search.data.splits import ImageData
 from search.look.augmented import augmented_sheet
 from search.look.counts import class_counts, imbalance, largest_class
 from search.look.duplicates import Duplicates, find_duplicates
+from search.look.features import probe_network
 from search.look.linear_probe import Probe, probe_pixels
 from search.look.sheets import class_sheets
 from search.look.sizes import Sizes
@@ -31,7 +33,8 @@ UNEVEN = 3.0
 @dataclass(frozen=True)
 class Look:
     """`counts`: a row per class, a column per split. `left_out`: files that no split holds;
-    `refused`: whether a search with these settings stops at one. `mean` and `std` per channel, of
+    `refused`: whether a search with these settings stops at one. `probes`: on the pixels, and on
+    the features of a trained network, where one was given. `mean` and `std` per channel, of
     pixels in 0…1, as training normalises."""
 
     config: RunConfig
@@ -43,7 +46,7 @@ class Look:
     duplicates: Duplicates
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    probe: Probe | None
+    probes: tuple[Probe, ...]
 
     @property
     def folder(self) -> Path:
@@ -71,20 +74,24 @@ class Look:
         return found
 
 
-def look(config: RunConfig) -> Look:
-    """Look at the images that a search with these settings would train on. Nothing is written.
+def look(config: RunConfig, network: tuple[Subject, Path] | None = None) -> Look:
+    """Look at the images that a search with these settings would train on, with the features of a
+    trained network too if there is one. Nothing is written.
 
     Raises:
         DataError: the images are missing, or too few.
+        WeightsError, ExportError: see `probe_network`.
     """
     source = read_all(config)
     data = source.data
     say("comparing the images of the splits")
     duplicates = find_duplicates(data)
-    probe = None
+    probes = []
     if config.search.probe:
         say("fitting a linear probe on the pixels")
-        probe = probe_pixels(data, config.proxy.resolution)
+        probes.append(probe_pixels(data, config.proxy.resolution))
+    if network is not None:
+        probes.append(probe_network(data, *network))
     mean, std = normalisation(data, config.proxy.resolution)
     return Look(
         config,
@@ -96,7 +103,7 @@ def look(config: RunConfig) -> Look:
         duplicates,
         tuple(mean),
         tuple(std),
-        probe,
+        tuple(probes),
     )
 
 

@@ -177,8 +177,7 @@ def _to_beat(found: Look) -> list[str]:
         f"always answering {name}: {shares['val']:.3f} of val, {shares['test']:.3f} of test are "
         "right"
     ]
-    probe = found.probe
-    if probe is not None:
+    for probe in found.probes:
         line = (
             f"linear probe on {probe.on}: {probe.val_accuracy:.3f} of val, "
             f"{probe.test_accuracy:.3f} of test"
