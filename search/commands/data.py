@@ -15,14 +15,15 @@ def run(arguments: list[str]) -> None:
     from search.commands.screens.data import show_look
     from search.look.look import look, write_look
 
-    network = None
+    trained = None
     if options.weights is not None:
+        from blocks.loading import load_from
         from blocks.subject import read_subject
         from blocks.weights.find import find_weights
 
         subject = read_subject(options.arch, options.num_classes)
-        network = subject, find_weights(options.weights)
-    found = look(config, network)
+        trained = subject, load_from(find_weights(options.weights), subject).network
+    found = look(config, trained)
     write_look(found)
     show_look(found, settings)
 

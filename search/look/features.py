@@ -1,13 +1,10 @@
 """A linear probe on what a trained network makes of the images: its pooled features."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from blocks.images.batches import batch_size, match_channels
 from blocks.images.read import IMAGENET_MEAN, IMAGENET_STD
-from blocks.loading import load_from
 from blocks.messages import say
 from blocks.network import Network
 from blocks.subject import Subject
@@ -17,16 +14,16 @@ from search.look.counts import PARTS
 from search.look.linear_probe import Features, Probe, fit_probe
 
 
-def probe_network(data: ImageData, subject: Subject, weights: Path) -> Probe:
-    """Fitted on the pooled features of `subject` with these weights, at its own resolution.
+def probe_network(data: ImageData, subject: Subject, network: Network) -> Probe:
+    """Fitted on the pooled features of `subject`'s network, at its own resolution.
+
+    The network loses its classifier.
 
     Images are normalised as the subject says; if it does not, by ImageNet's mean and deviation.
 
     Raises:
-        WeightsError: see `blocks.loading.load_from`.
         ExportError: images of channels that the network cannot be given.
     """
-    network = load_from(weights, subject).network
     network.classifier = nn.Identity()  # type: ignore[assignment]
     splits = {part: getattr(data, part) for part in PARTS}
     images = sum(len(split) for split in splits.values())

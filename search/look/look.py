@@ -10,6 +10,7 @@ import pandas as pd
 
 from blocks.files import write_whole
 from blocks.messages import say
+from blocks.network import Network
 from blocks.subject import Subject
 from search.config.schema import RunConfig
 from search.data.batches import normalisation
@@ -74,13 +75,13 @@ class Look:
         return found
 
 
-def look(config: RunConfig, network: tuple[Subject, Path] | None = None) -> Look:
+def look(config: RunConfig, trained: tuple[Subject, Network] | None = None) -> Look:
     """Look at the images that a search with these settings would train on, with the features of a
     trained network too if there is one. Nothing is written.
 
     Raises:
         DataError: the images are missing, or too few.
-        WeightsError, ExportError: see `probe_network`.
+        ExportError: see `probe_network`.
     """
     source = read_all(config)
     data = source.data
@@ -90,8 +91,8 @@ def look(config: RunConfig, network: tuple[Subject, Path] | None = None) -> Look
     if config.search.probe:
         say("fitting a linear probe on the pixels")
         probes.append(probe_pixels(data, config.proxy.resolution))
-    if network is not None:
-        probes.append(probe_network(data, *network))
+    if trained is not None:
+        probes.append(probe_network(data, *trained))
     mean, std = normalisation(data, config.proxy.resolution)
     return Look(
         config,
