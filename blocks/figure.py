@@ -4,8 +4,10 @@ Figures are made without pyplot, so that a notebook keeps its own backend.
 """
 
 import io
+from pathlib import Path
 from typing import Final
 
+import matplotlib as mpl
 import matplotlib.ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -53,3 +55,8 @@ def si(value: float) -> str:
         if value >= factor:
             return f"{value / factor:g}{unit}"
     return f"{value:g}"
+
+
+def font_file() -> str:
+    """The font of matplotlib's own, DejaVu Sans, which is the same on every machine."""
+    return str(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from search.config.schema import RunConfig
     from search.data.face import load_data
+    from search.look.face import look_at
     from search.space.choices import SearchSpace
     from search.study.face import run
     from search.study.objective import Objective
     from search.study.study import Study
 
-__all__ = ["Objective", "RunConfig", "SearchSpace", "Study", "load_data", "run"]
+__all__ = ["Objective", "RunConfig", "SearchSpace", "Study", "load_data", "look_at", "run"]
 
 _HOMES: Final = {
     "Objective": "search.study.objective",
@@ -30,6 +31,7 @@ _HOMES: Final = {
     "SearchSpace": "search.space.choices",
     "Study": "search.study.study",
     "load_data": "search.data.face",
+    "look_at": "search.look.face",
     "run": "search.study.face",
 }
 """Name → the module that it is imported from when it is first used (PEP 562)."""

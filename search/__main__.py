@@ -1,4 +1,4 @@
-"""`python -m search plan|fidelity|run|status|front|plot|scores|benchmark|settings`."""
+"""`python -m search data|plan|fidelity|run|status|front|plot|scores|benchmark|settings`."""
 
 import importlib
 import sys
@@ -16,6 +16,8 @@ HELP = """\
 usage: python -m search COMMAND [SETTING=VALUE ...]
 
 commands
+  data     look at the images before anything is trained: classes, sizes, files that cannot be
+           read, duplicates across the splits, a linear probe; results/<study>/look/
   plan     predict hours and memory, and what differences the images can tell: times a few real
            training steps, leaves nothing on disk
   fidelity  train random members by the proxy and for longer: how far the proxy's order can be
@@ -65,6 +67,7 @@ settings (these are not all: `python -m search settings` lists them)
   search.zero_cost=N       score N random members untrained first: the best are evaluated
                            first, the surrogate sampler reads predicted scores   [0: off]
   search.scale=false       stop after the search
+  search.probe=false       no linear probe beside B0
   proxy.epochs=N           of each training     [12, or as many as make 600 steps]
   proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
   proxy.crop_padding=PX proxy.flip=false proxy.rand_augment=M (up to 10)
@@ -76,6 +79,7 @@ settings (these are not all: `python -m search settings` lists them)
   seed=N                   same seed, same trials                            [0]
 
 examples
+  python -m search data study=pets dataset=imagefolder dataset.root=pets
   python -m search run
   python -m search run study=pets dataset=imagefolder dataset.root=pets proxy.resolution=64 \\
       space=efficientnet budget.max_macs=30M search.trials=200
@@ -89,6 +93,7 @@ examples
 """
 
 COMMANDS: Final = {
+    "data": "search.commands.data",
     "plan": "search.commands.plan",
     "fidelity": "search.commands.fidelity",
     "run": "search.commands.run",

@@ -103,6 +103,7 @@ NOT_RUN: Final = {
 
 SLOW: Final = (
     r"python -m search (plan|fidelity).*",
+    r"python -m search data .*--weights.*",
     r"python -m search run .*supernet.*",
     r"python -m search run .*latency_table.*",
     r"python -m search run -m .*",
@@ -251,7 +252,7 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
     """The settings of a command, as they stand, and those that make it take a second."""
     package, verb, *given = words
     less: dict[str, str] = {}
-    if package == "search" and verb in ("run", "plan", "fidelity"):
+    if package == "search" and verb in ("run", "plan", "fidelity", "data"):
         pruned = any(setting.startswith("search.pruner") for setting in given)
         less = {
             "proxy.epochs": "2" if pruned else "1",
@@ -430,7 +431,9 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
     package, verb, *given = command.words[2:]
     values = dict(word.split("=", 1) for word in given if "=" in word)
     study = values.get("study", "main")
-    if study != "main" and (package == "scaling" or verb not in ("run", "plan", "fidelity")):
+    if study != "main" and (
+        package == "scaling" or verb not in ("run", "plan", "fidelity", "data")
+    ):
         yield ["search", "run", *smaller(["search", "run", f"study={study}"], images)]
 
 

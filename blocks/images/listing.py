@@ -7,6 +7,7 @@ passed over, and said: nothing is taken for a class, or left out, in silence.
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -160,10 +161,16 @@ def flat_images(folder: Path) -> list[Path]:
     ]
 
 
-def count_reasons(passed: Iterable[Passed]) -> str:
-    """`12 hidden, 3 no reader for .txt`: how often each reason occurs, the most frequent first."""
-    counts = Counter(each.reason for each in passed)
-    return ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+def reason_counts(passed: Iterable[Passed]) -> dict[str, int]:
+    """How often each reason occurs, the most frequent first; reasons that differ in a number alone
+    are one."""
+    counts = Counter(re.sub(r"\d+", "…", each.reason) for each in passed)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def describe_passed(passed: Iterable[Passed]) -> str:
+    """`12 hidden, 3 no reader for .txt`."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in reason_counts(passed).items())
 
 
 def passed_csv(passed: Iterable[Passed]) -> str:

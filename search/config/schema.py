@@ -243,6 +243,7 @@ class SearchConfig:
     # of each of them, and of the references; null: a third more than proxy.epochs
     final_seeds: int = 2  # trainings of those that may still be the best after the first
     scale: bool = True  # go on to `scaling fit` and `scaling emit`
+    probe: bool = True  # fit a linear probe on raw pixels; say so where B0 is below it
 
 
 @dataclass(frozen=True)
@@ -404,6 +405,7 @@ STEERING_FREE: Final = frozenset(
         "search.trials",
         "search.minutes",
         "search.scale",
+        "search.probe",
         "search.references",
         "search.controls",
         "search.finalists",

@@ -76,7 +76,7 @@ def decode_files(
             if isinstance(found, DataError):
                 if on_corrupt == "refuse":
                     raise DataError(f"{found}; dataset.on_corrupt=skip leaves such files out")
-                passed.append((number, "cannot be decoded"))
+                passed.append((number, _reason(found, files[number].path)))
                 continue
             image, digest, said = found
             channels = image.shape[2]
@@ -89,6 +89,12 @@ def decode_files(
         tensors[f"pixels.{channels}"] = torch.from_numpy(np.stack(images))
         tensors[f"rows.{channels}"] = torch.tensor(rows[channels])
     return Stored(tensors, {"hashes": known, "passed": passed, "notes": dict(notes)})
+
+
+def _reason(error: DataError, path: Path) -> str:
+    """Why a file could not be read; its path is said beside it."""
+    said = str(error).replace(f" {str(path)!r}", "").replace(f" {path}", "")
+    return said.removeprefix("cannot decode image: ")
 
 
 def side_by_side(

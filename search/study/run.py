@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from blocks.images.listing import count_reasons, passed_csv
+from blocks.images.listing import describe_passed, passed_csv
 from blocks.messages import say
 from blocks.native.library import why_not
 from search.config.schema import RunConfig
@@ -17,6 +17,7 @@ from search.data.classes import Majority, describe_classes, majority_of
 from search.errors import StudyError
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
 from search.evaluators.train import Evaluator, TrainEvaluator
+from search.look.linear_probe import Probe
 from search.space.budget import cost_budget
 from search.space.latency_budget import describe_latency
 from search.study.baseline import write_baseline
@@ -25,6 +26,7 @@ from search.study.final import FinalRound, train_final
 from search.study.front import write_front
 from search.study.loop import Tally, TrialLoop
 from search.study.prior import zero_cost_prior
+from search.study.probe import obtain_probe
 from search.study.progress import Show, silent
 from search.study.settle import LEAST_STEPS, steps_an_epoch
 from search.study.start import START
@@ -40,15 +42,16 @@ SKIPPED: Final = "skipped.csv"
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search came to. `seconds`: where the time went, by step. `majority`: a class that
-    more than half of the test images have."""
+    """What a search came to. `probe`: what a straight line makes of the pixels. `majority`: a class
+    that more than half of the test images have. `seconds`: where the time went, by step."""
 
     study: Study
     tally: Tally
     last: FinalRound
     controls: Controls | None
+    probe: Probe | None
+    majority: Majority | None
     seconds: dict[str, float]
-    majority: Majority | None = None
 
 
 def search(config: RunConfig, show: Show = silent) -> SearchResult:
@@ -109,8 +112,9 @@ def _train_all(
     with _timed(seconds, "report"):
         write_baseline(config, data, folder, last, controls)
         write_front(config, folder)
+        probe = obtain_probe(config, data, folder)
     majority = majority_of(data, config.quality)
-    return SearchResult(Study(folder), tally, last, controls, seconds, majority)
+    return SearchResult(Study(folder), tally, last, controls, probe, majority, seconds)
 
 
 def _run_trials(
@@ -167,7 +171,7 @@ def _introduction(study: OpenStudy) -> list[str]:
         )
     lines += data.notes
     if data.passed:
-        reasons = count_reasons(data.passed)
+        reasons = describe_passed(data.passed)
         where = study.folder / SKIPPED
         lines.append(f"passed over {len(data.passed):,} files: {reasons}; see {where}")
     lines.append(

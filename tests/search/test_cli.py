@@ -89,8 +89,9 @@ def test_a_reference_that_cannot_be_brought_to_the_budget_is_said_and_left_out(
 def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> None:
     settings = [*digits_settings, "study=whole", "search.scale=true", "search.trials=4",
                 f"search.references=['{SMALL_REFERENCE}']"]  # fmt: skip
-    shown = cli("search", "run", *settings).stdout
     study = tmp_path / "results" / "whole"
+    (study / "look").mkdir(parents=True)  # as `data` leaves it
+    shown = cli("search", "run", *settings).stdout
     assert "Where the time went" in shown
     assert "trial 4/4" in shown
     files = {str(path.relative_to(study)) for path in study.rglob("*") if path.is_file()}
@@ -112,6 +113,9 @@ def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> 
     best = max(float(row["val_accuracy"]) for row in table)
     assert baseline["proxy"]["val_accuracy"] == best
     assert 0 < baseline["final"]["test_accuracy"] <= 1
+    probe = json.loads((study / "probe.json").read_text())
+    below = baseline["final"]["test_accuracy"] < probe["test_accuracy"]
+    assert ("below a linear probe on raw pixels" in shown) == below
     coefficients = yaml.safe_load((study / "coefficients.yaml").read_text())
     assert min(coefficients[name] for name in ("alpha", "beta", "gamma")) >= 1
     family = [

@@ -74,6 +74,12 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
     )
     if found.majority is not None:
         console.print(describe_majority(found.majority, final.metrics, quality), markup=False)
+    if found.probe is not None and final.metrics["test_accuracy"] < found.probe.test_accuracy:
+        console.print(
+            f"  below a linear probe on {found.probe.on}, test {found.probe.test_accuracy:.4f}: "
+            "train for longer (proxy.epochs, search.final_epochs), allow more macs, or look at the "
+            "images (`python -m search data`)"
+        )
     if last.standing is not None:
         console.print(_finalists_table(last, quality))
     for reference, record in last.references:

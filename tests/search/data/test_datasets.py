@@ -104,7 +104,9 @@ def test_corrupt_images_are_named_or_skipped(digits: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"digit 1/3\.png.*on_corrupt=skip"):
         load_data(folder_config(root), 16)
     data = load_data(folder_config(root, on_corrupt="skip"), 16)
-    assert [(each.path, each.reason) for each in data.passed] == [(victim, "cannot be decoded")]
+    assert [(each.path, each.reason) for each in data.passed] == [
+        (victim, "cannot identify image file")
+    ]
     assert len(data.train) + len(data.val) + len(data.test) == 35
 
 
