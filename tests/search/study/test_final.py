@@ -10,13 +10,15 @@ import torch
 from blocks.arch import parse_arch
 from blocks.cost import Cost
 from blocks.network import Network
+from search.commands.screens.search import describe_gain
+from search.config.quality import ACCURACY, QUALITIES
 from search.config.settled import SettledConfig
 from search.data.batches import prepare
 from search.data.face import load_data
 from search.errors import ConfigError, StudyError
 from search.record.trials import TrialRecord
 from search.space.references import Reference
-from search.study.final import Contender, _entrants, _within
+from search.study.final import Contender, FinalRound, _entrants, _gain, _values, _within
 from search.study.memory import rungs
 from search.study.objective import Objective
 from search.study.race import (
@@ -30,7 +32,7 @@ from search.study.run import _too_short
 from search.study.settle import settle, with_epochs, with_rung
 from search.training.evaluate import evaluate
 from search.training.metrics import confusion_of
-from search.training.outcomes import outcomes_of, read_outcomes
+from search.training.outcomes import Outcomes, outcomes_of, read_outcomes
 from tests.search.config.test_checks import config_of
 
 
@@ -187,6 +189,35 @@ def test_the_best_candidates_and_references_enter() -> None:
     same = [(references[0][0], replace(records[5], number=10)), *references[1:]]
     entered = [each.name for each in _entrants(records, same, objective, 2)]
     assert entered == ["a", "trial 4", "b", "c"]
+
+
+@pytest.mark.parametrize("metric", [None, "balanced_accuracy"])
+def test_the_gain_is_in_what_networks_are_judged_by(metric: str | None) -> None:
+    """Of 18 images of one class and 2 of another B0 has 15 and 1 right, the reference 18 and 0."""
+    labels = np.repeat([0, 1], [18, 2])
+    b0, reference = np.repeat([0, 1], [15, 5]), np.zeros(20, int)
+    b0[-1] = 0
+    arch = parse_arch("r28-i1-s8-[ds_r1_k3_s2_e1_c8]-h16")
+    contenders = []
+    for answers, published in ((b0, None), (reference, Reference("a", arch, 0, 0, 1.0, 1.0))):
+        right, answers = answers == labels, answers.astype(np.int32)
+        losses = np.where(right, 0.1, 3.0).astype(np.float32)
+        outcomes = Outcomes(losses, right, losses, right, answers, answers)
+        contenders.append(Contender(trained(0, 0.5), published, [trained(0, 0.5)], [outcomes]))
+    quality = ACCURACY if metric is None else QUALITIES[metric]
+    found = _gain(contenders, quality, labels)
+    assert found is not None
+    assert found.reached == pytest.approx(0.9 if metric is None else 0.5)
+    # Accuracy: 16 of 20 less 18; balanced: (15/18 + 1/2) / 2 less 1/2.
+    assert found.lead.mean == pytest.approx(-0.1 if metric is None else (15 / 18 + 0.5) / 2 - 0.5)
+    assert found.lead.low < found.lead.mean < found.lead.high
+    # In the race it is the loss, of each image or of each class alike.
+    objective = Objective("accuracy", 1, quality=quality)
+    means = [_values(each, objective, labels).mean() for each in contenders]
+    assert (means[0] < means[1]) == (metric is None)
+    last = FinalRound(contenders, None, [], None, found)
+    words = "accuracy" if metric is None else "balanced accuracy"
+    assert f"points of test {words} (95%" in describe_gain(last)
 
 
 def test_a_round_is_made_to_fit_the_time_that_is_left(
