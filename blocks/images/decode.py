@@ -5,6 +5,7 @@ tifffile's, where it is installed; arrays (`.npy`) are NumPy's.
 """
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -86,7 +87,12 @@ def heif_installed() -> bool:
 
 def why_unread(path: Path) -> str | None:
     """Why files of this name are not read; None: they are."""
-    suffix = path.suffix.lower()
+    return why_unread_name(path.name)
+
+
+def why_unread_name(name: str) -> str | None:
+    """The same of a name without its folder."""
+    suffix = os.path.splitext(name)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         return None
     if suffix in HEIF_SUFFIXES:

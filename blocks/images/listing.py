@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from blocks.errors import CompoundNasError
-from blocks.images.decode import why_unread
+from blocks.images.decode import why_unread, why_unread_name
 
 SPLIT_NAMES: Final = {
     "train": ("train", "training"),
@@ -23,10 +23,12 @@ SPLIT_NAMES: Final = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 """What people call the folder of a split, in whatever case."""
-SYSTEM_FOLDERS: Final = frozenset(
-    {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
+SYSTEM_NAMES: Final = frozenset(
+    {
+        *("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"),
+        *("__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
+    }
 )
-SYSTEM_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _SPLIT_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
 
 
@@ -40,12 +42,18 @@ class Passed:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image: the split it lies in, and its class. `group`: what it must not be parted from."""
+    """One image: the split it lies in, and its class; `name` is its path. `group`: what it must not
+    be parted from."""
 
     part: str
     label: int
-    path: Path
+    name: str
     group: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(self.name)
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,13 @@ class ImageFolder:
     notes: tuple[str, ...] = ()
 
 
+def why_hidden(name: str) -> str | None:
+    """Why a file or folder of this name is nobody's image; None: it may be one."""
+    if name.lower() in SYSTEM_NAMES:
+        return "the operating system's own"
+    return "hidden" if name.startswith(".") else None
+
+
 @dataclass
 class _Walk:
     """A walk through folders: each is read once, links are followed."""
@@ -73,9 +88,9 @@ class _Walk:
         """The folders in `folder` that may be splits or classes."""
         return [path for path in sorted(folder.iterdir()) if path.is_dir() and self._wanted(path)]
 
-    def images(self, folder: Path) -> list[Path]:
-        """The images below `folder`, in the order of their paths."""
-        return sorted(self._below(folder))
+    def images(self, folder: Path) -> Iterator[str]:
+        """The paths of the images below `folder`, in order."""
+        return self._below(str(folder))
 
     def beside(self, folder: Path, reason: str) -> None:
         """Pass over the images that lie in `folder` itself, and what else does."""
@@ -86,30 +101,29 @@ class _Walk:
     def skip(self, path: Path, reason: str) -> None:
         self.passed.append(Passed(path, reason))
 
-    def _below(self, folder: Path) -> Iterator[Path]:
-        for path in sorted(folder.iterdir()):
-            if not self._wanted(path):
-                continue
-            if path.is_dir():
-                if not path.is_symlink() or self._first_time(path):
-                    yield from self._below(path)
-            elif why := why_unread(path):
-                self.skip(path, why)
-            elif path.is_file():
-                yield path
+    def _below(self, folder: str) -> Iterator[str]:
+        # Strings, not paths: there may be a million.
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            if (why := why_hidden(entry.name)) is not None:
+                self.skip(Path(entry.path), why)
+            elif entry.is_dir():
+                if not entry.is_symlink() or self._first_time(Path(entry.path)):
+                    yield from self._below(entry.path)
+            elif why := why_unread_name(entry.name):
+                self.skip(Path(entry.path), why)
+            elif entry.is_file():
+                yield entry.path
             else:
-                self.skip(path, "a broken link")
+                self.skip(Path(entry.path), "a broken link")
 
     def _wanted(self, path: Path) -> bool:
         """Whether it is neither hidden nor the operating system's."""
-        name = path.name.lower()
-        if name in SYSTEM_FOLDERS | SYSTEM_FILES:
-            self.skip(path, "the operating system's own")
-        elif name.startswith("."):
-            self.skip(path, "hidden")
-        else:
-            return True
-        return False
+        why = why_hidden(path.name)
+        if why is not None:
+            self.skip(path, why)
+        return why is None
 
     def _first_time(self, link: Path) -> bool:
         """Whether a linked folder is read nowhere else."""
@@ -366,11 +380,7 @@ class _List:
 
 def _visible(folder: Path) -> list[Path]:
     return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_dir()
-        and not path.name.startswith(".")
-        and path.name.lower() not in SYSTEM_FOLDERS
+        path for path in sorted(folder.iterdir()) if path.is_dir() and why_hidden(path.name) is None
     ]
 
 
@@ -383,7 +393,7 @@ def _any_image(folder: Path) -> bool:
             folders.clear()
             continue
         seen.add(real)
-        if any(not name.startswith(".") and not why_unread(Path(name)) for name in files):
+        if any(why_hidden(name) is None and not why_unread_name(name) for name in files):
             return True
     return False
 

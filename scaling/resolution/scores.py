@@ -14,8 +14,9 @@ from blocks.weights.fit import load_weights
 from scaling.resolution.sizes import Size, own_size
 from search.assess.statistics import Z, wilson
 from search.config.quality import ACCURACY, Quality
-from search.data.batches import Batches, prepare, resize
+from search.data.batches import Batches, prepare
 from search.data.classes import worth
+from search.data.resized import resize
 from search.data.splits import ImageData, Split
 from search.study.race import image_covariance, quality_values
 

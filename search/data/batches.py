@@ -10,27 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from search.data.augment import Augmentation, augment, cut_and_mix
+from search.data.resized import splits_at
 from search.data.splits import ImageData, Split
-
-
-def resize(images: Tensor, resolution: int) -> Tensor:
-    """uint8 (N, C, H, W) → uint8 (N, C, resolution, resolution), antialiased bilinear."""
-    if tuple(images.shape[2:]) == (resolution, resolution):
-        return images
-    chunks = [
-        # Channels first: the kernel for channels last rounds otherwise.
-        F.interpolate(
-            chunk.to(torch.float32, memory_format=torch.contiguous_format),
-            (resolution, resolution),
-            mode="bilinear",
-            antialias=True,
-        )
-        .round_()
-        .clamp_(0, 255)
-        .to(torch.uint8, memory_format=torch.channels_last)
-        for chunk in torch.split(images, 4096)
-    ]
-    return torch.cat(chunks)
 
 
 def shrink(images: Tensor, side: int) -> Tensor:
@@ -42,6 +23,8 @@ def shrink(images: Tensor, side: int) -> Tensor:
 
 PREPARED: Final = 4
 """Resolutions that a process keeps its images at."""
+COUNTED: Final = 2**14
+"""Images whose pixels are counted at a time."""
 
 
 @dataclass(frozen=True)
@@ -142,16 +125,13 @@ class _ById:
             isinstance(other, _ById)
             and other.data.sha256 == self.data.sha256
             and other.data.train.images.shape == self.data.train.images.shape
+            and other.data.reading == self.data.reading
         )
 
 
 @lru_cache(maxsize=PREPARED)
 def _prepare(handle: _ById, resolution: int) -> Batches:
-    data = handle.data
-    train, val, test = (
-        Split(resize(split.images, resolution), split.labels)
-        for split in (data.train, data.val, data.test)
-    )
+    train, val, test = splits_at(handle.data, resolution)
     moments = [_moments(plane) for plane in train.images.unbind(1)]
     mean, std = torch.tensor(moments, dtype=torch.float32).T.reshape(2, 1, -1, 1, 1)
     return Batches(train, val, test, mean, std.clamp_min(1e-3))
@@ -159,7 +139,9 @@ def _prepare(handle: _ById, resolution: int) -> Batches:
 
 def _moments(plane: Tensor) -> tuple[float, float]:
     """Mean and deviation of uint8 pixels, exact and without a float copy: by histogram."""
-    counts = torch.bincount(plane.flatten(), minlength=256).double()
+    counts = torch.zeros(256, dtype=torch.float64)
+    for some in torch.split(plane, COUNTED):
+        counts += torch.bincount(some.flatten(), minlength=256)
     values = torch.arange(256, dtype=torch.float64)
     mean = (counts @ values) / counts.sum()
     return mean.item(), ((counts @ (values - mean) ** 2) / counts.sum()).sqrt().item()

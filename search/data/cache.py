@@ -48,40 +48,48 @@ def load_or_build(
     cache: Path, identity: Callable[[], str], build: Callable[[], Stored]
 ) -> tuple[Stored, Path | None]:
     """What the cache holds under this identity, and the folder it lies in; if nothing, what `build`
-    makes, put there.
-
-    Of two processes that want the same images one builds them, and the other waits for it. What
-    cannot be written stays in memory, and has no folder.
-    """
+    makes, put there. What cannot be written stays in memory, and has no folder."""
     key = identity()
     folder = cache / key
-    path = folder / "images.bin"
+    stored = obtain(folder / "images.bin", build, lambda: identity() == key)
+    return stored, folder if (folder / "images.bin").exists() else None
+
+
+def obtain(
+    path: Path, build: Callable[[], Stored], still: Callable[[], bool] = lambda: True
+) -> Stored:
+    """What a file of the cache holds; if nothing, what `build` makes, put there if that is `still`
+    what it should hold.
+
+    Of two processes that want the same file one builds it, and the other waits for it. What cannot
+    be written stays in memory.
+    """
     stored = read_stored(path)
     if stored is not None:
-        return stored, folder
+        return stored
+    folder = path.parent
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             alone = stack.enter_context(_locked(folder))
         except OSError as error:
-            say(f"cannot cache images in {cache}: {error.strerror}")
-            return build(), None
+            say(f"cannot cache images in {folder.parent}: {error.strerror}")
+            return build()
         stored = read_stored(path)
         if stored is not None:
-            return stored, folder
+            return stored
         if alone:
-            for left in folder.glob(".images.*"):  # by a builder that was killed
+            for left in folder.glob(f".{path.stem}.*"):  # by a builder that was killed
                 left.unlink(missing_ok=True)
         built = build()
-        if identity() != key:
-            return built, None  # a file changed meanwhile: it may be either content
+        if not still():
+            return built  # a file changed meanwhile: it may be either content
         try:
             write_stored(path, built)
         except CompoundNasError as error:
             say(f"images are not cached: {error}")
-            return built, None
-    stored = read_stored(path)
-    return (built, None) if stored is None else (stored, folder)
+            return built
+    return read_stored(path) or built
 
 
 def keep(path: Path, stored: Stored) -> Stored:

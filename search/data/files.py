@@ -5,17 +5,21 @@ done, so that no more than one is held in memory, and a build that was interrupt
 """
 
 import contextlib
+import json
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from blocks.errors import CompoundNasError
+from blocks.files import write_whole
 from blocks.images.decode import IMAGE_SUFFIXES
 from blocks.images.listing import ImageFolder, Passed, list_folder
 from blocks.images.reading import Reading, reading_from, reading_to_mapping
@@ -26,6 +30,7 @@ from search.data.decode import decode_files, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
 from search.data.splits import PARTS, ImageData, Raw, Rows, Split, divide, root_of
+from search.data.stamp import folder_stamp
 from search.data.stored import Stored, Streamed, read_stored
 from search.data.table import list_table
 from search.errors import DataError
@@ -59,10 +64,18 @@ def load_files(config: DatasetConfig, image_size: int) -> Raw:
 
 
 def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageData:
-    """The same images, decoded once and then mapped from a file of the cache."""
+    """The same images, decoded once and then mapped from a file of the cache.
+
+    A folder in which nothing has changed since is not even listed.
+    """
+    root = root_of(config)
+    stamp = folder_stamp(root) if config.name == "imagefolder" else None
+    index = cache / f"opened-{cache_key([str(root.resolve()), _settings(config), image_size])}.json"
+    if stamp is not None and (opened := _opened(config, cache, index, stamp)) is not None:
+        return opened
     found = list_files(config)
     root = found.root
-    names = [_relative(file.path, root) for file in found.files]
+    names = [_relative(file.name, root) for file in found.files]
     contents: list[str] = []
     shards: list[Path] = []
 
@@ -70,9 +83,7 @@ def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageDa
         contents[:] = content_hashes(root, names, cache)
         return cache_key(
             [
-                *(list(found.classes), list(found.parts), image_size, config.on_corrupt),
-                *(config.val_fraction, config.test_fraction),
-                *(config.resize, config.background, config.range, config.channels),
+                *(list(found.classes), list(found.parts), image_size, _settings(config)),
                 [
                     [file.part, file.label, file.group, name, content]
                     for file, name, content in zip(found.files, names, contents, strict=True)
@@ -88,8 +99,9 @@ def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageDa
             rows = divided.rows[part]
             tensors[f"{part}.images"] = _streamed(raw, rows)
             tensors[f"{part}.labels"] = torch.from_numpy(raw.labels[rows])
-        passed = [[_relative(each.path, root), each.reason] for each in raw.passed]
+        passed = [[_relative(str(each.path), root), each.reason] for each in raw.passed]
         fields = {
+            "classes": list(found.classes),
             "sha256": divided.sha256,
             "passed": passed,
             "notes": list(divided.notes),
@@ -98,16 +110,43 @@ def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageDa
         return Stored(tensors, fields)
 
     stored, home = load_or_build(cache, identity, build)
+    for shard in shards:
+        with contextlib.suppress(OSError):
+            shard.unlink()
+    if home is not None and stamp is not None:
+        # Without it the folder is listed again, and nothing else.
+        with contextlib.suppress(CompoundNasError):
+            write_whole(index, json.dumps({"stamp": stamp, "key": home.name}).encode())
+    return _from_stored(config, root, stored, home)
+
+
+def _settings(config: DatasetConfig) -> list[Any]:
+    """Those that steer what is read, and how it is split."""
+    free = ("root", "path", "cache", "download")
+    return [[name, value] for name, value in asdict(config).items() if name not in free]
+
+
+def _opened(config: DatasetConfig, cache: Path, index: Path, stamp: str) -> ImageData | None:
+    """The images of a folder that has not changed since they were read; None: it has."""
+    try:
+        known = json.loads(index.read_bytes())
+        if known["stamp"] != stamp:
+            return None
+        home = cache / known["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    stored = read_stored(home / "images.bin")
+    return None if stored is None else _from_stored(config, root_of(config), stored, home)
+
+
+def _from_stored(config: DatasetConfig, root: Path, stored: Stored, home: Path | None) -> ImageData:
     train, val, test = (
         Split(stored.tensor(f"{part}.images").permute(0, 3, 1, 2), stored.tensor(f"{part}.labels"))
         for part in PARTS
     )
-    for shard in shards:
-        with contextlib.suppress(OSError):
-            shard.unlink()
     return ImageData(
         config.name,
-        found.classes,
+        tuple(stored.fields["classes"]),
         train,
         val,
         test,
@@ -119,8 +158,8 @@ def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageDa
     )
 
 
-def _relative(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+def _relative(path: str, root: Path) -> str:
+    return path.removeprefix(f"{root}{os.sep}")
 
 
 def _streamed(raw: Raw, rows: Rows) -> Streamed:

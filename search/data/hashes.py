@@ -32,7 +32,7 @@ def content_hashes(root: Path, names: Sequence[str], cache: Path) -> list[str]:
     unknown = []
     for name in names:
         try:
-            state = os.stat(root / name)
+            state = os.stat(os.path.join(root, name))
         except OSError:
             unknown.append(name)
             continue

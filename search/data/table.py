@@ -94,7 +94,7 @@ def list_table(config: DatasetConfig) -> ImageFolder:
     order = {part: number for number, part in enumerate(SPLIT_NAMES)}
     files = sorted(
         (
-            ImageFile(rows.part_of[file], numbers[label], file, rows.group_of[file])
+            ImageFile(rows.part_of[file], numbers[label], str(file), rows.group_of[file])
             for file, label in rows.label_of.items()
         ),
         key=lambda file: (order[file.part], file.label, file.path),

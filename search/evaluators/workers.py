@@ -9,6 +9,7 @@ import torch
 from blocks.cost import count
 from search.config.schema import RunConfig
 from search.data.batches import PREPARED
+from search.data.resized import mapped
 from search.data.splits import ImageData
 from search.record.folder import StudyFolder
 from search.space.choices import SearchSpace
@@ -40,9 +41,11 @@ def plan_workers(
     largest = count(space.largest(), data.num_classes).activations
     batch = min(config.proxy.batch_size, len(data.train))
     each = PROCESS_BYTES + 4 * max(MAPS * batch, EVALUATED) * largest
-    # Images at other resolutions than the proxy's, which are shared, are each process's own.
-    own = set(space.choices["resolution"]) - {config.proxy.resolution}
-    pixels = sum(sorted((int(side) ** 2 for side in own), reverse=True)[:PREPARED])
+    # Images at other resolutions than the proxy's, which are shared, are each process's own,
+    # unless they are mapped.
+    own = set(map(int, space.choices["resolution"])) - {config.proxy.resolution}
+    kept = (side**2 for side in own if not mapped(data, side))
+    pixels = sum(sorted(kept, reverse=True)[:PREPARED])
     images = len(data.train) + len(data.val) + len(data.test)
     each += images * data.in_channels * pixels
     found = workers_for(config.workers.threads, each)

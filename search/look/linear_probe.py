@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blocks.latency.device import torch_threads
-from search.data.batches import resize
+from search.data.resized import resize
 from search.data.splits import ImageData
 
 MOST_PIXELS: Final = 1024

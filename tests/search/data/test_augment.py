@@ -14,9 +14,10 @@ from scipy.stats import kstest
 from blocks.arch import parse_arch
 from search.config.schema import DatasetConfig, ProxyConfig
 from search.data.augment import Augmentation, _beta, augment, cut_and_mix
-from search.data.batches import Batches, prepare, resize
+from search.data.batches import Batches, prepare
 from search.data.datasets import load_data
 from search.data.rand_augment import COLOURS, MOTIONS, _move
+from search.data.resized import resize
 from search.training.train import train
 
 ALL = Augmentation(

@@ -10,8 +10,9 @@ from PIL import Image
 
 from search.config.schema import DatasetConfig
 from search.data.arrays import FASHION_CLASSES
-from search.data.batches import prepare, resize
+from search.data.batches import prepare
 from search.data.datasets import load_data
+from search.data.resized import resize
 from search.data.splits import ImageData
 from search.errors import DataError
 

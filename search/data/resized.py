@@ -1,0 +1,73 @@
+"""Splits at one resolution; those of many images are mapped from a file of the cache."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from search.data.cache import obtain
+from search.data.splits import PARTS, ImageData, Split
+from search.data.stored import Stored, Streamed
+
+MAPPED_BYTES: Final = 2**26
+"""Of all images at one resolution: from there on they are a file."""
+_CHUNK: Final = 4096
+
+
+def resize(images: Tensor, resolution: int) -> Tensor:
+    """uint8 (N, C, H, W) → uint8 (N, C, resolution, resolution), antialiased bilinear."""
+    if tuple(images.shape[2:]) == (resolution, resolution):
+        return images
+    return torch.cat(list(_resized(images, resolution)))
+
+
+def _resized(images: Tensor, resolution: int) -> Iterator[Tensor]:
+    for chunk in torch.split(images, _CHUNK):
+        # Channels first: the kernel for channels last rounds otherwise.
+        plain = chunk.to(torch.float32, memory_format=torch.contiguous_format)
+        resized = F.interpolate(plain, (resolution, resolution), mode="bilinear", antialias=True)
+        yield resized.round_().clamp_(0, 255).to(torch.uint8, memory_format=torch.channels_last)
+
+
+def splits_at(data: ImageData, resolution: int) -> tuple[Split, Split, Split]:
+    """Train, val and test of `data` at `resolution` pixels."""
+    splits: list[Split] = [getattr(data, part) for part in PARTS]
+    sizes = {tuple(split.images.shape[2:]) for split in splits}
+    if data.home is None or sizes == {(resolution,) * 2} or not mapped(data, resolution):
+        train, val, test = (
+            Split(resize(split.images, resolution), split.labels) for split in splits
+        )
+        return train, val, test
+    stored = obtain(_path(data.home, resolution), partial(_build, splits, resolution))
+    train, val, test = (
+        Split(stored.tensor(part).permute(0, 3, 1, 2), split.labels)
+        for part, split in zip(PARTS, splits, strict=True)
+    )
+    return train, val, test
+
+
+def mapped(data: ImageData, resolution: int) -> bool:
+    """Whether the images are mapped from a file at this resolution, and no process's own memory."""
+    images = sum(len(getattr(data, part)) for part in PARTS)
+    return data.home is not None and images * data.in_channels * resolution**2 >= MAPPED_BYTES
+
+
+def _path(home: Path, resolution: int) -> Path:
+    """PyTorch resizes: another version may round otherwise."""
+    return home / f"at-{resolution}-torch-{torch.__version__}.bin"
+
+
+def _build(splits: list[Split], resolution: int) -> Stored:
+    def streamed(split: Split) -> Streamed:
+        shape = (len(split), resolution, resolution, split.images.shape[1])
+        return Streamed(
+            torch.uint8,
+            shape,
+            lambda: (chunk.permute(0, 2, 3, 1) for chunk in _resized(split.images, resolution)),
+        )
+
+    return Stored({part: streamed(split) for part, split in zip(PARTS, splits, strict=True)}, {})
