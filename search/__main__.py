@@ -37,8 +37,12 @@ commands
 settings (these are not all: `python -m search settings` lists them)
   study=NAME               results go to results/NAME                        [main]
   dataset=NAME             fashion_mnist (shipped), fashion_mnist_full, cifar10, cifar100,
-                           imagefolder, npz; all but the first with dataset.root=PATH
-  dataset.cache=PATH       of imagefolder: where decoded images are kept; null: nowhere
+                           imagefolder, npz; all but the first with dataset.root=PATH;
+                           table, with dataset.path=labels.csv     [fashion_mnist]
+  dataset.group=NAME       of files: images that no split parts: a column of the table,
+                           level:1 (the folder below the class), or a pattern of names
+  dataset.resize=NAME      of files: crop, pad, squash                       [crop]
+  dataset.cache=PATH       of files: where decoded images are kept; null: nowhere
                                      [compound-nas in $XDG_CACHE_HOME or ~/.cache]
   space=NAME               auto: made for the images' size; tiny (28-40 px); efficientnet
                            (64 px and more)                                   [auto]

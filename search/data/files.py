@@ -7,6 +7,7 @@ done, so that no more than one is held in memory, and a build that was interrupt
 import contextlib
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,8 @@ from search.data.stored import Stored, Streamed, read_stored
 from search.data.table import list_table
 from search.errors import DataError
 
+LARGE: Final = 10**9
+"""Bytes of a cache that are worth a word."""
 SHARD: Final = 4096
 """Files that are decoded at a time."""
 _SAID_AFTER: Final = 10.0
@@ -178,6 +181,8 @@ def _read(
     """All shards, decoded into memory or, with a `folder`, into files there, which are `written`.
     `contents`: the files' SHA-256."""
     files = found.files
+    if folder is not None:
+        _check_room(len(files), image_size, config.channels or 3, folder.parent)
     reading, notes = settle_reading(config, files)
     shards = []
     begun = said = time.monotonic()
@@ -201,6 +206,25 @@ def _read(
             left = (now - begun) / done * (len(files) - done)
             say(f"decoded {done:,} of {len(files):,} images, about {left:.0f} s left")
     return _join(found, shards, notes, reading)
+
+
+def _check_room(images: int, image_size: int, channels: int, cache: Path) -> None:
+    """Say how large a large cache will be, and refuse what the disk cannot hold.
+
+    Raises:
+        DataError: there is not enough room; twice the images are there before the end.
+    """
+    needed = 2 * images * channels * image_size**2
+    if needed < LARGE:
+        return
+    free = shutil.disk_usage(next(each for each in (cache, *cache.parents) if each.exists())).free
+    room = f"{needed / 1e9:.1f} GB in {cache}, of which half stays; {free / 1e9:.1f} GB are free"
+    if needed > free:
+        raise DataError(
+            f"{images:,} images at {image_size} px need {room}: dataset.cache=FOLDER names another "
+            "disk, dataset.image_size fewer pixels"
+        )
+    say(f"decoding {images:,} images to {image_size} px: {room}")
 
 
 def _join(

@@ -20,12 +20,14 @@ from PIL import Image
 from blocks import messages
 from blocks.images.listing import list_folder
 from search.config.schema import DatasetConfig, WorkersConfig
-from search.data import files, hashes, stored
+from search.data import files, hashes, resized, stamp, stored
 from search.data.cache import cache_folder
 from search.data.datasets import load_data
 from search.data.decode import decode_files
+from search.data.files import list_files
 from search.data.hashes import content_hashes
-from search.data.splits import ImageData
+from search.data.resized import splits_at
+from search.data.splits import ImageData, divide
 from search.errors import DataError
 from search.evaluators.pool import WorkerPool
 from tests.conftest import environment
@@ -334,3 +336,75 @@ def test_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_folders_are_listed_in_one_order(root: Path) -> None:
     found = list_folder(root, DataError).files
     assert [file.path for file in found] == sorted(file.path for file in found)
+
+
+def test_a_disk_that_is_too_small_is_said_first(
+    root: Path, tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LARGE", 1)
+    load_data(config(root, tmp_path / "cache"), 16)
+    state = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: state._replace(free=1000))
+    with pytest.raises(DataError, match=r"90 images at 48 px need .* free: dataset\.cache=FOLDER"):
+        load_data(config(root, tmp_path / "cache", image_size=48), 16)
+    assert len(decoded) == 1
+
+
+def test_what_was_decoded_before_a_kill_is_not_decoded_again(
+    root: Path, tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SHARD", 40)
+    plain = load_data(config(root, None), 16)
+    assert decoded == [40, 40, 10]
+    cache = tmp_path / "cache"
+
+    def full(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "divide", full)  # after the last shard
+    with pytest.raises(KeyboardInterrupt):
+        load_data(config(root, cache), 16)
+    monkeypatch.setattr(files, "divide", divide)
+    (last,) = [path for path in (cache / "shards").glob("*.bin") if path.stat().st_size < 40_000]
+    last.unlink()
+    decoded.clear()
+    assert_same(load_data(config(root, cache), 16), plain)
+    assert decoded == [10]
+    assert not list((cache / "shards").iterdir())
+
+
+def test_many_images_are_mapped_at_one_resolution_too(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_data(config(root, tmp_path / "cache"), 16)
+    in_memory = splits_at(data, 16)
+    monkeypatch.setattr(resized, "MAPPED_BYTES", 1)
+    for _ in range(2):
+        for ours, theirs in zip(splits_at(data, 16), in_memory, strict=True):
+            assert torch.equal(ours.images, theirs.images)
+            assert ours.images.stride() == theirs.images.stride()
+    assert len(list((tmp_path / "cache").glob("*/at-16-*.bin"))) == 1
+
+
+def test_an_unchanged_folder_is_not_listed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = []
+
+    def counting(*arguments: object) -> object:
+        listed.append(arguments)
+        return list_files(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files, "list_files", counting)
+    monkeypatch.setattr(stamp, "SETTLED_SECONDS", 0.0)
+    first = load_data(config(root, tmp_path / "cache"), 16)
+    assert_same(load_data(config(root, tmp_path / "cache"), 16), first)
+    assert len(listed) == 1
+    # A file that is renamed, one whose time alone changes, and one more.
+    (root / "digit 1" / "0.png").rename(root / "digit 1" / "new.png")
+    load_data(config(root, tmp_path / "cache"), 16)
+    os.utime(root / "digit 1" / "new.png", (1, 1))
+    load_data(config(root, tmp_path / "cache"), 16)
+    shutil.copy(root / "digit 1" / "new.png", root / "digit 2" / "more.png")
+    assert sum(map(len, splits_at(load_data(config(root, tmp_path / "cache"), 16), 16))) == 91
+    assert len(listed) == 4
