@@ -87,6 +87,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from blocks.export.files import export  # torch: seconds that --help need not pay
     from blocks.export.formats import find_format
+    from blocks.export.prepare import Meaning
     from blocks.images.read import read_images
 
     formats = list(dict.fromkeys(word.strip() for word in arguments.to.split(",")))
@@ -95,6 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ExportError(f"--limit {arguments.limit} is not a number of images of 1 or more")
     subject = _subject(arguments)
     mean, std = arguments.mean or subject.mean, arguments.std or subject.std
+    meaning = Meaning(mean, std, subject.classes, subject.reading)
     read = partial(
         read_images,
         arguments.images,
@@ -121,7 +123,7 @@ def run(arguments: argparse.Namespace) -> None:
         table.add_column(heading, justify="left" if heading == "file" else "right")
     for name, suffix in suffixes.items():
         path = folder / f"{subject.name}{suffix}"
-        difference = export(network, path, name, checked, mean, std)
+        difference = export(network, path, name, checked, meaning)
         table.add_row(path.name, f"{path.stat().st_size:,}", f"{difference:.1e}")
     report = None
     if arguments.int8:

@@ -5,7 +5,6 @@ file gets its name.
 """
 
 import copy
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from blocks.errors import ExportError
 from blocks.export.formats import find_format
-from blocks.export.prepare import run_network
+from blocks.export.prepare import NOTHING_KNOWN, Meaning, run_network
 from blocks.files import whole_file
 from blocks.network import Network
 
@@ -32,8 +31,7 @@ def export(
     path: Path,
     format_name: str,
     images: Tensor,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    meaning: Meaning = NOTHING_KNOWN,
 ) -> float:
     """Write `network` to `path` and prove the file on `images` (N, C, H, W), normalised.
 
@@ -47,7 +45,7 @@ def export(
     file_format = find_format(format_name)
     reference = _reference_logits(network, images, path)
     with whole_file(path) as temporary:
-        file_format.write(network, temporary, mean, std)
+        file_format.write(network, temporary, meaning)
         return check_logits(file_format.run(temporary, images), reference, path)
 
 

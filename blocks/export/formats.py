@@ -1,6 +1,6 @@
 """The formats that are known: what writes each, and what runs it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from blocks.errors import ExportError
 from blocks.export.onnx import export_onnx, run_onnx
-from blocks.export.prepare import run_network
+from blocks.export.prepare import Meaning, run_network
 from blocks.export.program import export_program, run_program
 from blocks.export.safetensors import load_safetensors, save_safetensors
 from blocks.names import did_you_mean
@@ -24,19 +24,19 @@ class Format:
     """
 
     suffix: str
-    write: Callable[[Network, Path, Sequence[float] | None, Sequence[float] | None], None]
+    write: Callable[[Network, Path, Meaning], None]
     run: Callable[[Path, Tensor], Tensor]
 
 
 FORMATS: Final[dict[str, Format]] = {
     "onnx": Format(
         ".onnx",
-        lambda network, path, mean, std: export_onnx(network, path),
+        export_onnx,
         run_onnx,
     ),
     "torch_export": Format(
         ".pt2",
-        lambda network, path, mean, std: export_program(network, path),
+        export_program,
         run_program,
     ),
     "safetensors": Format(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from blocks.errors import ExportError, one_line
-from blocks.export.prepare import optional_package, prepared, spec_of
+from blocks.export.prepare import NOTHING_KNOWN, Meaning, optional_package, prepared, spec_of
 from blocks.files import whole_file
 from blocks.images.batches import batch_size
 from blocks.network import Network
@@ -20,11 +20,12 @@ _ONNX_BYTES_MOST: Final = 2**31 - 1
 """A protobuf message, and so an ONNX file with its weights inside, ends here."""
 
 
-def export_onnx(network: Network, path: Path) -> None:
+def export_onnx(network: Network, path: Path, meaning: Meaning = NOTHING_KNOWN) -> None:
     """Write `network` as one ONNX file, in evaluation mode and of a dynamic batch size.
 
     Input `image` (batch, in_channels, resolution, resolution) float32, normalised; output
-    `logits` (batch, num_classes). Normalisation layers are folded into the convolutions.
+    `logits` (batch, num_classes). Normalisation layers are folded into the convolutions. The
+    model's metadata holds the spelling, and the `meaning` of input and output.
 
     Raises:
         ExportError: a package is missing, the weights are over ONNX's 2 GB, or the file cannot
@@ -53,7 +54,7 @@ def export_onnx(network: Network, path: Path) -> None:
     # The exporter's notes hold stack traces: paths of the machine that wrote the file.
     for noted in (graph, *graph, *graph.inputs, *graph.outputs, *graph.initializers.values()):
         noted.metadata_props.clear()
-    program.model.metadata_props.update(spec_of(network))
+    program.model.metadata_props.update(spec_of(network, meaning))
     with whole_file(path) as temporary:
         program.save(temporary, external_data=False)
 

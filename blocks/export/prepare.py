@@ -2,7 +2,10 @@
 
 import copy
 import importlib
-from typing import Any
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -10,6 +13,7 @@ from torch import Tensor
 from blocks.arch import format_arch
 from blocks.errors import ExportError
 from blocks.images.batches import batch_size
+from blocks.images.reading import USUAL, Reading, reading_to_mapping
 from blocks.network import Network
 
 
@@ -39,12 +43,34 @@ def prepared(network: Network) -> tuple[Network, Tensor, tuple[dict[int, Any]]]:
     return network, images, ({0: torch.export.Dim("batch")},)
 
 
-def spec_of(network: Network) -> dict[str, str]:
-    """What is written beside the weights, so that they are a whole network."""
-    return {
+@dataclass(frozen=True)
+class Meaning:
+    """What a network's input and output mean: `mean` and `std`, by which its images are normalised,
+    per channel, of pixels in 0…1; the names of its classes; how its images were read."""
+
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    classes: Sequence[str] | None = None
+    reading: Reading = USUAL
+
+
+NOTHING_KNOWN: Final = Meaning()
+
+
+def spec_of(network: Network, meaning: Meaning = NOTHING_KNOWN) -> dict[str, str]:
+    """What is written beside the weights, so that they are a whole network; in JSON, what is not
+    one word."""
+    found = {
         "arch": format_arch(network.arch),
         "num_classes": str(network.classifier.out_features),
     }
+    if meaning.mean is not None and meaning.std is not None:
+        found |= {"mean": json.dumps(list(meaning.mean)), "std": json.dumps(list(meaning.std))}
+    if meaning.classes is not None:
+        found["classes"] = json.dumps(list(meaning.classes))
+    if meaning.reading != USUAL:
+        found["reading"] = json.dumps(reading_to_mapping(meaning.reading))
+    return found
 
 
 def run_network(network: torch.nn.Module, images: Tensor) -> Tensor:

@@ -1,36 +1,28 @@
 """Safetensors files that hold a whole network: the weights, and its specification beside them."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from blocks.arch import parse_arch
 from blocks.errors import WeightsError
-from blocks.export.prepare import optional_package, spec_of
+from blocks.export.prepare import NOTHING_KNOWN, Meaning, optional_package, spec_of
 from blocks.files import whole_file
+from blocks.images.reading import USUAL, reading_from
 from blocks.network import Network
 from blocks.subject import Subject
 from blocks.weights.fit import load_weights
 
 
-def save_safetensors(
-    network: Network,
-    path: Path,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> None:
+def save_safetensors(network: Network, path: Path, meaning: Meaning = NOTHING_KNOWN) -> None:
     """Write the weights of `network` with its specification as metadata: one whole network.
 
-    `mean` and `std` are what its images are normalised by, per channel, of pixels in 0…1.
     `read_spec` and `load_safetensors` are the inverse.
 
     Raises:
         ExportError: safetensors is missing, or the file cannot be written.
     """
     safetensors = optional_package("safetensors.torch")
-    metadata = {"format": "pt", **spec_of(network)}
-    if mean is not None and std is not None:
-        metadata |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std))}
+    metadata = {"format": "pt", **spec_of(network, meaning)}
     state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     content: bytes = safetensors.save(state, metadata)
     with whole_file(path) as temporary:
@@ -63,9 +55,14 @@ def read_spec(path: Path) -> Subject:
             for key in ("mean", "std")
         )
         num_classes = int(metadata["num_classes"])
+        classes = (
+            tuple(map(str, json.loads(metadata["classes"]))) if "classes" in metadata else None
+        )
+        reading = reading_from(json.loads(metadata["reading"])) if "reading" in metadata else USUAL
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: its metadata cannot be read: {error}") from None
-    return Subject(path.stem, parse_arch(metadata["arch"]), num_classes, path, mean, std)
+    arch = parse_arch(metadata["arch"])
+    return Subject(path.stem, arch, num_classes, path, mean, std, classes, reading)
 
 
 def load_safetensors(path: Path) -> Network:

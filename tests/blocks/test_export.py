@@ -1,6 +1,7 @@
 """Exported files against PyTorch, for every kind of block."""
 
 import argparse
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,10 @@ from blocks.errors import ArchError, CompoundNasError, ExportError, WeightsError
 from blocks.export.files import check_logits, export
 from blocks.export.formats import FORMATS, find_format
 from blocks.export.onnx import export_onnx, onnx_session
-from blocks.export.prepare import optional_package, run_network
+from blocks.export.prepare import Meaning, optional_package, run_network
 from blocks.export.safetensors import load_safetensors, read_spec, save_safetensors
 from blocks.files import whole_file
+from blocks.images.reading import Reading, reading_from
 from blocks.network import Network
 
 EVERY_BLOCK = parse_arch(
@@ -114,7 +116,7 @@ def test_onnx_is_one_plain_file(tmp_path: Path) -> None:
 def test_a_safetensors_file_is_a_whole_network(tmp_path: Path) -> None:
     network = trained_like(EVERY_BLOCK).to(memory_format=torch.channels_last).eval()
     path = tmp_path / "deep" / "er.safetensors"
-    save_safetensors(network, path, mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    save_safetensors(network, path, Meaning([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]))
     spec = read_spec(path)
     assert (spec.name, spec.arch, spec.num_classes) == ("er", EVERY_BLOCK, 5)
     assert spec.mean == (0.1, 0.2, 0.3)
@@ -123,6 +125,22 @@ def test_a_safetensors_file_is_a_whole_network(tmp_path: Path) -> None:
     loaded = load_safetensors(path)
     assert not loaded.training
     assert_same_weights(loaded, network)
+
+
+def test_names_of_classes_reach_every_file_unharmed(tmp_path: Path) -> None:
+    names = ("été", "a,b: 'c'", "#1 {x}", "日本", 'q"uote')
+    meaning = Meaning(classes=names, reading=Reading(background="black", span=(0.0, 4095.0)))
+    network = trained_like(SAME)
+    for kind, form in FORMATS.items():
+        export(network, tmp_path / f"n{form.suffix}", kind, images_for(SAME, 2), meaning)
+    spec = read_spec(tmp_path / "n.safetensors")
+    assert (spec.classes, spec.reading) == (names, meaning.reading)
+    notes = {entry.key: entry.value for entry in onnx.load(tmp_path / "n.onnx").metadata_props}
+    assert tuple(json.loads(notes["classes"])) == names
+    extra = {"classes": "", "reading": ""}
+    torch.export.load(tmp_path / "n.pt2", extra_files=extra)
+    assert tuple(json.loads(extra["classes"])) == names
+    assert reading_from(json.loads(extra["reading"])) == meaning.reading
 
 
 def test_without_normalisation_nothing_is_said_of_it(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from blocks.arch import parse_arch
 from blocks.commands import export as command
 from blocks.errors import ExportError
 from blocks.export.onnx import export_onnx, run_onnx
+from blocks.export.prepare import Meaning
 from blocks.export.safetensors import save_safetensors
 from blocks.images.batches import Images
 from blocks.images.read import read_images
@@ -130,7 +131,7 @@ def test_the_command_measures_int8(
     whole = tmp_path / "lite.safetensors"
     test = quantised.test
     save_safetensors(
-        quantised.network, whole, test.mean.ravel().tolist(), test.std.ravel().tolist()
+        quantised.network, whole, Meaning(test.mean.ravel().tolist(), test.std.ravel().tolist())
     )
     parser = argparse.ArgumentParser()
     command.configure(parser)
