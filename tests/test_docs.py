@@ -208,6 +208,14 @@ def folder(tmp_path: Path, template: Path, images: Path, monkeypatch: pytest.Mon
     shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     for name in ("pets", "hands", "photos"):
         shutil.copytree(images / "photos", tmp_path / name)
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    rows = ["image,label"]
+    for path in sorted((images / "photos").rglob("*.*")):
+        name = f"{path.parent.name}-{path.name}"
+        shutil.copy(path, shop / name)
+        rows.append(f"{name},{path.parent.name}")
+    (shop / "labels.csv").write_text("\n".join(rows))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
