@@ -21,8 +21,8 @@ from blocks.errors import CompoundNasError
 from blocks.messages import say
 from search.data.stored import Stored, read_stored, write_stored
 
-_VERSION: Final = 2
-"""Of the files here, and of the way images are decoded: another one is another key."""
+DECODER: Final = 2
+"""The way images are decoded, and of the files here: another one is another key."""
 
 
 def cache_folder(setting: str | None) -> Path | None:
@@ -40,7 +40,7 @@ def cache_folder(setting: str | None) -> Path | None:
 
 def cache_key(identity: Any) -> str:
     """A file name of what JSON holds, the decoders' versions, and this file's own."""
-    decoders = [_VERSION, PIL.__version__, features.version("jpg"), features.version("webp")]
+    decoders = [DECODER, PIL.__version__, features.version("jpg"), features.version("webp")]
     return hashlib.sha256(json.dumps([decoders, identity]).encode()).hexdigest()[:32]
 
 

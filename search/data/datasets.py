@@ -7,7 +7,7 @@ from search.config.schema import DatasetConfig
 from search.data.arrays import load_fashion_mnist, load_npz
 from search.data.cache import cache_folder
 from search.data.files import cached_files, load_files
-from search.data.splits import ImageData, Raw, assemble
+from search.data.splits import FILES, ImageData, Raw, assemble
 from search.data.torchvision_sets import load_cifar, load_fashion_mnist_full
 
 DATASETS: Final[dict[str, Callable[[DatasetConfig, int], Raw]]] = {
@@ -28,8 +28,7 @@ def load_data(config: DatasetConfig, proxy_resolution: int) -> ImageData:
         DataError: nothing there, unreadable, one class only, or a class too small to split.
     """
     image_size = config.image_size or round(1.5 * proxy_resolution)
-    reader = DATASETS[config.name]
-    cache = cache_folder(config.cache) if reader is load_files else None
+    cache = cache_folder(config.cache) if config.name in FILES else None
     if cache is not None:
         return cached_files(config, image_size, cache)
-    return assemble(config, reader(config, image_size))
+    return assemble(config, DATASETS[config.name](config, image_size))

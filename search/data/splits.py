@@ -23,6 +23,8 @@ from search.config.schema import DatasetConfig
 from search.errors import DataError
 
 PARTS: Final = ("train", "val", "test")
+FILES: Final = ("imagefolder", "table")
+"""Data sets of image files."""
 FEW: Final = 20
 """Images of a class in a part, on average: below, chance would make it too large or too small."""
 Rows = NDArray[np.int64]
@@ -58,6 +60,11 @@ class ImageData:
     notes: tuple[str, ...] = ()
     reading: Reading = USUAL
     home: Path | None = None
+
+    @property
+    def files(self) -> bool:
+        """Whether the images are decoded from files, and not arrays."""
+        return self.name in FILES
 
     @property
     def in_channels(self) -> int:

@@ -13,11 +13,11 @@ import numpy as np
 from blocks.images.listing import ImageFile
 from search.config.schema import RunConfig
 from search.data.cache import cache_folder
-from search.data.datasets import DATASETS, load_data
+from search.data.datasets import load_data
 from search.data.decode import side_by_side
-from search.data.files import list_files, load_files
+from search.data.files import list_files
 from search.data.hashes import content_hashes
-from search.data.splits import PARTS, ImageData, Raw, divide
+from search.data.splits import FILES, PARTS, ImageData, Raw, divide
 from search.errors import DataError
 from search.look.sizes import Sizes, array_sizes, file_sizes
 
@@ -52,7 +52,7 @@ def read_all(config: RunConfig) -> Source:
 
 
 def _of_files(config: RunConfig) -> bool:
-    return DATASETS[config.dataset.name] is load_files
+    return config.dataset.name in FILES
 
 
 def image_sizes(config: RunConfig, data: ImageData) -> Sizes | None:

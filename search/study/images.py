@@ -3,6 +3,7 @@
 import json
 
 from blocks.messages import say
+from search.data.cache import DECODER
 from search.data.splits import ImageData
 from search.errors import StudyError
 from search.record.folder import StudyFolder, environment
@@ -21,6 +22,7 @@ def check_data(folder: StudyFolder, data: ImageData, table: str | None = None) -
     operators = "compiled" if compiled(config.proxy, config.workers.device) else "torch"
     if not path.exists():
         content = {**environment(), "operators": operators, "dataset_sha256": data.sha256}
+        content |= {"decoder": DECODER} if data.files else {}
         content |= {} if table is None else {"latency_table_sha256": table}
         folder.write("environment.json", json.dumps(content, indent=2) + "\n")
         return
@@ -38,6 +40,11 @@ def check_data(folder: StudyFolder, data: ImageData, table: str | None = None) -
         raise StudyError(
             f"{folder.path} was made with another latency table (sha256 {str(measured)[:12]}… "
             f"→ {table[:12]}…); give this one another name with study=…"
+        )
+    if data.files and known.get("decoder", 1) != DECODER:
+        say(
+            f"{folder.path} began with images as an older version decoded them: pixels of large "
+            "JPEGs, of transparent images and of more than 8 bits may differ now"
         )
     if known.get("operators", operators) != operators:
         say(
