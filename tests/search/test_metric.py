@@ -29,6 +29,7 @@ def unequal(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_search_by_balanced_accuracy(
     cli: Cli, tmp_path: Path, unequal: Path, digits_settings: list[str]
 ) -> None:
