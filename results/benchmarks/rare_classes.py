@@ -15,6 +15,7 @@ Searches are kept: the same command goes on.
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,7 +128,7 @@ def write_images(path: Path, seed: int, arguments: argparse.Namespace) -> None:
     share = arguments.ratio ** (-rank / (data.num_classes - 1))
     largest = max(images_by_class(data.train, data.num_classes))
     share = share * min(1.0, (arguments.largest or largest) / largest)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, split in (("train", data.train), ("val", data.val), ("test", data.test)):
         part = split if name == "test" else cut(split, share)
         arrays[f"x_{name}"] = part.images.permute(0, 2, 3, 1).numpy()[..., 0]

@@ -76,7 +76,7 @@ def verdict(
     if choice.cheapest != own:
         said.append(
             f"{cheap.arch.resolution} px cost {cheap.cost.macs / sizes[own].cost.macs:.0%} of the "
-            "training resolution's macs, and their test {words} cannot be told from its: "
+            f"training resolution's macs, and their test {words} cannot be told from its: "
             f"{gain_in_points(scores[choice.cheapest])} points"
         )
     if budget is not None:
