@@ -235,8 +235,8 @@ class SearchConfig:
     metric: str | None = None
     # what networks are judged by: accuracy | balanced_accuracy: the mean of the classes' own |
     # macro_f1: the mean of their F1 | map: the mean of the labels' average precision, of
-    # task=multilabel | loss: as objective=loss; null: accuracy, or map with task=multilabel, and at a
-    # budget.target the search steers by loss
+    # task=multilabel | loss: as objective=loss; null: accuracy, or of task=multilabel map, and at
+    # a budget.target the search steers by loss
     rung_metric: str = "val_loss"
     # of objective=accuracy: val_loss, with all classes alike where search.metric has them so |
     # val_accuracy: search.metric itself

@@ -261,17 +261,17 @@ def _carve_several(
                 for unit in sorted(members[number])
                 if all(counts[other][places[unit]] > 1 for other in of_unit[unit])
             )
-            unit = next(free, None)
-            if unit is None:
+            chosen = next(free, None)
+            if chosen is None:
                 raise DataError(
                     f"class {raw.classes[number]!r} of dataset {config.name} ({root_of(config)}) "
                     f"cannot be in each of {' and '.join(needed)} beside the other labels of its "
                     "images; expected more images of it, or splits of the data set's own"
                 )
-            for other in of_unit[unit]:
-                counts[other][places[unit]] -= 1
+            for other in of_unit[chosen]:
+                counts[other][places[chosen]] -= 1
                 counts[other][part] += 1
-            places[unit] = part
+            places[chosen] = part
     return [places[unit] for unit in units]
 
 

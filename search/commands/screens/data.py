@@ -176,10 +176,10 @@ def _pixels(found: Look) -> list[str]:
 def _validation(found: Look) -> list[str]:
     if found.data.several:
         images = worth(found.config.quality, found.data.val)
-        least = least_difference(ACCURACIES[0], images)
+        points = 100 * least_difference(ACCURACIES[0], images)
         return [
             f"{len(found.data.val):,} images, with these labels worth about {images:,} of a plain "
-            f"share, tell two networks apart that differ by {100 * least:.1f} points of mAP at "
+            f"share, tell two networks apart that differ by {points:.1f} points of mAP at "
             f"{ACCURACIES[0]:.0%} (95%, unpaired, one training each)"
         ]
     images = len(found.data.val)
