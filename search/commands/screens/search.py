@@ -6,7 +6,7 @@ from rich.table import Table
 
 from blocks.console import console, duration, millions
 from search.assess.statistics import wilson
-from search.config.quality import ACCURACY, Quality
+from search.config.quality import ACCURACY, SEVERAL, Quality
 from search.config.schema import RunConfig
 from search.data.classes import Majority
 from search.record.trials import TrialRecord
@@ -96,10 +96,10 @@ def _beside(config: RunConfig, final: TrialRecord) -> str:
     accuracy = f"{final.metrics['test_accuracy']:.4f}"
     if not config.several:
         return f"accuracy {accuracy}"
-    return (
-        f"macro F1 {final.metrics['test_macro_f1']:.4f} at the threshold "
-        f"{final.metrics['val_threshold']:.3f}, all labels right in {accuracy}"
-    )
+    others = [each for each in SEVERAL.values() if each != config.quality]
+    reached = [f"{each.words} {each.of(final.metrics, 'test'):.4f}" for each in others]
+    threshold = f"at the threshold {final.metrics['val_threshold']:.3f}"
+    return f"{', '.join(reached)}; {threshold} all labels right in {accuracy}"
 
 
 def describe_gain(last: FinalRound) -> str:
