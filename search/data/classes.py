@@ -28,7 +28,7 @@ def worth(quality: Quality, split: Split) -> int:
     Where each class counts alike, the error of a mean over K classes of n images is that of
     K² / Σ 1/n images: few images of one class are few of all. (Of macro F1 about.) Of several
     labels an average precision is known about as surely as a share of the n images with the label
-    (Boyd et al., "Area under the precision-recall curve", 2013, §3.2), and their mean likewise, but
+    (Boyd et al., "Area under the precision-recall curve", 2013), and their mean likewise, but
     no more surely than a share of all images.
     """
     if split.labels.ndim == 2:

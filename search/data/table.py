@@ -125,6 +125,8 @@ def list_table(config: DatasetConfig, several: bool = False) -> ImageFolder:
             )
         if rows.added:
             notes.append(f"{rows.added:,} rows add a label to an image of a row before")
+    elif columns.label is not None:
+        notes += _maybe_several(set(names))
     if rows.again:
         notes.append(f"{rows.again:,} rows repeat one before")
     if columns.group is None:
@@ -136,6 +138,19 @@ def list_table(config: DatasetConfig, several: bool = False) -> ImageFolder:
         ]
     passed = [*rows.passed, *_unnamed([*rows.label_of, *(each.path for each in rows.passed)])]
     return ImageFolder(root, classes, parts, tuple(files), tuple(passed), tuple(notes))
+
+
+def _maybe_several(names: Collection[str]) -> list[str]:
+    """That what was taken for one label each may be several."""
+    for separator in (";", "|"):
+        parts = {part.strip() for name in names for part in name.split(separator)}
+        holding = sum(separator in name for name in names)
+        if holding and len(parts) < len(names):
+            return [
+                f"{holding:,} labels hold {separator!r}: task=multilabel takes such a cell for "
+                "several labels"
+            ]
+    return []
 
 
 def _image_file(rows: _Rows, file: Path, labels: list[int], several: bool) -> ImageFile:

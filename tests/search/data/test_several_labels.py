@@ -121,6 +121,13 @@ def test_several_labels_are_refused_where_one_is_expected(
         list_files(table(tmp_path / name, photos, on_unlabelled="skip"))
 
 
+def test_cells_that_may_hold_several_labels_are_said(photos: Path, tmp_path: Path) -> None:
+    separated(";")(tmp_path / "labels.csv")
+    found = list_files(table(tmp_path / "labels.csv", photos, on_unlabelled="skip"))
+    assert "bag;coat" in found.classes
+    assert any("3 labels hold ';': task=multilabel takes" in note for note in found.notes)
+
+
 def test_tables_and_arrays_are_the_same_data(photos: Path, tmp_path: Path) -> None:
     """Cached or not, as files or arrays; one other label makes it another data set."""
     one_hot(tmp_path / "labels.csv")
