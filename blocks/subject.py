@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -12,11 +12,16 @@ from blocks.errors import ArchError, one_line
 from blocks.images.reading import USUAL, Reading, reading_from
 from blocks.zoo import find_arch
 
+NO_TOP_1: Final = (
+    "no top-1: an image of this network may have several labels (task: multilabel); `python -m "
+    "search run` wrote its mAP into b0.yaml"
+)
+
 
 @dataclass(frozen=True)
 class Subject:
     """`name` is fit for a file name. `weights`, `mean`, `std`, `classes` and `reading` are what its
-    file says.
+    file says; so is `task`, multilabel where an image may have several labels.
 
     `mean` and `std` are per channel, of pixels in 0…1; `reading` is how its images were read.
     """
@@ -29,6 +34,12 @@ class Subject:
     std: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
     reading: Reading = USUAL
+    task: str = "classes"
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.task == "multilabel"
 
 
 def read_subject(text: str, num_classes: int | None = None) -> Subject:
@@ -82,6 +93,7 @@ def _read_file(path: Path) -> Subject:
         std=std,
         classes=_classes(content.get("dataset"), num_classes),
         reading=_reading(path, content.get("reading")),
+        task=str(content.get("task", "classes")),
     )
 
 

@@ -182,6 +182,14 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.mkdir(parents=True)
         for number, image in enumerate(x[y == label][:14]):
             Image.fromarray(image).convert("RGB").resize((70, 64)).save(path / f"{number}.jpg")
+    for name in ("shop", "street"):  # a table of labels, of one and of several for each image
+        shutil.copytree(folder / "photos", folder / name)
+        rows = [
+            f"{kind}/{number}.jpg,{kind}{';odd' if name == 'street' and number % 2 else ''}"
+            for kind in ("class0", "class1")
+            for number in range(14)
+        ]
+        (folder / name / "labels.csv").write_text("\n".join(["image,label", *rows]) + "\n")
     return folder
 
 
@@ -208,14 +216,8 @@ def folder(tmp_path: Path, template: Path, images: Path, monkeypatch: pytest.Mon
     shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     for name in ("pets", "hands", "photos"):
         shutil.copytree(images / "photos", tmp_path / name)
-    shop = tmp_path / "shop"
-    shop.mkdir()
-    rows = ["image,label"]
-    for path in sorted((images / "photos").rglob("*.*")):
-        name = f"{path.parent.name}-{path.name}"
-        shutil.copy(path, shop / name)
-        rows.append(f"{name},{path.parent.name}")
-    (shop / "labels.csv").write_text("\n".join(rows))
+    for name in ("shop", "street"):
+        shutil.copytree(images / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from blocks.console import console
 from blocks.errors import WeightsError
-from blocks.subject import Subject, read_subject
+from blocks.subject import NO_TOP_1, Subject, read_subject
 
 if TYPE_CHECKING:
     from blocks.network import Network
@@ -80,6 +80,9 @@ def _write(network: "Network", subject: Subject, arguments: argparse.Namespace) 
 
 
 def _classify(network: "Network", subject: Subject, arguments: argparse.Namespace) -> None:
+    if subject.several:
+        console.print(NO_TOP_1)
+        return
     import torch
 
     from blocks.images.read import read_images

@@ -46,7 +46,7 @@ class ArrayImages:
 
 
 def from_npz(
-    stream: BinaryIO, where: str, arch: ArchSpec, part: Part
+    stream: BinaryIO, where: str, arch: ArchSpec, part: Part, labelled: bool = True
 ) -> tuple[str, ArrayImages, NDArray[np.int64] | None]:
     """Where the images of `part` are from, they, and their labels (None: there are none)."""
     first, second = ("x_train", "x_test") if part == "train" else ("x_test", "x_train")
@@ -61,7 +61,7 @@ def from_npz(
                 )
             pixels = arrays[name]
             label_name = "labels" if name == "images" else name.replace("x_", "y_")
-            labels = arrays[label_name] if label_name in names else None
+            labels = arrays[label_name] if labelled and label_name in names else None
     except NPZ_DAMAGE as error:
         raise ExportError(
             f"cannot read {where}: {one_line(error) or type(error).__name__}"

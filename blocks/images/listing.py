@@ -43,12 +43,17 @@ class Passed:
 @dataclass(frozen=True)
 class ImageFile:
     """One image: the split it lies in, and its class; `name` is its path. `group`: what it must not
-    be parted from."""
+    be parted from.
+
+    `labels`: of an image that may have several classes all that it has, ascending; `label` is then
+    the first of them, or -1.
+    """
 
     part: str
     label: int
     name: str
     group: str | None = None
+    labels: tuple[int, ...] | None = None
 
     @property
     def path(self) -> Path:

@@ -35,6 +35,7 @@ def read_images(
     crop: float = CROP_FRACTION,
     classes: Sequence[str] | None = None,
     reading: Reading = USUAL,
+    labelled: bool = True,
 ) -> Images:
     """The images in `path` at the resolution and with the channels of `arch`, normalised.
 
@@ -49,6 +50,7 @@ def read_images(
     `part="train"` prefers the training images where there are both. Grey is repeated for RGB
     networks, RGB is made grey by luminance. `mean` and `std` are of pixels in 0…1, one number or
     one for each channel; None: ImageNet's for RGB, 0.5 else. `reading`: how files become pixels.
+    Without `labelled` no labels are read.
 
     Raises:
         ExportError: nothing there, unreadable, of other channels, or labels that are not
@@ -61,7 +63,7 @@ def read_images(
     if path is None:
         embedded = importlib.resources.files("blocks.embedded") / _EMBEDDED
         stream = io.BytesIO(embedded.read_bytes())
-        where, reader, found = from_npz(stream, "the embedded Fashion-MNIST", arch, part)
+        where, reader, found = from_npz(stream, "the embedded Fashion-MNIST", arch, part, labelled)
         if num_classes != 10:
             found = None
     elif path.is_dir():
@@ -71,7 +73,7 @@ def read_images(
     else:
         try:
             with path.open("rb") as file:
-                where, reader, found = from_npz(file, str(path), arch, part)
+                where, reader, found = from_npz(file, str(path), arch, part, labelled)
         except OSError as error:
             raise ExportError(
                 f"cannot read images {path}: {error.strerror}; expected an .npz file or a folder"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -161,7 +161,11 @@ def load(bank: Bank, root: Path | None, rotation: int) -> ImageData:
         data = load_data("fashion_mnist", bank.resolution)
         full = load_data("fashion_mnist_full", bank.resolution, root=str(root))
         return replace(data, test=full.test)
-    settings = {"image_size": bank.resolution, "val_fraction": 0.15, "test_fraction": 0.15}
+    settings: dict[str, Any] = {
+        "image_size": bank.resolution,
+        "val_fraction": 0.15,
+        "test_fraction": 0.15,
+    }
     data = load_data("imagefolder", bank.resolution, root=str(root), **settings)
     if bank.rotations == 1:
         return data

@@ -16,8 +16,8 @@ from blocks.network import Network
 from search.data.batches import Batches, prepare
 from search.data.splits import ImageData, Split
 from search.record.trials import derive_seed
-from search.training.evaluate import evaluate
-from search.training.outcomes import all_logits, inverse_temperature
+from search.training.evaluate import all_logits, evaluate
+from search.training.outcomes import inverse_temperature
 from search.training.train import train
 
 

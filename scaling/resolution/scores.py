@@ -19,6 +19,7 @@ from search.data.classes import worth
 from search.data.resized import resize
 from search.data.splits import ImageData, Split
 from search.study.race import image_covariance, quality_values
+from search.training.label_metrics import best_threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ def paired_gain(
 
 
 def paired_lead(
-    first: NDArray[np.float64], second: NDArray[np.float64], labels: NDArray[np.int64]
+    first: NDArray[np.float64], second: NDArray[np.float64], labels: NDArray[np.int64] | None
 ) -> tuple[float, tuple[float, float]]:
     """`paired_gain` of values whose mean is a balanced metric (`quality_values`), with a normal
-    interval: images are drawn anew within their classes."""
+    interval: images are drawn anew within their classes, or among all of them without `labels`."""
     values = np.stack([first, second])
     covariance = image_covariance(values, labels)
     error = math.sqrt(max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]))
@@ -84,19 +85,22 @@ def judge(
     load_weights(network, subject.weights)
     network.eval()
     batches = prepare(data, subject.arch.resolution)
-    right = [
-        [
-            _values(network, batches, split, size.arch.resolution, quality)
-            for split in (data.val, data.test)
-        ]
-        for size in sizes
-    ]
+    right = []
+    for size in sizes:
+        side = size.arch.resolution
+        if data.several:
+            right.append(_label_values(network, batches, data, side, quality))
+            continue
+        right.append(
+            [_values(network, batches, each, side, quality) for each in (data.val, data.test)]
+        )
     own = own_size(sizes)
     images, labels = worth(quality, data.test), data.test.labels.numpy()
     scores = []
     for val, test in right:
-        if quality.balanced:
-            gain, (low, high) = paired_lead(test, right[own][1], labels)
+        if quality.balanced or data.several:
+            within = None if data.several else labels
+            gain, (low, high) = paired_lead(test, right[own][1], within)
         else:
             gain, (low, high) = paired_gain(test > 0, right[own][1] > 0)
         reached = float(np.clip(test.mean(), 0, 1))
@@ -113,8 +117,28 @@ def _values(
 ) -> NDArray[np.float64]:
     """Of the images of a split at a size, (images,), what each adds to a quality: 1 where the
     network has it right and accuracy is asked for."""
-    images = resize(split.images, side)
-    found = [network(batches.normalise(chunk)).argmax(1) for chunk in torch.split(images, 256)]
-    answers = torch.cat(found)
+    answers = _logits(network, batches, split, side).argmax(1)
     right = (answers == split.labels).numpy()
     return quality_values(quality, right, answers.numpy(), split.labels.numpy())
+
+
+@torch.inference_mode()
+def _label_values(
+    network: Network, batches: Batches, data: ImageData, side: int, quality: Quality
+) -> list[NDArray[np.float64]]:
+    """Likewise of the val and the test images of several labels, which are given from the
+    threshold that is best on val at this size."""
+    splits = data.val, data.test
+    scores = [_logits(network, batches, split, side).numpy() for split in splits]
+    known = [split.labels.numpy() for split in splits]
+    threshold = best_threshold(scores[0], known[0])
+    answers = [each > threshold for each in scores]
+    return [
+        quality_values(quality, (given == true).all(1), given.astype(np.int64), true, each)
+        for given, true, each in zip(answers, known, scores, strict=True)
+    ]
+
+
+def _logits(network: Network, batches: Batches, split: Split, side: int) -> torch.Tensor:
+    images = resize(split.images, side)
+    return torch.cat([network(batches.normalise(chunk)) for chunk in torch.split(images, 256)])

@@ -9,18 +9,19 @@ from blocks.errors import ArchError
 from blocks.names import choose
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
-from search.config.quality import QUALITIES
+from search.config.quality import QUALITIES, SEVERAL
 from search.config.quantities import parse_milliseconds, parse_quantity
-from search.config.schema import LATENCY, METRICS, SOLVE, RunConfig
+from search.config.schema import LATENCY, METRICS, SOLVE, TASKS, RunConfig
 from search.errors import ConfigError
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "objective": ("pareto", "reward", "accuracy", "loss"),
     "evaluator": ("train", "supernet"),
+    "task": TASKS,
     "budget.metric": METRICS,
     "budget.solve": SOLVE,
     "search.pruner": ("none", "asha", "hyperband"),
-    "search.metric": (*QUALITIES, "loss"),
+    "search.metric": (*dict.fromkeys([*QUALITIES, *SEVERAL]), "loss"),
     "search.rung_metric": ("val_loss", "val_accuracy"),
     "dataset.on_corrupt": ("refuse", "skip"),
     "dataset.on_unlabelled": ("refuse", "skip"),
@@ -100,6 +101,34 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     _check_proxy(config)
     _check_budget(config)
     _check_search(config)
+    _check_task(config)
+
+
+def _check_task(config: RunConfig) -> None:
+    """Refuse what has no meaning for images of one class, or of several labels."""
+    metric, known = config.search.metric, SEVERAL if config.several else QUALITIES
+    if metric not in (None, "loss", *known):
+        raise ConfigError(
+            f"search.metric={metric} is not of task={config.task}; expected "
+            f"{', '.join(known)} or loss"
+        )
+    if not config.several:
+        return
+    proxy = config.proxy
+    if proxy.balanced_batches:
+        raise ConfigError(
+            "proxy.balanced_batches=true is of classes, of which an image of task=multilabel has "
+            "no single one; expected proxy.class_weights=balanced"
+        )
+    if proxy.class_weights == "effective":
+        raise ConfigError(
+            "proxy.class_weights=effective does not do task=multilabel; expected none or balanced"
+        )
+    if config.needs_supernet or config.fidelity.supernet:
+        raise ConfigError(
+            "a supernet does not do task=multilabel yet; expected evaluator=train, "
+            "proxy.init_from=null and fidelity.supernet=false"
+        )
 
 
 def validate_study_name(study: str) -> None:

@@ -68,3 +68,18 @@ QUALITIES: Final[Mapping[str, Quality]] = {
     )
 }
 """By the names of `search.metric`, which may also be `loss`."""
+MEAN_AVERAGE_PRECISION: Final = Quality("map", "mAP", "mAP", "loss", False)
+SEVERAL: Final[Mapping[str, Quality]] = {
+    each.name: each
+    for each in (MEAN_AVERAGE_PRECISION, Quality("macro_f1", "macro F1", "macro F1", "loss", False))
+}
+"""Those of images with several labels. They are means over labels already, and no label's images
+are apart from another's: nothing is `balanced`."""
+
+
+def quality_named(metric: str | None, several: bool) -> Quality:
+    """What `search.metric` means, for images of one class or of several labels; where it names
+    nothing of them, accuracy or mAP."""
+    if several:
+        return SEVERAL.get(metric or "", MEAN_AVERAGE_PRECISION)
+    return QUALITIES.get(metric or "", ACCURACY)

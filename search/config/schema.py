@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from search.config.build import build
 from search.config.options import option
-from search.config.quality import ACCURACY, QUALITIES, Quality
+from search.config.quality import ACCURACY, Quality, quality_named
 from search.config.quantities import parse_quantity
 
 DATASET: Final = "fashion_mnist"
@@ -20,6 +20,8 @@ SPACE: Final = "auto"
 """Unless others are named; `conf/config.yaml` names them too."""
 BUDGET: Final = "1M"
 """Multiply-adds of a candidate, unless another budget is given."""
+TASKS: Final = ("classes", "multilabel")
+"""What an image has: one class, or any number of labels."""
 EPOCHS: Final = 12
 """Of a proxy training, where nothing else is asked for and the images are not few."""
 TRIAL_SHARE: Final = 0.6
@@ -46,12 +48,17 @@ class DatasetConfig:
     path: str | None = None  # of table: the file of labels: .csv, .tsv, .jsonl, .parquet, .json
     columns: dict[str, str] = field(default_factory=dict)
     # of table: {path: …, label: …, split: …}, where they are not told by their names
+    separator: str | None = None
+    # of table, with task=multilabel: what stands between the labels of a cell; null: ; | or , or a
+    # line break, the first of them that any cell has
     group: str | None = None
     # what is not parted by a split: a column of the table | level:N, the folder N levels below the
     # class | a regular expression of file names, whose first bracket is the group
     layout: str = "auto"
     # of imagefolder, where a folder train may be either: auto | splits | classes
-    on_unlabelled: str = "refuse"  # refuse | skip: what images without a class lead to
+    on_unlabelled: str = "refuse"
+    # refuse | skip: what images without a class lead to; with task=multilabel, refuse keeps images
+    # of an empty label: they have none of the labels
     image_size: int | None = None  # pixels; files only; null: 1.5 × proxy.resolution
     resize: str = "crop"  # crop | pad | squash: how images that are no squares become ones
     background: str = "white"  # under transparent pixels, and around images with resize=pad
@@ -148,10 +155,12 @@ class ProxyConfig:
     momentum: float = 0.9  # of sgd
     weight_decay: float = 0.05  # of the weights of convolutions and the classifier
     warmup_fraction: float = 0.2  # share of the steps in which lr rises
-    label_smoothing: float = 0.05  # share of each label spread over all classes
+    label_smoothing: float = 0.05
+    # share of each label spread over all classes; none with task=multilabel
     class_weights: str = "none"
     # none | balanced: in the loss each class counts alike | effective: nearly so, less for classes
-    # of more than about 1,000 images
+    # of more than about 1,000 images; with task=multilabel none or balanced: in the loss of each
+    # label the images with it count as much as those without
     balanced_batches: bool = False  # an epoch has as many images of each class, some of them again
     dropout: float = 0.0  # before the classifier
     drop_path: float = 0.0  # probability of leaving out the last residual block; less before
@@ -225,8 +234,9 @@ class SearchConfig:
     # the first rung; null: a third of proxy.epochs, but not before 200 steps
     metric: str | None = None
     # what networks are judged by: accuracy | balanced_accuracy: the mean of the classes' own |
-    # macro_f1: the mean of their F1 | loss: as objective=loss; null: accuracy, and at a
-    # budget.target the search steers by loss
+    # macro_f1: the mean of their F1 | map: the mean of the labels' average precision, of
+    # task=multilabel | loss: as objective=loss; null: accuracy, or of task=multilabel map, and at
+    # a budget.target the search steers by loss
     rung_metric: str = "val_loss"
     # of objective=accuracy: val_loss, with all classes alike where search.metric has them so |
     # val_accuracy: search.metric itself
@@ -293,6 +303,7 @@ class RunConfig:
     # pareto: accuracy up, macs down | reward: accuracy·(macs/target)^exponent | accuracy | loss: of
     # validation, which few images measure better than accuracy; null: loss at a budget.target, else
     # pareto; search.metric says which accuracy, and where it is given null is accuracy at a target
+    task: str = "classes"  # classes: one for each image | multilabel: any number of labels
     dataset: DatasetConfig = field(default_factory=lambda: dataset_named(DATASET))
     space: SpaceConfig = field(default_factory=lambda: space_named(SPACE))
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
@@ -302,6 +313,11 @@ class RunConfig:
     workers: WorkersConfig = field(default_factory=WorkersConfig)
     fidelity: FidelityConfig = field(default_factory=FidelityConfig)
     supernet: SupernetConfig = field(default_factory=SupernetConfig)
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.task == "multilabel"
 
     @property
     def training(self) -> ProxyConfig:
@@ -387,7 +403,7 @@ class RunConfig:
     @property
     def quality(self) -> Quality:
         """What networks are judged by."""
-        return QUALITIES.get(self.search.metric or "", ACCURACY)
+        return quality_named(self.search.metric, self.several)
 
     @property
     def steered_by(self) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 from blocks.errors import one_line
 from blocks.images.arrays import NPZ_DAMAGE
 from search.config.schema import DatasetConfig
-from search.data.splits import Raw, Rows, root_of
+from search.data.splits import Labels, Raw, Rows, root_of
 from search.errors import DataError
 
 FASHION_CLASSES: Final = (
@@ -27,16 +27,20 @@ MOST_CHANNELS: Final = 16
 
 
 def from_arrays(
-    classes: tuple[str, ...], parts: dict[str, tuple[NDArray[Any], NDArray[Any]]], where: str
+    classes: tuple[str, ...],
+    parts: dict[str, tuple[NDArray[Any], NDArray[Any]]],
+    where: str,
+    several: bool = False,
 ) -> Raw:
-    """The splits of uint8 images (N, H, W) or (N, H, W, C) with whole labels, checked and hashed.
+    """The splits of uint8 images (N, H, W) or (N, H, W, C) with whole labels (N,), or with
+    `several` 0 and 1 (N, classes), checked and hashed.
 
     Raises:
         DataError: names the array and what was expected; `where` is the file, for messages.
     """
     hashes: list[bytes] = []
     known: list[NDArray[np.uint8]] = []
-    numbers: list[NDArray[np.int64]] = []
+    numbers: list[Labels] = []
     for part, (images, labels) in parts.items():
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
             raise DataError(
@@ -48,20 +52,12 @@ def from_arrays(
             labels = labels[:, 0]  # as Keras has them
         if len(images) != len(labels) or not len(labels):
             raise DataError(f"{where}: {len(images)} {part} images but {len(labels)} labels")
-        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-            raise DataError(
-                f"{where}: y_{part} is {labels.dtype} {_shape(labels)}; expected a vector of "
-                f"{len(images)} whole numbers"
-            )
-        if labels.min() < 0 or labels.max() >= len(classes):
-            raise DataError(
-                f"{where}: {part} labels span {labels.min()} to {labels.max()}; expected 0 to "
-                f"{len(classes) - 1}"
-            )
+        check = _several_of if several else _one_of
+        known_labels = check(labels, len(classes), part, where)
         images = np.ascontiguousarray(images)
         hashes += [hashlib.sha256(image.tobytes()).digest() for image in images]
         known.append(images[..., None] if images.ndim == 3 else images)
-        numbers.append(labels.astype(np.int64))
+        numbers.append(known_labels)
     channels = {part: images.shape[3] for part, images in zip(parts, known, strict=True)}
     if len(set(channels.values())) > 1:
         raise DataError(f"{where}: splits differ in channels: {channels}")
@@ -86,6 +82,37 @@ def from_arrays(
     )
 
 
+def _one_of(labels: NDArray[Any], classes: int, part: str, where: str) -> Labels:
+    """int64 (N,), each below `classes`."""
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        hint = "; task=multilabel reads 0 and 1 for each label" if labels.ndim == 2 else ""
+        raise DataError(
+            f"{where}: y_{part} is {labels.dtype} {_shape(labels)}; expected a vector of "
+            f"{len(labels)} whole numbers{hint}"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(
+            f"{where}: {part} labels span {labels.min()} to {labels.max()}; expected 0 to "
+            f"{classes - 1}"
+        )
+    return labels.astype(np.int64)
+
+
+def _several_of(labels: NDArray[Any], classes: int, part: str, where: str) -> Labels:
+    """uint8 (N, classes) of 0 and 1."""
+    if labels.ndim != 2 or labels.shape[1] != classes:
+        raise DataError(
+            f"{where}: y_{part} is {labels.dtype} {_shape(labels)}; task=multilabel expects "
+            f"{len(labels)}×{classes} of 0 and 1"
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise DataError(
+            f"{where}: y_{part} holds {labels[~np.isin(labels, (0, 1))][0]}; task=multilabel "
+            "expects 0 and 1 for each label"
+        )
+    return labels.astype(np.uint8)
+
+
 def _check_channels_last(images: NDArray[Any], where: str) -> None:
     """Refuse what can only be channels first: a network of 24 channels called RGB."""
     if images.ndim == 4 and images.shape[3] > MOST_CHANNELS >= images.shape[1]:
@@ -99,7 +126,9 @@ def _shape(array: NDArray[Any]) -> str:
     return "×".join(map(str, array.shape))
 
 
-def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> Raw:
+def _read_npz(
+    stream: Any, where: str, classes: tuple[str, ...] | None, several: bool = False
+) -> Raw:
     try:
         with np.load(stream, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
@@ -113,6 +142,8 @@ def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> Raw:
         for part in ("train", "val", "test")
         if f"x_{part}" in found and f"y_{part}" in found
     }
+    if several:
+        classes = _names(found, where)
     if classes is None:
         labels = found["y_train"]
         if not (labels.size and np.issubdtype(labels.dtype, np.integer)):
@@ -126,15 +157,35 @@ def _read_npz(stream: Any, where: str, classes: tuple[str, ...] | None) -> Raw:
                 "labels 0, 1, 2, …"
             )
         classes = tuple(str(label) for label in range(int(labels.max()) + 1))
-    return from_arrays(classes, parts, where)
+    return from_arrays(classes, parts, where, several)
 
 
-def load_npz(config: DatasetConfig, image_size: int) -> Raw:
-    """`x_train`, `y_train` and, where there are, those of val and test, from an .npz file."""
+def _names(found: dict[str, NDArray[Any]], where: str) -> tuple[str, ...]:
+    """Of the labels: the array `classes`, or their numbers."""
+    labels = found["y_train"]
+    if labels.ndim != 2:
+        raise DataError(
+            f"{where}: y_train is {labels.dtype} {_shape(labels)}; task=multilabel expects "
+            "images × labels of 0 and 1"
+        )
+    if "classes" not in found:
+        return tuple(str(number) for number in range(labels.shape[1]))
+    names = tuple(map(str, found["classes"].ravel().tolist()))
+    if len(names) != labels.shape[1] or len(set(names)) < len(names):
+        raise DataError(
+            f"{where}: classes holds {len(names)} names, {len(set(names))} of them different; "
+            f"expected one for each of the {labels.shape[1]} labels of y_train"
+        )
+    return names
+
+
+def load_npz(config: DatasetConfig, image_size: int, several: bool = False) -> Raw:
+    """`x_train`, `y_train` and, where there are, those of val and test, from an .npz file. With
+    `several`, labels are 0 and 1 (N, K), and `classes` may hold their names."""
     path = root_of(config)
     try:
         with path.open("rb") as stream:
-            return _read_npz(stream, str(path), None)
+            return _read_npz(stream, str(path), None, several)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
 

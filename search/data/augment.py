@@ -53,8 +53,9 @@ def cut_and_mix(
 ) -> tuple[Tensor, Tensor]:
     """What is done to a normalised batch, in its own memory: cutout, and MixUp or CutMix.
 
-    Float (N, C, H, W) and int64 (N,) labels; a mixed batch has float labels (N, num_classes). Of
-    MixUp and CutMix, where both are on, each batch gets one, with equal chances.
+    Float (N, C, H, W), and labels int64 (N,) or, of 0 and 1, (N, num_classes); a mixed batch has
+    float labels (N, num_classes). Of MixUp and CutMix, where both are on, each batch gets one, with
+    equal chances.
     """
     if augmentation.cutout:
         _cutout(images, augmentation.cutout, generator)
@@ -69,7 +70,8 @@ def cut_and_mix(
         share = _paste_neighbour(images, share, generator)
     else:
         images.lerp_(images.roll(1, 0), 1 - share)
-    hard = F.one_hot(labels, num_classes).to(images.dtype)
+    hard = labels if labels.ndim == 2 else F.one_hot(labels, num_classes)
+    hard = hard.to(images.dtype)
     return images, hard.lerp(hard.roll(1, 0), 1 - share)
 
 

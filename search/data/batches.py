@@ -60,7 +60,7 @@ class Batches:
         balanced: bool = False,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of augmented training batches; a last batch below batch_size is dropped
-        unless it is the only one. Labels are int64 (N,), or float (N, num_classes) if mixed.
+        unless it is the only one. Labels are the split's, or float (N, num_classes) if mixed.
 
         The epoch has every image once, or `balanced_order`.
         """

@@ -14,7 +14,10 @@ UNEQUAL: Final = 3.0
 
 
 def images_by_class(split: Split, num_classes: int) -> list[int]:
-    """Images of each class."""
+    """Images of each class; of several labels, those that have each."""
+    if split.labels.ndim == 2:
+        counted: list[int] = split.labels.sum(0, dtype=torch.int64).tolist()
+        return counted
     found: list[int] = torch.bincount(split.labels, minlength=num_classes).tolist()
     return found
 
@@ -23,8 +26,16 @@ def worth(quality: Quality, split: Split) -> int:
     """How many images a quality on this split is as surely known as, were its classes equal.
 
     Where each class counts alike, the error of a mean over K classes of n images is that of
-    K² / Σ 1/n images: few images of one class are few of all. (Of macro F1 about.)
+    K² / Σ 1/n images: few images of one class are few of all. (Of macro F1 about.) Of several
+    labels an average precision is known about as surely as a share of the n images with the label
+    (Boyd et al., "Area under the precision-recall curve", 2013), and their mean likewise, but
+    no more surely than a share of all images.
     """
+    if split.labels.ndim == 2:
+        having = split.labels.sum(0, dtype=torch.float64)
+        having = having[having > 0]
+        tells = len(having) ** 2 / float((1 / having).sum()) if len(having) else 1
+        return max(1, min(len(split), round(tells)))
     if not quality.balanced:
         return len(split)
     images = torch.bincount(split.labels)
@@ -34,20 +45,21 @@ def worth(quality: Quality, split: Split) -> int:
 
 def describe_classes(config: RunConfig, data: ImageData) -> list[str]:
     """That classes are of very different size, if they are, and which settings are for that."""
+    what = "labels" if data.several else "classes"
     images = images_by_class(data.train, data.num_classes)
     least, most = min(images), max(images)
     if most <= UNEQUAL * least:
         return []
     smallest, largest = (data.classes[images.index(number)] for number in (least, most))
-    line = f"classes: {least:,} ({smallest}) to {most:,} ({largest}) training images"
+    line = f"{what}: {least:,} ({smallest}) to {most:,} ({largest}) training images"
     left = []
-    if not config.quality.balanced:
+    if not config.quality.balanced and not data.several:
         left.append("search.metric=balanced_accuracy")
     if config.proxy.class_weights == "none" and not config.proxy.balanced_batches:
         left.append("proxy.class_weights=balanced")
     if not left:
         return [line]
-    return [f"{line}; {' and '.join(left)} count{'' if len(left) > 1 else 's'} classes alike"]
+    return [f"{line}; {' and '.join(left)} count{'' if len(left) > 1 else 's'} {what} alike"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,10 @@ class Majority:
 
 
 def majority_of(data: ImageData, quality: Quality) -> Majority | None:
-    """The class that more than half of the test images have, if there is one."""
+    """The class that more than half of the test images have, if there is one; of several labels
+    there is no such answer."""
+    if data.several:
+        return None
     images = images_by_class(data.test, data.num_classes)
     share = max(images) / len(data.test)
     if share <= 0.5:

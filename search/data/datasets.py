@@ -1,6 +1,7 @@
 """Data sets by name. Adding one is one line."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from search.config.schema import DatasetConfig
@@ -9,6 +10,7 @@ from search.data.cache import cache_folder
 from search.data.files import cached_files, load_files
 from search.data.splits import FILES, ImageData, Raw, assemble
 from search.data.torchvision_sets import load_cifar, load_fashion_mnist_full
+from search.errors import DataError
 
 DATASETS: Final[dict[str, Callable[[DatasetConfig, int], Raw]]] = {
     "fashion_mnist": load_fashion_mnist,
@@ -20,15 +22,28 @@ DATASETS: Final[dict[str, Callable[[DatasetConfig, int], Raw]]] = {
     "npz": load_npz,
 }
 
+OF_SEVERAL: Final[dict[str, Callable[[DatasetConfig, int], Raw]]] = {
+    "table": partial(load_files, several=True),
+    "npz": partial(load_npz, several=True),
+}
+"""Those whose images may have several labels."""
 
-def load_data(config: DatasetConfig, proxy_resolution: int) -> ImageData:
-    """Read the data set, carve the splits it lacks, and hash it.
+
+def load_data(config: DatasetConfig, proxy_resolution: int, several: bool = False) -> ImageData:
+    """Read the data set, carve the splits it lacks, and hash it; with `several` its images may
+    have several labels or none.
 
     Raises:
         DataError: nothing there, unreadable, one class only, or a class too small to split.
     """
     image_size = config.image_size or round(1.5 * proxy_resolution)
     cache = cache_folder(config.cache) if config.name in FILES else None
+    if several and config.name not in OF_SEVERAL:
+        raise DataError(
+            f"dataset={config.name} has one class for each image; task=multilabel expects "
+            f"dataset={' or dataset='.join(OF_SEVERAL)}"
+        )
     if cache is not None:
-        return cached_files(config, image_size, cache)
-    return assemble(config, DATASETS[config.name](config, image_size))
+        return cached_files(config, image_size, cache, several)
+    reader = (OF_SEVERAL if several else DATASETS)[config.name]
+    return assemble(config, reader(config, image_size))

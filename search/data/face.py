@@ -7,11 +7,14 @@ from search.data.datasets import load_data as load_configured
 from search.data.splits import ImageData
 
 
-def load_data(name: str = "fashion_mnist", resolution: int = 28, **settings: Any) -> ImageData:
+def load_data(
+    name: str = "fashion_mnist", resolution: int = 28, task: str = "classes", **settings: Any
+) -> ImageData:
     """The images of a data set, in train, val and test splits.
 
     `settings` are those of the group `dataset`: `root`, `val_fraction`, `on_corrupt`, …
-    `resolution` is what networks will see, in pixels; folders are decoded 1.5 times as large.
+    `resolution` is what networks will see, in pixels; folders are decoded 1.5 times as large. With
+    `task="multilabel"` an image may have several labels.
 
         load_data("imagefolder", root="pets", resolution=64)
 
@@ -19,5 +22,7 @@ def load_data(name: str = "fashion_mnist", resolution: int = 28, **settings: Any
         ConfigError: a setting is misspelt or of the wrong type.
         DataError: the images are missing, unreadable or too few.
     """
-    config = config_from(dataset={"name": name, **settings}, proxy={"resolution": resolution})
-    return load_configured(config.dataset, resolution)
+    config = config_from(
+        task=task, dataset={"name": name, **settings}, proxy={"resolution": resolution}
+    )
+    return load_configured(config.dataset, resolution, config.several)

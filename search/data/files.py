@@ -22,7 +22,7 @@ from torch import Tensor
 from blocks.errors import CompoundNasError
 from blocks.files import write_whole
 from blocks.images.decode import IMAGE_SUFFIXES
-from blocks.images.listing import ImageFolder, Passed, list_folder
+from blocks.images.listing import ImageFile, ImageFolder, Passed, list_folder
 from blocks.images.reading import Reading, reading_from, reading_to_mapping
 from blocks.messages import say
 from search.config.schema import DatasetConfig
@@ -30,7 +30,7 @@ from search.data.cache import cache_key, keep, load_or_build
 from search.data.decode import decode_files, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
-from search.data.splits import PARTS, ImageData, Raw, Rows, Split, divide, root_of
+from search.data.splits import PARTS, ImageData, Labels, Raw, Rows, Split, divide, root_of
 from search.data.stamp import folder_stamp
 from search.data.stored import Stored, Streamed, read_stored
 from search.data.table import list_table
@@ -44,14 +44,15 @@ _SAID_AFTER: Final = 10.0
 """Seconds between two lines of progress."""
 
 
-def list_files(config: DatasetConfig) -> ImageFolder:
-    """The images of a folder or a table, with their groups.
+def list_files(config: DatasetConfig, several: bool = False) -> ImageFolder:
+    """The images of a folder or a table, with their groups; of a table they may have `several`
+    labels.
 
     Raises:
         DataError: see `list_folder`, `list_table` and `group_files`.
     """
     if config.name == "table":
-        return list_table(config)
+        return list_table(config, several)
     found = list_folder(
         root_of(config),
         DataError,
@@ -61,12 +62,14 @@ def list_files(config: DatasetConfig) -> ImageFolder:
     return group_files(found, config.group)
 
 
-def load_files(config: DatasetConfig, image_size: int) -> Raw:
+def load_files(config: DatasetConfig, image_size: int, several: bool = False) -> Raw:
     """The images, decoded into memory."""
-    return _read(list_files(config), config, image_size)
+    return _read(list_files(config, several), config, image_size)
 
 
-def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageData:
+def cached_files(
+    config: DatasetConfig, image_size: int, cache: Path, several: bool = False
+) -> ImageData:
     """The same images, decoded once and then mapped from a file of the cache.
 
     A folder in which nothing has changed since is not even listed.
@@ -76,7 +79,7 @@ def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageDa
     index = cache / f"opened-{cache_key([str(root.resolve()), _settings(config), image_size])}.json"
     if stamp is not None and (opened := _opened(config, cache, index, stamp)) is not None:
         return opened
-    found = list_files(config)
+    found = list_files(config, several)
     root = found.root
     names = [_relative(file.name, root) for file in found.files]
     contents: list[str] = []
@@ -88,7 +91,7 @@ def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageDa
             [
                 *(list(found.classes), list(found.parts), image_size, _settings(config)),
                 [
-                    [file.part, file.label, file.group, name, content]
+                    [file.part, _known(file), file.group, name, content]
                     for file, name, content in zip(found.files, names, contents, strict=True)
                 ],
             ]
@@ -159,6 +162,21 @@ def _from_stored(config: DatasetConfig, root: Path, stored: Stored, home: Path |
         reading_from(stored.fields["reading"]),
         home,
     )
+
+
+def _known(file: ImageFile) -> int | list[int]:
+    """Its class, or its labels where it may have several."""
+    return file.label if file.labels is None else list(file.labels)
+
+
+def labels_of(files: Sequence[ImageFile], num_classes: int) -> Labels:
+    """int64 (N,), or uint8 (N, num_classes) where an image may have several."""
+    if not files or files[0].labels is None:
+        return np.array([file.label for file in files], dtype=np.int64)
+    found = np.zeros((len(files), num_classes), dtype=np.uint8)
+    for row, file in enumerate(files):
+        found[row, list(file.labels or ())] = 1
+    return found
 
 
 def _relative(path: str, root: Path) -> str:
@@ -243,7 +261,7 @@ def _join(
         ]
         counts.update(shard.fields["notes"])
     files = [found.files[position] for position in positions]
-    labels = np.array([file.label for file in files], dtype=np.int64)
+    labels = labels_of(files, len(found.classes))
     parts = tuple(file.part for file in files)
     _check_filled(found, parts, labels)
     channels = _channels(shards)
@@ -312,11 +330,10 @@ def _channels(shards: Sequence[Stored]) -> int:
     return max(counts)
 
 
-def _check_filled(found: ImageFolder, parts: Sequence[str], labels: Rows) -> None:
+def _check_filled(found: ImageFolder, parts: Sequence[str], labels: Labels) -> None:
     """Refuse a class or a split that no image is left of."""
-    training = {
-        label for part, label in zip(parts, labels.tolist(), strict=True) if part == "train"
-    }
+    own = labels[np.array(parts, dtype=object) == "train"]
+    training = set((own if own.ndim == 1 else np.flatnonzero(own.any(0))).tolist())
     for label, name in enumerate(found.classes):
         if label not in training:
             raise DataError(

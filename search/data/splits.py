@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -28,11 +28,14 @@ FILES: Final = ("imagefolder", "table")
 FEW: Final = 20
 """Images of a class in a part, on average: below, chance would make it too large or too small."""
 Rows = NDArray[np.int64]
+Labels = NDArray[np.integer[Any]]
+"""int64 (N,): the class of each image; or uint8 (N, K): 1 for each of K labels that it has."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """`images`: uint8 (N, C, H, W), in channels-last memory as loaded; `labels`: int64 (N,)."""
+    """`images`: uint8 (N, C, H, W), in channels-last memory as loaded; `labels`: int64 (N,), or
+    uint8 (N, K) of 0 and 1 where an image may have several of K labels."""
 
     images: Tensor
     labels: Tensor
@@ -76,6 +79,11 @@ class ImageData:
         """Number of classes."""
         return len(self.classes)
 
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.train.labels.ndim == 2
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -87,7 +95,7 @@ class Raw:
 
     classes: tuple[str, ...]
     parts: tuple[str, ...]
-    labels: Rows
+    labels: Labels
     hashes: tuple[bytes, ...]
     read: Callable[[Rows], Iterator[Tensor]]
     groups: tuple[str, ...] | None = None
@@ -148,6 +156,10 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
     digest = hashlib.sha256()
     for part in PARTS:
         digest.update(part.encode())
+        if raw.labels.ndim == 2:
+            for each in sorted(raw.hashes[row] + raw.labels[row].tobytes() for row in rows[part]):
+                digest.update(each)
+            continue
         pairs = [(raw.hashes[row], int(raw.labels[row])) for row in rows[part]]
         for image_hash, label in sorted(pairs):
             digest.update(image_hash + label.to_bytes(4, "little"))
@@ -187,18 +199,13 @@ def _carve(config: DatasetConfig, raw: Raw, train: Rows) -> Sequence[str]:
     units = _units(raw, train)
     places = {unit: _place(unit, wanted) for unit in units}
     labels = raw.labels[train]
-    for number, name in enumerate(raw.classes):
+    if labels.ndim == 2:
+        return _carve_several(config, raw, units, labels, places, wanted, needed)
+    for number in range(len(raw.classes)):
         # Units of this class; of images without groups these are the different images.
         images = Counter(units[index] for index in np.flatnonzero(labels == number))
         own = sorted(images)
-        if len(own) < len(needed):
-            what = "group" if raw.groups is not None else "image"
-            raise DataError(
-                f"class {name!r} of dataset {config.name} ({root_of(config)}) has "
-                f"{images.total()} image(s)"
-                f"{f' of {len(own)} group(s)' if raw.groups is not None else ''} to split into "
-                f"{' and '.join(needed)}; expected {len(needed)} or more different {what}s"
-            )
+        _check_enough(config, raw, number, images, needed)
         if images.total() * min(wanted[part] for part in needed[1:] or ["val"]) < FEW:
             places |= _in_turn(images, wanted)
         for part in needed:
@@ -207,6 +214,71 @@ def _carve(config: DatasetConfig, raw: Raw, train: Rows) -> Sequence[str]:
                 # stay together, whatever their class.
                 counts = Counter(places[unit] for unit in own)
                 places[next(unit for unit in own if counts[places[unit]] > 1)] = part
+    return [places[unit] for unit in units]
+
+
+def _check_enough(
+    config: DatasetConfig, raw: Raw, number: int, images: Counter[bytes], needed: Sequence[str]
+) -> None:
+    """Refuse a class of fewer units than there are parts; `images` counts those of each unit."""
+    if len(images) < len(needed):
+        what = "group" if raw.groups is not None else "image"
+        raise DataError(
+            f"class {raw.classes[number]!r} of dataset {config.name} ({root_of(config)}) has "
+            f"{images.total()} image(s)"
+            f"{f' of {len(images)} group(s)' if raw.groups is not None else ''} to split into "
+            f"{' and '.join(needed)}; expected {len(needed)} or more different {what}s"
+        )
+
+
+def _carve_several(
+    config: DatasetConfig,
+    raw: Raw,
+    units: Sequence[bytes],
+    labels: Labels,
+    places: dict[bytes, str],
+    wanted: dict[str, float],
+    needed: Sequence[str],
+) -> list[str]:
+    """The parts of images that have several labels or none, (N, K): as for classes, each label
+    being one of whoever has it.
+
+    An image is of several, so the rarest has the last word on where it lies; and what fills an
+    empty part is taken from no label that has no other image there.
+    """
+    members = [Counter(units[int(row)] for row in np.flatnonzero(own)) for own in labels.T]
+    for number, images in enumerate(members):
+        _check_enough(config, raw, number, images, needed)
+    order = sorted(range(len(members)), key=lambda number: (members[number].total(), number))
+    for number in reversed(order):
+        images = members[number]
+        if images.total() * min(wanted[part] for part in needed[1:] or ["val"]) < FEW:
+            places |= _in_turn(images, wanted)
+    of_unit: dict[bytes, list[int]] = {}
+    for number, images in enumerate(members):
+        for unit in images:
+            of_unit.setdefault(unit, []).append(number)
+    counts = [Counter(places[unit] for unit in images) for images in members]
+    for number in order:
+        for part in needed:
+            if counts[number][part]:
+                continue
+            free = (
+                unit
+                for unit in sorted(members[number])
+                if all(counts[other][places[unit]] > 1 for other in of_unit[unit])
+            )
+            chosen = next(free, None)
+            if chosen is None:
+                raise DataError(
+                    f"class {raw.classes[number]!r} of dataset {config.name} ({root_of(config)}) "
+                    f"cannot be in each of {' and '.join(needed)} beside the other labels of its "
+                    "images; expected more images of it, or splits of the data set's own"
+                )
+            for other in of_unit[chosen]:
+                counts[other][places[chosen]] -= 1
+                counts[other][part] += 1
+            places[chosen] = part
     return [places[unit] for unit in units]
 
 

@@ -1,7 +1,8 @@
 """Tables of labels: CSV, TSV, JSON lines, Parquet, and COCO's JSON.
 
 What a column is, its name tells, or its values do: the one that names files, the one of few
-different values. `dataset.columns` says it where both are silent.
+different values. `dataset.columns` says it where both are silent. Where an image may have several
+labels, a cell holds them beside one another, or each has a row, or a column, of its own.
 """
 
 import csv
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from blocks.errors import one_line
@@ -33,6 +35,9 @@ GROUP_COLUMNS: Final = (
 )  # fmt: skip
 """Columns whose images may belong together: said, never taken for it unasked."""
 KINDS: Final = ("path", "label", "split", "group")
+SEPARATORS: Final = ("\n", ";", "|", ",")
+"""What stands between labels, where `dataset.separator` does not say it: the first that occurs.
+Lists, as those of JSON, are read with a line break between."""
 MOST_CLASSES: Final = 1000
 """Different values of a column that may be labels, if its name does not say so."""
 _ENDINGS: Final = ("", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".npy")
@@ -42,60 +47,68 @@ _PART_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in
 
 @dataclass(frozen=True)
 class _Columns:
-    """Names of columns; `one_hot`: one column for each class, of 0 and 1."""
+    """Names of columns; `one_hot`: one column for each class, of 0 and 1. `separator`: of the
+    labels of a cell, where there may be several."""
 
     path: str
     label: str | None = None
     one_hot: tuple[str, ...] = ()
     split: str | None = None
     group: str | None = None
+    separator: str | None = None
 
     def __str__(self) -> str:
         label = f"{len(self.one_hot)} columns of 0 and 1" if self.label is None else self.label
+        if self.separator is not None and self.label is not None:
+            label += f" (several: between them {self.separator!r})"
         parts = {"files": self.path, "labels": label, "splits": self.split, "groups": self.group}
         return ", ".join(f"{kind} in {name}" for kind, name in parts.items() if name is not None)
 
 
 @dataclass
 class _Rows:
-    """What the rows say so far, image by image."""
+    """What the rows say so far, image by image; `added`: rows with further labels of an image."""
 
-    label_of: dict[Path, str] = field(default_factory=dict)
+    label_of: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     part_of: dict[Path, str] = field(default_factory=dict)
     group_of: dict[Path, str | None] = field(default_factory=dict)
     passed: list[Passed] = field(default_factory=list)
     again: int = 0
+    added: int = 0
 
 
-def list_table(config: DatasetConfig) -> ImageFolder:
+def list_table(config: DatasetConfig, several: bool = False) -> ImageFolder:
     """The images of `dataset.path`, a table of a row for each; their names are relative to
-    `dataset.root`, or to where the table lies.
+    `dataset.root`, or to where the table lies. With `several`, an image may have any number of
+    labels.
 
     Raises:
-        DataError: no such file, unreadable, columns that cannot be told, a label without a file,
-            two labels for one file, several labels for one image.
+        DataError: no such file, unreadable, columns that cannot be told, a label without a file;
+            without `several`, two labels for one file, or several for one image.
     """
     if config.path is None:
         raise DataError("dataset.path is missing: the table of labels of dataset=table")
     path = Path(config.path).expanduser()
     root = path.parent if config.root is None else Path(config.root).expanduser()
-    table = read_table(path)
+    table = read_table(path, several)
     if not len(table):
         raise DataError(f"{path} has no rows")
     find = _finder(path, root)
-    columns = _choose(table, config, path, find)
+    columns = _choose(table, config, path, find, several)
     rows = _Rows()
     for number, row in enumerate(table.to_dict("records"), 2):
-        _read_row(row, f"{path}, row {number}", columns, find, config, rows)
+        _read_row(row, f"{path}, row {number}", columns, find, config, rows, several)
     if not rows.label_of:
         raise DataError(f"{path} names no image that is there and has a label")
-    classes = tuple(sorted(set(rows.label_of.values())))
+    names = {label for labels in rows.label_of.values() for label in labels}
+    # A column is a label even where no image has it: what is missing is said, and not left out.
+    classes = tuple(sorted(names | set(columns.one_hot if several else ())))
     numbers = {name: label for label, name in enumerate(classes)}
     order = {part: number for number, part in enumerate(SPLIT_NAMES)}
     files = sorted(
         (
-            ImageFile(rows.part_of[file], numbers[label], str(file), rows.group_of[file])
-            for file, label in rows.label_of.items()
+            _image_file(rows, file, sorted(numbers[label] for label in labels), several)
+            for file, labels in rows.label_of.items()
         ),
         key=lambda file: (order[file.part], file.label, file.path),
     )
@@ -103,6 +116,17 @@ def list_table(config: DatasetConfig) -> ImageFolder:
     if "train" not in parts:
         raise DataError(f"{path} has {', '.join(parts)} but no train images (column split)")
     notes = [f"{path.name}: {columns} (dataset.columns says it otherwise)"]
+    if several:
+        none = sum(not labels for labels in rows.label_of.values())
+        if none:
+            notes.append(
+                f"{none:,} images have none of the labels (dataset.on_unlabelled=skip leaves such "
+                "images out)"
+            )
+        if rows.added:
+            notes.append(f"{rows.added:,} rows add a label to an image of a row before")
+    elif columns.label is not None:
+        notes += _maybe_several(set(names))
     if rows.again:
         notes.append(f"{rows.again:,} rows repeat one before")
     if columns.group is None:
@@ -116,6 +140,29 @@ def list_table(config: DatasetConfig) -> ImageFolder:
     return ImageFolder(root, classes, parts, tuple(files), tuple(passed), tuple(notes))
 
 
+def _maybe_several(names: Collection[str]) -> list[str]:
+    """That what was taken for one label each may be several."""
+    for separator in (";", "|"):
+        parts = {part.strip() for name in names for part in name.split(separator)}
+        holding = sum(separator in name for name in names)
+        if holding and len(parts) < len(names):
+            return [
+                f"{holding:,} labels hold {separator!r}: task=multilabel takes such a cell for "
+                "several labels"
+            ]
+    return []
+
+
+def _image_file(rows: _Rows, file: Path, labels: list[int], several: bool) -> ImageFile:
+    return ImageFile(
+        rows.part_of[file],
+        labels[0] if labels else -1,
+        str(file),
+        rows.group_of[file],
+        tuple(labels) if several else None,
+    )
+
+
 def _unnamed(known: Collection[Path]) -> list[Passed]:
     """The images that lie beside those of the table, and are not in it."""
     named = set(known)
@@ -127,8 +174,9 @@ def _unnamed(known: Collection[Path]) -> list[Passed]:
     ]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """All columns as text, as they are written; a missing value is empty.
+def read_table(path: Path, several: bool = False) -> pd.DataFrame:
+    """All columns as text, as they are written; a missing value is empty. With `several`, a list is
+    its values with line breaks between.
 
     Raises:
         DataError: not there, or unreadable.
@@ -137,7 +185,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if reader is None:
         raise DataError(f"dataset.path={path} is no table; expected a name in {', '.join(READERS)}")
     try:
-        return reader(path)
+        return reader(path, several)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or one_line(error)}") from None
     except ImportError:
@@ -157,7 +205,7 @@ def _text(path: Path) -> str:
         return content.decode("cp1252")
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, several: bool) -> pd.DataFrame:
     text = _text(path)
     head = "\n".join(text.splitlines()[:20])
     try:
@@ -169,19 +217,20 @@ def _read_csv(path: Path) -> pd.DataFrame:
     )
 
 
-def _read_lines(path: Path) -> pd.DataFrame:
-    return _as_text(pd.DataFrame([json.loads(line) for line in _text(path).splitlines() if line]))
+def _read_lines(path: Path, several: bool) -> pd.DataFrame:
+    rows = [json.loads(line) for line in _text(path).splitlines() if line]
+    return _as_text(pd.DataFrame(rows), several)
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    return _as_text(pd.read_parquet(path))
+def _read_parquet(path: Path, several: bool) -> pd.DataFrame:
+    return _as_text(pd.read_parquet(path), several)
 
 
-def _read_json(path: Path) -> pd.DataFrame:
+def _read_json(path: Path, several: bool) -> pd.DataFrame:
     """A list of rows, or COCO's images, annotations and categories."""
     content = json.loads(_text(path))
     if isinstance(content, list):
-        return _as_text(pd.DataFrame(content))
+        return _as_text(pd.DataFrame(content), several)
     names = {each["id"]: str(each["name"]) for each in content["categories"]}
     labels: dict[Any, list[str]] = {}
     for each in content["annotations"]:
@@ -189,20 +238,25 @@ def _read_json(path: Path) -> pd.DataFrame:
         if names[each["category_id"]] not in found:
             found.append(names[each["category_id"]])
     rows = [
-        {"file_name": image["file_name"], "label": ", ".join(labels.get(image["id"], []))}
+        {"file_name": image["file_name"], "label": "\n".join(labels.get(image["id"], []))}
         for image in content["images"]
     ]
-    several = [row["file_name"] for row in rows if len(row["label"].split(", ")) > 1]
-    if several:
-        raise ValueError(_several(len(several), f"{path}: {several[0]}"))
+    more = [row["file_name"] for row in rows if "\n" in row["label"]]
+    if more and not several:
+        raise ValueError(_several(len(more), f"{path}: {more[0]}"))
     return pd.DataFrame(rows, dtype=str)
 
 
-def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    return table.map(lambda value: "" if value is None or value != value else str(value))
+def _as_text(table: pd.DataFrame, several: bool) -> pd.DataFrame:
+    def text(value: Any) -> str:
+        if several and isinstance(value, list | tuple | np.ndarray):
+            return "\n".join(map(str, value))
+        return "" if value is None or value != value else str(value)
+
+    return table.map(text)
 
 
-READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
+READERS: Final[dict[str, Callable[[Path, bool], pd.DataFrame]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".txt": _read_csv,
@@ -214,8 +268,8 @@ READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
 
 def _several(count: int, first: str) -> str:
     return (
-        f"{count:,} images have several labels, first {first}; expected one for each image "
-        "(several are not supported yet)"
+        f"{count:,} images have several labels, first {first}; expected one for each image, or "
+        "task=multilabel"
     )
 
 
@@ -238,7 +292,11 @@ def _finder(path: Path, root: Path) -> Callable[[str], Path | None]:
 
 
 def _choose(
-    table: pd.DataFrame, config: DatasetConfig, path: Path, find: Callable[[str], Path | None]
+    table: pd.DataFrame,
+    config: DatasetConfig,
+    path: Path,
+    find: Callable[[str], Path | None],
+    several: bool,
 ) -> _Columns:
     """What each column is.
 
@@ -285,10 +343,15 @@ def _choose(
     left = [c for c in map(str, table.columns) if c not in (file, split, group)]
     label = by_name("label", [name for name in LABEL_NAMES if names.get(name) in left])
     if label is not None:
-        return _Columns(file, label, (), split, group)
+        return _Columns(file, label, (), split, group, _separator(table, label, config, several))
     one_hot = tuple(c for c in left if set(table[c].str.strip()) <= {"0", "1", "0.0", "1.0"})
     if len(one_hot) > 1:
         return _Columns(file, None, one_hot, split, group)
+    if several:
+        lists = [c for c in left if _separator(table, c, config, several) is not None]
+        if len(lists) == 1:
+            separator = _separator(table, lists[0], config, several)
+            return _Columns(file, lists[0], (), split, group, separator)
     few = [c for c in left if 2 <= table[c].nunique() <= min(MOST_CLASSES, len(table) // 2)]
     if len(few) != 1:
         raise DataError(
@@ -298,6 +361,18 @@ def _choose(
     return _Columns(file, few[0], (), split, group)
 
 
+def _separator(
+    table: pd.DataFrame, column: str, config: DatasetConfig, several: bool
+) -> str | None:
+    """What stands between the labels of a cell; None where there is one in each."""
+    if not several:
+        return None
+    known = SEPARATORS if config.separator is None else (config.separator,)
+    return next(
+        (each for each in known if table[column].str.contains(each, regex=False).any()), None
+    )
+
+
 def _read_row(
     row: dict[Any, Any],
     where: str,
@@ -305,6 +380,7 @@ def _read_row(
     find: Callable[[str], Path | None],
     config: DatasetConfig,
     rows: _Rows,
+    several: bool,
 ) -> None:
     """Take one row in.
 
@@ -320,8 +396,10 @@ def _read_row(
             )
         rows.passed.append(Passed(Path(name), "in the table, but no such file"))
         return
-    label = _label(row, where, columns)
-    if not label:
+    labels = _labels(row, columns)
+    if len(labels) > 1 and not several:
+        raise DataError(_several(1, f"{where}: {', '.join(labels)}"))
+    if not labels and (not several or config.on_unlabelled == "skip"):
         if config.on_unlabelled == "refuse":
             raise DataError(
                 f"{where}: {name!r} has no label; dataset.on_unlabelled=skip leaves such images out"
@@ -330,27 +408,32 @@ def _read_row(
         return
     part = _part(row[columns.split], where) if columns.split is not None else "train"
     if file in rows.label_of:
-        if rows.label_of[file] != label:
+        before = rows.label_of[file]
+        if before != labels and not several:
             raise DataError(
-                f"{where}: {name!r} has the label {label!r}, and {rows.label_of[file]!r} in a row "
-                "before; expected one label for each file"
+                f"{where}: {name!r} has the label {labels[0]!r}, and {before[0]!r} in a row "
+                "before; expected one label for each file, or task=multilabel"
             )
         if rows.part_of[file] != part:
             raise DataError(f"{where}: {name!r} is in {part}, and in {rows.part_of[file]} before")
-        rows.again += 1
+        if set(labels) <= set(before):
+            rows.again += 1
+        else:
+            rows.added += 1
+            rows.label_of[file] = tuple(dict.fromkeys([*before, *labels]))
         return
-    rows.label_of[file] = label
+    rows.label_of[file] = labels
     rows.part_of[file] = part
     rows.group_of[file] = None if columns.group is None else row[columns.group].strip()
 
 
-def _label(row: dict[Any, Any], where: str, columns: _Columns) -> str:
-    if columns.label is not None:
-        return str(row[columns.label]).strip()
-    on = [name for name in columns.one_hot if float(row[name]) == 1]
-    if len(on) > 1:
-        raise DataError(_several(1, f"{where}: {', '.join(on)}"))
-    return on[0] if on else ""
+def _labels(row: dict[Any, Any], columns: _Columns) -> tuple[str, ...]:
+    """Those that a row gives its image, each once."""
+    if columns.label is None:
+        return tuple(name for name in columns.one_hot if float(row[name]) == 1)
+    cell = str(row[columns.label])
+    found = [cell] if columns.separator is None else cell.split(columns.separator)
+    return tuple(dict.fromkeys(label.strip() for label in found if label.strip()))
 
 
 def _part(value: str, where: str) -> str:

@@ -26,7 +26,7 @@ def augmented_sheet(data: ImageData, proxy: ProxyConfig) -> bytes:
     batches = prepare(data, proxy.resolution)
     chosen = spaced(len(data.train.labels))
     # By class, so that a few are of many.
-    order = data.train.labels.argsort(stable=True)[chosen]
+    order = chosen if data.several else data.train.labels.argsort(stable=True)[chosen]
     images, labels = batches.train.images[order], batches.train.labels[order]
     on = augmentation_of(proxy)
     rows = [Row(("as they are",), images)]

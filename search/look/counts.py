@@ -6,19 +6,33 @@ from typing import Final
 import pandas as pd
 import torch
 
+from search.data.classes import images_by_class
 from search.data.splits import ImageData
 
 PARTS: Final = ("train", "val", "test")
 
 
 def class_counts(data: ImageData) -> pd.DataFrame:
-    """A row per class, by its name; the columns `train`, `val`, `test` and `all`."""
-    counts = {
-        part: torch.bincount(getattr(data, part).labels, minlength=data.num_classes).numpy()
-        for part in PARTS
-    }
+    """A row per class, by its name; the columns `train`, `val`, `test` and `all`. Of several labels
+    an image counts for each that it has."""
+    counts = {part: images_by_class(getattr(data, part), data.num_classes) for part in PARTS}
     table = pd.DataFrame(counts, index=pd.Index(data.classes, name="class"))
     return table.assign(all=table.sum(axis=1))
+
+
+def labels_an_image(data: ImageData) -> dict[int, int]:
+    """How many images of all splits have 0, 1, 2, … labels, where they may have several."""
+    found = torch.bincount(
+        torch.cat([getattr(data, part).labels.sum(1, dtype=torch.int64) for part in PARTS])
+    )
+    return {number: images for number, images in enumerate(found.tolist()) if images}
+
+
+def prevalence(data: ImageData) -> dict[str, float]:
+    """By split, the mean over the labels that it has of the share of images with them: about the
+    mAP of answers at random."""
+    shares = {part: getattr(data, part).labels.double().mean(0) for part in PARTS}
+    return {part: float(each[each > 0].mean()) for part, each in shares.items()}
 
 
 def imbalance(counts: pd.DataFrame) -> float:

@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -98,13 +98,13 @@ def _equal(splits: dict[str, Split]) -> tuple[list[Twin], int]:
     """Each image of val and test that another split holds, beside the first such; and how many
     images have an equal one of another class."""
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
-    classes: dict[bytes, set[int]] = defaultdict(set)
+    classes: dict[bytes, set[Any]] = defaultdict(set)
     for part, split in splits.items():
         pixels = split.images.permute(0, 2, 3, 1).contiguous().numpy()
         for row, (image, label) in enumerate(zip(pixels, split.labels.tolist(), strict=True)):
             digest = hashlib.blake2b(image.data, digest_size=16).digest()
             places[digest].append((part, row))
-            classes[digest].add(label)
+            classes[digest].add(tuple(label) if isinstance(label, list) else label)
     twins = [
         Twin("equal", 1.0, part, row, *found[0])
         for found in places.values()

@@ -1,4 +1,5 @@
-"""A linear probe: multinomial logistic regression, which costs seconds and says what is easy.
+"""A linear probe: logistic regression, multinomial or of each label, which costs seconds and says
+what is easy.
 
 A network that is below a linear probe on raw pixels has learnt less than a straight line could.
 """
@@ -14,6 +15,8 @@ from torch import Tensor
 from blocks.latency.device import torch_threads
 from search.data.resized import resize
 from search.data.splits import ImageData
+from search.training.label_metrics import mean_average_precision
+from search.training.loss import label_loss
 
 MOST_PIXELS: Final = 1024
 """Values of an image that are taken as they are; a larger one is averaged to fewer."""
@@ -41,7 +44,8 @@ class Features:
 @dataclass(frozen=True)
 class Probe:
     """`on`: what it sees; `images`: those that it was fitted on. `balanced`: the mean over classes
-    of the share of their test images that are right."""
+    of the share of their test images that are right. Of several labels all three are mAP, as
+    `metric` says."""
 
     on: str
     images: int
@@ -49,6 +53,7 @@ class Probe:
     val_accuracy: float
     test_accuracy: float
     balanced: float
+    metric: str = "accuracy"
 
 
 def probe_pixels(data: ImageData, resolution: int) -> Probe:
@@ -95,12 +100,20 @@ def _fit_probe(features: Features, on: str) -> Probe:
     for penalty in PENALTIES:
         layer = _fit(layer, train, labels, penalty)
         logits = _logits(features.val, layer, mean, std)
-        loss = F.cross_entropy(logits, features.labels["val"]).item()
+        loss = _loss(logits, features.labels["val"]).item()
         if best is not None and loss > best[0]:
             break
         best = loss, penalty, layer
     assert best is not None
     _, penalty, layer = best
+    if labels.ndim == 2:
+        val, test = (
+            mean_average_precision(
+                _logits(each, layer, mean, std).numpy(), features.labels[part].numpy()
+            )
+            for part, each in (("val", features.val), ("test", features.test))
+        )
+        return Probe(on, len(labels), penalty, val, test, test, "map")
     right = {
         part: _logits(getattr(features, part), layer, mean, std).argmax(1) == features.labels[part]
         for part in ("val", "test")
@@ -133,13 +146,21 @@ def _fit(layer: Tensor, train: Tensor, labels: Tensor, penalty: float) -> Tensor
 
     def loss() -> Tensor:
         solver.zero_grad()
-        fit = F.cross_entropy(torch.addmm(layer[-1], train, layer[:-1]), labels)
+        fit = _loss(torch.addmm(layer[-1], train, layer[:-1]), labels)
         found = fit + penalty / 2 * layer[:-1].square().sum()
         found.backward()  # type: ignore[no-untyped-call]
         return found
 
     solver.step(loss)  # type: ignore[no-untyped-call]
     return layer.detach()
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of classes (N,), or binary cross-entropy of labels (N, K), of each image
+    the sum over its labels: a penalty is then as strong as beside classes."""
+    if labels.ndim == 1:
+        return F.cross_entropy(logits, labels)
+    return label_loss(logits, labels) * labels.shape[1]
 
 
 def _logits(values: Tensor, layer: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -70,7 +70,9 @@ class Look:
         found = {}
         if self.refused:
             found["dataset.on_corrupt"] = "skip"
-        if self.imbalance > UNEVEN:
+        if self.imbalance > UNEVEN and self.data.several:
+            found["proxy.class_weights"] = "balanced"
+        elif self.imbalance > UNEVEN:
             found |= {"search.metric": "balanced_accuracy", "proxy.class_weights": "balanced"}
         return found
 
@@ -133,8 +135,10 @@ def _duplicates_csv(found: Look) -> bytes:
     names = row_names(found.config, found.data) if twins else {}
 
     def place(split: str, row: int) -> list[str]:
-        label = int(getattr(found.data, split).labels[row])
-        return [split, names[split][row], found.data.classes[label]]
+        label = getattr(found.data, split).labels[row]
+        own = label.nonzero().flatten() if found.data.several else label.view(1)
+        given = ";".join(found.data.classes[number] for number in own.tolist())
+        return [split, names[split][row], given]
 
     rows: list[list[Any]] = [
         [

@@ -34,12 +34,18 @@ def class_sheets(data: ImageData) -> Iterator[bytes]:
     rows = [
         Row((name, f"{len(members)} in train"), data.train.images[members[spaced(len(members))]])
         for name, members in (
-            (name, (data.train.labels == label).nonzero().flatten())
-            for label, name in enumerate(data.classes)
+            (name, _members(data, label)) for label, name in enumerate(data.classes)
         )
     ]
     for start in range(0, len(rows), ROWS_A_PAGE):
         yield sheet(rows[start : start + ROWS_A_PAGE])
+
+
+def _members(data: ImageData, label: int) -> Tensor:
+    """Rows of train that have it."""
+    labels = data.train.labels
+    own = labels[:, label] > 0 if data.several else labels == label
+    return own.nonzero().flatten()
 
 
 def spaced(count: int, wanted: int = COLUMNS) -> Tensor:

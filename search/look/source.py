@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from blocks.images.listing import ImageFile
 from search.config.schema import RunConfig
 from search.data.cache import cache_folder
 from search.data.datasets import load_data
 from search.data.decode import side_by_side
-from search.data.files import list_files
+from search.data.files import labels_of, list_files
 from search.data.hashes import content_hashes
 from search.data.splits import FILES, PARTS, ImageData, Raw, divide
 from search.errors import DataError
@@ -39,12 +37,12 @@ def read_all(config: RunConfig) -> Source:
     """
     dataset, resolution = config.dataset, config.proxy.resolution
     try:
-        data = load_data(dataset, resolution)
+        data = load_data(dataset, resolution, config.several)
     except DataError as first:
         if not _of_files(config) or dataset.on_corrupt == "skip":
             raise
         try:
-            data = load_data(replace(dataset, on_corrupt="skip"), resolution)
+            data = load_data(replace(dataset, on_corrupt="skip"), resolution, config.several)
         except DataError:
             raise first from None
         return Source(data, refused=True)
@@ -59,7 +57,7 @@ def image_sizes(config: RunConfig, data: ImageData) -> Sizes | None:
     """Of the files, else of the arrays; None: no header can be read."""
     if not _of_files(config):
         return array_sizes(data)
-    return file_sizes([file.path for file in list_files(config.dataset).files])
+    return file_sizes([file.path for file in list_files(config.dataset, config.several).files])
 
 
 def row_names(config: RunConfig, data: ImageData) -> dict[str, list[str]]:
@@ -74,13 +72,13 @@ def row_names(config: RunConfig, data: ImageData) -> dict[str, list[str]]:
 def _paths(config: RunConfig, data: ImageData) -> dict[str, list[str]] | None:
     """None: the files have changed since they were read."""
     passed = {each.path for each in data.passed}
-    found = list_files(config.dataset)
+    found = list_files(config.dataset, config.several)
     files = [file for file in found.files if file.path not in passed]
     groups = [file.group for file in files]
     raw = Raw(
         found.classes,
         tuple(file.part for file in files),
-        np.array([file.label for file in files]),
+        labels_of(files, len(found.classes)),
         tuple(_hashes(config, found.root, files)),
         lambda rows: iter(()),
         None if None in groups else tuple(str(group) for group in groups),

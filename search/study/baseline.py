@@ -87,6 +87,11 @@ def write_baseline(
         "name": "b0",
         "arch": chosen.arch,
         "num_classes": data.num_classes,
+        **(
+            {"task": config.task, "threshold": final.metrics["val_threshold"]}
+            if data.several
+            else {}
+        ),
         "trial": chosen.number if reference is None else None,
         **({} if reference is None else {"reference": reference.describe()}),
         "cost": asdict(chosen.cost),

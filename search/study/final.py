@@ -261,7 +261,10 @@ def _values(contender: Contender, objective: Objective, labels: Labels) -> Array
         losses = -np.stack([each.val_loss for each in contender.outcomes]).astype(float)
         return class_weighted(losses, labels) if quality.balanced else losses
     outcomes = contender.outcomes
-    reached = [quality_values(quality, one.val_right, one.val_answer, labels) for one in outcomes]
+    reached = [
+        quality_values(quality, one.val_right, one.val_answer, labels, one.val_score)
+        for one in outcomes
+    ]
     macs = contender.by_proxy.cost.macs
     return np.stack(reached) * reward(1.0, macs, objective.target_macs, objective.exponent)
 
@@ -275,7 +278,7 @@ def _gain(contenders: Sequence[Contender], quality: Quality, labels: Labels) -> 
     values = [
         np.stack(
             [
-                quality_values(quality, each.test_right, each.test_answer, labels)
+                quality_values(quality, each.test_right, each.test_answer, labels, each.test_score)
                 for each in contender.outcomes
             ]
         )

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from search.config.quality import Quality
+from search.training.label_metrics import f1_values as label_f1_values
+from search.training.label_metrics import precision_values
 
 Array = NDArray[np.float64]
 
-Labels = NDArray[np.int64]
+Labels = NDArray[np.integer[Any]]
 
 DRAWS: Final = 20_000
 SEED_NOISE: Final = 1.0
@@ -124,8 +126,18 @@ def quality_values(
     right: NDArray[np.bool_],
     answers: NDArray[np.signedinteger[Any]],
     labels: Labels,
+    scores: NDArray[np.floating[Any]] | None = None,
 ) -> Array:
-    """(images,): what each image adds to a quality, which is their mean."""
+    """(images,): what each image adds to a quality, which is their mean.
+
+    `scores` are of images with several labels, (images, labels); answers and labels are then of 0
+    and 1, (images, labels).
+    """
+    if labels.ndim == 2:
+        if quality.name == "map":
+            assert scores is not None
+            return precision_values(scores, labels)
+        return label_f1_values(answers, labels)
     if quality.name == "macro_f1":
         return f1_values(answers.astype(np.int64), labels)
     values = right.astype(float)

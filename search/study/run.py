@@ -158,9 +158,10 @@ def _introduction(study: OpenStudy) -> list[str]:
     """What is about to be searched, and anything a user should mind, in lines."""
     config, data = study.config, study.data
     channels = {1: "grey", 3: "RGB"}.get(data.in_channels, f"{data.in_channels}-channel")
+    what = "labels" if data.several else "classes"
     lines = [
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
-        f"{channels} images, {data.num_classes} classes, at {config.proxy.resolution} px",
+        f"{channels} images, {data.num_classes} {what}, at {config.proxy.resolution} px",
         *describe_classes(config, data),
     ]
     device = config.workers.device

@@ -50,7 +50,7 @@ def open_members(config: RunConfig) -> tuple[ImageData, SpaceCandidates]:
     Raises:
         ConfigError, DataError: a space that does not fit the images, images that cannot be read.
     """
-    data = load_data(config.dataset, config.proxy.resolution)
+    data = load_data(config.dataset, config.proxy.resolution, config.several)
     return data, members_of(config, data)
 
 

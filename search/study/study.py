@@ -110,7 +110,7 @@ class Study:
         if needs_baseline:
             read_baseline(folder)  # before images are read for nothing
         started = time.perf_counter()
-        data = load_data(settled.dataset, settled.proxy.resolution)
+        data = load_data(settled.dataset, settled.proxy.resolution, settled.several)
         spent = time.perf_counter() - started
         found = OpenStudy(folder, settled, data, None, [], spent)
         if needs_baseline:

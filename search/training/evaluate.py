@@ -10,6 +10,14 @@ from torch import Tensor
 from blocks.network import Network
 from search.data.batches import Batches
 from search.data.splits import Split
+from search.training.label_metrics import (
+    LabelScores,
+    best_threshold,
+    label_losses,
+    macro_f1,
+    mean_average_precision,
+    probability,
+)
 from search.training.metrics import Scores, confusion_of, mean_over_classes
 
 EVALUATED: Final = 256
@@ -17,8 +25,11 @@ EVALUATED: Final = 256
 
 
 @torch.inference_mode()
-def evaluate(network: Network, batches: Batches, split: Split) -> Scores:
-    """How `network` does on `split`."""
+def evaluate(network: Network, batches: Batches, split: Split) -> Scores | LabelScores:
+    """How `network` does on `split`; of images with several labels, at the threshold that is best
+    on the validation images."""
+    if split.labels.ndim == 2:
+        return _evaluate_labels(network, batches, split)
     loss = 0.0
     answers, losses = [], []
     for logits, labels in logits_of(network, batches, split):
@@ -33,6 +44,27 @@ def evaluate(network: Network, batches: Batches, split: Split) -> Scores:
         macro_f1=confusion.f1.mean().item(),
         balanced_loss=mean_over_classes(torch.cat(losses), split.labels),
     )
+
+
+def _evaluate_labels(network: Network, batches: Batches, split: Split) -> LabelScores:
+    logits = all_logits(network, batches, batches.val)
+    threshold = best_threshold(logits.numpy(), batches.val.labels.numpy())
+    if split is not batches.val:
+        logits = all_logits(network, batches, split)
+    scores, truth = logits.numpy(), split.labels.numpy()
+    answers = scores > threshold
+    return LabelScores(
+        accuracy=float((answers == truth).all(1).mean()),
+        loss=label_losses(logits, split.labels).mean(dtype=torch.float64).item(),
+        map=mean_average_precision(scores, truth),
+        macro_f1=macro_f1(answers, truth),
+        threshold=probability(threshold),
+    )
+
+
+def all_logits(network: Network, batches: Batches, split: Split) -> Tensor:
+    """(images, classes), on the CPU."""
+    return torch.cat([logits for logits, _ in logits_of(network, batches, split)])
 
 
 def logits_of(network: Network, batches: Batches, split: Split) -> Iterator[tuple[Tensor, Tensor]]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blocks.layers import ACTIVATION_LAYERS
+from search.training.loss import label_loss
 
 _ACTIVATIONS: Final = tuple(ACTIVATION_LAYERS.values())
 _NORMS: Final = (nn.BatchNorm2d, nn.GroupNorm)
@@ -26,7 +27,8 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
 def gradients_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
     """The loss's gradients by those weights, in their order."""
     network.train()
-    loss = F.cross_entropy(network(images), labels)
+    several = labels.ndim == 2
+    loss = (label_loss if several else F.cross_entropy)(network(images), labels)
     return torch.autograd.grad(loss, list(weights_of(network).values()))
 
 

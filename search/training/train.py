@@ -19,9 +19,10 @@ from search.data.augment import Augmentation
 from search.data.batches import Batches, shrink
 from search.errors import TrainingError
 from search.training.checkpoint import read_checkpoint, save_whole
-from search.training.class_weights import class_weights, cross_entropy
 from search.training.device import autocast, place
 from search.training.evaluate import evaluate
+from search.training.label_metrics import LabelScores
+from search.training.loss import Loss, loss_of
 from search.training.metrics import Scores
 from search.training.schedule import average_decay, side_of, warmup_cosine
 
@@ -35,7 +36,7 @@ class TrainingResult:
     """
 
     network: Network
-    val: Scores
+    val: Scores | LabelScores
     train_loss: tuple[float, ...]
     train_seconds: float
     eval_seconds: float
@@ -56,7 +57,7 @@ class _Training:
     """A training between two epochs: all that changes while it goes on.
 
     `average` follows the weights, where they are averaged. `losses` holds the mean of each epoch
-    so far, `seconds` what earlier pieces took. `weights` are those of the classes, if they differ.
+    so far, `seconds` what earlier pieces took.
     """
 
     network: Network
@@ -68,7 +69,7 @@ class _Training:
     device: str
     losses: list[float]
     seconds: float
-    weights: Tensor | None = None
+    loss: Loss
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds, random states included."""
@@ -178,7 +179,6 @@ def _begin(
     network = place(network, proxy, device)
     optimizer = _optimizer(network, proxy)
     steps = epochs * (len(batches.train) // _batch_size(proxy, batches))
-    weights = class_weights(proxy.class_weights, batches.train.labels, num_classes)
     return _Training(
         network,
         copy.deepcopy(network) if proxy.ema else None,
@@ -189,7 +189,7 @@ def _begin(
         device,
         [],
         0.0,
-        None if weights is None else weights.to(device),
+        loss_of(proxy, batches.train.labels, num_classes, device),
     )
 
 
@@ -214,7 +214,7 @@ def _train_epoch(
         images, labels = (each.to(training.device, non_blocking=True) for each in (images, labels))
         with autocast(proxy.precision, training.device):
             logits = network(shrink(images, side))
-            loss = cross_entropy(logits, labels, proxy.label_smoothing, training.weights)
+            loss = training.loss(logits, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

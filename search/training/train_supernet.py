@@ -31,6 +31,7 @@ from search.space.members import SpaceCandidates
 from search.training.checkpoint import read_checkpoint, save_whole
 from search.training.class_weights import class_weights, cross_entropy
 from search.training.evaluate import evaluate
+from search.training.label_metrics import LabelScores
 from search.training.metrics import Scores
 from search.training.schedule import average_decay, warmup_cosine
 from search.training.supernet import Supernet, build_supernet, copy_of
@@ -190,7 +191,9 @@ def _batch_size(proxy: ProxyConfig, batches: Batches) -> int:
     return min(proxy.batch_size, len(batches.train))
 
 
-def judge(supernet: Supernet, arch: ArchSpec, batches: Batches, images: int) -> Scores:
+def judge(
+    supernet: Supernet, arch: ArchSpec, batches: Batches, images: int
+) -> Scores | LabelScores:
     """How a subnet does on the validation images, batch norm's statistics being those of the same
     `images` training images for every subnet, drawn at random: a folder lies sorted by class.
 

@@ -49,8 +49,8 @@ def score(
 ) -> dict[str, float]:
     """The scores `names` (None: all of `SCORES`) of `arch`, with its `params` and `macs`.
 
-    `images` (N, C, H, W) are normalised, `labels` int64 (N,). The weights are drawn by `seed`;
-    random numbers drawn elsewhere are not disturbed.
+    `images` (N, C, H, W) are normalised, `labels` those of a `Split`. The weights are drawn by
+    `seed`; random numbers drawn elsewhere are not disturbed.
 
     Raises:
         ConfigError: an unknown name.

@@ -11,7 +11,8 @@ from blocks.console import console
 from blocks.images.listing import reason_counts
 from search.assess.power import least_difference
 from search.commands.screens.plan import ACCURACIES
-from search.look.counts import PARTS, extremes
+from search.data.classes import worth
+from search.look.counts import PARTS, extremes, labels_an_image, prevalence
 from search.look.look import UNEVEN, Look
 from search.look.sizes import Sizes
 
@@ -26,10 +27,11 @@ _CLASS_WIDTH: Final = 40
 def show_look(found: Look, arguments: Sequence[str]) -> None:
     """Print what a look found, and the command to go on with."""
     images = sum(len(getattr(found.data, part)) for part in PARTS)
-    console.print(f"{found.data.name}: {images:,} images, {found.data.num_classes} classes")
+    what = "labels" if found.data.several else "classes"
+    console.print(f"{found.data.name}: {images:,} images, {found.data.num_classes} {what}")
     console.print(_counts(found))
     for label, lines in (
-        ("classes", _classes(found)),
+        (what, _classes(found)),
         ("sizes", _sizes(found.sizes, found.config.proxy.resolution)),
         ("files", _files(found)),
         ("duplicates", _duplicates(found)),
@@ -58,7 +60,8 @@ def _say(label: str, text: str) -> None:
 def _counts(found: Look) -> Table:
     """Images by class and split; of many classes the largest and the smallest."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("class", max_width=_CLASS_WIDTH, overflow="ellipsis")
+    several = found.data.several
+    table.add_column("label" if several else "class", max_width=_CLASS_WIDTH, overflow="ellipsis")
     for column in found.counts.columns:
         table.add_column(column, justify="right")
 
@@ -74,7 +77,11 @@ def _counts(found: Look) -> Table:
         add(f"({rest} more: classes.csv)", (found.counts.sum() - shown).tolist())
         for place in smallest:
             add(str(found.counts.index[place]), found.counts.iloc[place].tolist())
-    add("in all", found.counts.sum().tolist())
+    if several:
+        splits = [len(getattr(found.data, part)) for part in PARTS]
+        add("images", [*splits, sum(splits)])
+    else:
+        add("in all", found.counts.sum().tolist())
     return table
 
 
@@ -89,7 +96,14 @@ def _classes(found: Look) -> list[str]:
     for part in ("val", "test"):
         without = int((found.counts[part] == 0).sum())
         if without:
-            lines.append(f"warning: {without} classes have no {part} image")
+            what = "labels" if found.data.several else "classes"
+            lines.append(f"warning: {without} {what} have no {part} image")
+    if found.data.several:
+        numbers = ", ".join(
+            f"{images:,} have {number or 'none'}"
+            for number, images in labels_an_image(found.data).items()
+        )
+        lines.append(f"labels an image: {numbers}")
     return lines
 
 
@@ -147,9 +161,9 @@ def _duplicates(found: Look) -> list[str]:
             "together (a series, a person) in one split; duplicates.csv names them"
         )
     if duplicates.conflicts:
+        other = "with other labels" if found.data.several else "in another class"
         lines.append(
-            f"warning: {duplicates.conflicts:,} images have an equal one in another class; a "
-            "label is wrong"
+            f"warning: {duplicates.conflicts:,} images have an equal one {other}; a label is wrong"
         )
     return lines
 
@@ -160,6 +174,14 @@ def _pixels(found: Look) -> list[str]:
 
 
 def _validation(found: Look) -> list[str]:
+    if found.data.several:
+        images = worth(found.config.quality, found.data.val)
+        points = 100 * least_difference(ACCURACIES[0], images)
+        return [
+            f"{len(found.data.val):,} images, with these labels worth about {images:,} of a plain "
+            f"share, tell two networks apart that differ by {points:.1f} points of mAP at "
+            f"{ACCURACIES[0]:.0%} (95%, unpaired, one training each)"
+        ]
     images = len(found.data.val)
     least = [
         f"{100 * least_difference(accuracy, images):.1f} points at {accuracy:.0%}"
@@ -172,17 +194,23 @@ def _validation(found: Look) -> list[str]:
 
 
 def _to_beat(found: Look) -> list[str]:
-    name, shares = found.largest_class
-    lines = [
-        f"always answering {name}: {shares['val']:.3f} of val, {shares['test']:.3f} of test are "
-        "right"
-    ]
+    several = found.data.several
+    if several:
+        shares = prevalence(found.data)
+        lines = [f"answers at random: mAP {shares['val']:.3f} on val, {shares['test']:.3f} on test"]
+    else:
+        name, shares = found.largest_class
+        lines = [
+            f"always answering {name}: {shares['val']:.3f} of val, {shares['test']:.3f} of test "
+            "are right"
+        ]
     for probe in found.probes:
-        line = (
-            f"linear probe on {probe.on}: {probe.val_accuracy:.3f} of val, "
-            f"{probe.test_accuracy:.3f} of test"
-        )
-        if found.imbalance > UNEVEN:
+        line = f"linear probe on {probe.on}: "
+        if several:
+            line += f"mAP {probe.val_accuracy:.3f} on val, {probe.test_accuracy:.3f} on test"
+        else:
+            line += f"{probe.val_accuracy:.3f} of val, {probe.test_accuracy:.3f} of test"
+        if found.imbalance > UNEVEN and not several:
             line += f" (mean of classes {probe.balanced:.3f})"
         if probe.images < len(found.data.train):
             line += f"; fitted on {probe.images:,} images"

@@ -57,7 +57,8 @@ def _resolution(found: Plan) -> Table:
     quality, architectures = found.config.quality, found.config.fidelity.architectures
     images = f"{found.val_images} images"
     if found.worth < found.val_images:
-        images += f", worth {found.worth} of equal classes"
+        of = "a plain share" if found.config.several else "equal classes"
+        images += f", worth {found.worth} of {of}"
     table = Table(title="What the numbers can tell", title_justify="left")
     table.add_column("question")
     table.add_column("answer", justify="right")

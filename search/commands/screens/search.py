@@ -6,7 +6,7 @@ from rich.table import Table
 
 from blocks.console import console, duration, millions
 from search.assess.statistics import wilson
-from search.config.quality import ACCURACY, Quality
+from search.config.quality import ACCURACY, SEVERAL, Quality
 from search.config.schema import RunConfig
 from search.data.classes import Majority
 from search.record.trials import TrialRecord
@@ -70,13 +70,15 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
         f"  val {quality.words} {quality.of(chosen.metrics):.4f} {how}; "
         f"after {final.fidelity['epochs']}: val {quality.of(final.metrics):.4f}, "
         f"test {quality.of(final.metrics, 'test'):.4f}"
-        + ("" if quality == ACCURACY else f" (accuracy {final.metrics['test_accuracy']:.4f})")
+        + ("" if quality == ACCURACY else f" ({_beside(config, final)})")
     )
     if found.majority is not None:
         console.print(describe_majority(found.majority, final.metrics, quality), markup=False)
-    if found.probe is not None and final.metrics["test_accuracy"] < found.probe.test_accuracy:
+    probe = found.probe
+    if probe is not None and final.metrics[f"test_{probe.metric}"] < probe.test_accuracy:
+        of = "" if probe.metric == "accuracy" else f"{config.quality.words} "
         console.print(
-            f"  below a linear probe on {found.probe.on}, test {found.probe.test_accuracy:.4f}: "
+            f"  below a linear probe on {probe.on}, test {of}{probe.test_accuracy:.4f}: "
             "train for longer (proxy.epochs, search.final_epochs), allow more macs, or look at the "
             "images (`python -m search data`)"
         )
@@ -87,6 +89,17 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
             f"  by the proxy val {quality.words} {quality.of(record.metrics):.4f} at macs "
             f"{millions(record.cost.macs)}: {reference.describe()}"
         )
+
+
+def _beside(config: RunConfig, final: TrialRecord) -> str:
+    """What else B0 reached on the test images."""
+    accuracy = f"{final.metrics['test_accuracy']:.4f}"
+    if not config.several:
+        return f"accuracy {accuracy}"
+    others = [each for each in SEVERAL.values() if each != config.quality]
+    reached = [f"{each.words} {each.of(final.metrics, 'test'):.4f}" for each in others]
+    threshold = f"at the threshold {final.metrics['val_threshold']:.3f}"
+    return f"{', '.join(reached)}; {threshold} all labels right in {accuracy}"
 
 
 def describe_gain(last: FinalRound) -> str:
