@@ -7,6 +7,7 @@ from search.config.schema import DatasetConfig
 from search.data.arrays import load_fashion_mnist, load_npz
 from search.data.cache import cache_folder
 from search.data.files import cached_files, load_files
+from search.data.near import keep_together
 from search.data.splits import ImageData, Raw, assemble
 from search.data.torchvision_sets import load_cifar, load_fashion_mnist_full
 
@@ -32,4 +33,4 @@ def load_data(config: DatasetConfig, proxy_resolution: int) -> ImageData:
     cache = cache_folder(config.cache) if reader is load_files else None
     if cache is not None:
         return cached_files(config, image_size, cache)
-    return assemble(config, reader(config, image_size))
+    return assemble(config, keep_together(config, reader(config, image_size)))

@@ -25,6 +25,7 @@ from search.data.cache import cache_key, keep, load_or_build
 from search.data.decode import decode_files, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
+from search.data.near import keep_together
 from search.data.splits import PARTS, ImageData, Raw, Rows, Split, divide, root_of
 from search.data.stored import Stored, Streamed, read_stored
 from search.data.table import list_table
@@ -73,6 +74,8 @@ def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageDa
                 *(list(found.classes), list(found.parts), image_size, config.on_corrupt),
                 *(config.val_fraction, config.test_fraction),
                 *(config.resize, config.background, config.range, config.channels),
+                *([] if config.folds is None else [["folds", config.folds]]),
+                *([] if config.near_duplicates == "ignore" else [["near", config.near_duplicates]]),
                 [
                     [file.part, file.label, file.group, name, content]
                     for file, name, content in zip(found.files, names, contents, strict=True)
@@ -82,12 +85,17 @@ def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageDa
 
     def build() -> Stored:
         raw = _read(found, config, image_size, cache / "shards", contents, shards)
+        raw = keep_together(config, raw)
         divided = divide(config, raw)
         tensors: dict[str, Tensor | Streamed] = {}
         for part in PARTS:
             rows = divided.rows[part]
             tensors[f"{part}.images"] = _streamed(raw, rows)
             tensors[f"{part}.labels"] = torch.from_numpy(raw.labels[rows])
+            if raw.together is not None:
+                tensors[f"{part}.rows"] = torch.from_numpy(rows)
+        if divided.folds is not None:
+            tensors["folds"] = torch.from_numpy(divided.folds)
         passed = [[_relative(each.path, root), each.reason] for each in raw.passed]
         fields = {
             "sha256": divided.sha256,
@@ -116,6 +124,10 @@ def cached_files(config: DatasetConfig, image_size: int, cache: Path) -> ImageDa
         tuple(stored.fields["notes"]),
         reading_from(stored.fields["reading"]),
         home,
+        stored.tensor("folds") if "folds" in stored.tensors else None,
+        {part: stored.tensor(f"{part}.rows").numpy() for part in PARTS}
+        if "train.rows" in stored.tensors
+        else None,
     )
 
 
@@ -208,6 +220,7 @@ def _join(
             *(f"{count:,} images {note}" for note, count in sorted(counts.items())),
         ),
         reading,
+        tuple(file.path for file in files),
     )
 
 

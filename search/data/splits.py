@@ -20,6 +20,7 @@ from torch import Tensor
 from blocks.images.listing import Passed
 from blocks.images.reading import USUAL, Reading
 from search.config.schema import DatasetConfig
+from search.data.folds import deal
 from search.errors import DataError
 
 PARTS: Final = ("train", "val", "test")
@@ -45,7 +46,9 @@ class ImageData:
 
     `passed`: files that were not read, and why. `notes`: what else is to be said of the images, in
     lines. `reading`: how files became pixels. `home`: the folder of the cache that holds them,
-    where they are mapped from a file.
+    where they are mapped from a file. `folds`: with `dataset.folds` the fold of each image of
+    train, from 1; val is the first one, 0. `rows`: where near duplicates are kept together, what
+    each split has of the files that were not passed over.
     """
 
     name: str
@@ -58,6 +61,8 @@ class ImageData:
     notes: tuple[str, ...] = ()
     reading: Reading = USUAL
     home: Path | None = None
+    folds: Tensor | None = None
+    rows: dict[str, Rows] | None = None
 
     @property
     def in_channels(self) -> int:
@@ -69,13 +74,20 @@ class ImageData:
         """Number of classes."""
         return len(self.classes)
 
+    @property
+    def judging(self) -> int:
+        """Images that the final round validates on: of val, or of all folds."""
+        return len(self.val) + (0 if self.folds is None else len(self.train))
+
 
 @dataclass(frozen=True)
 class Raw:
     """What a reader found, image by image: the split each lies in, its label, the hash of its
     contents, and the group it belongs to (itself, where `groups` is None).
 
-    `read` gives the images of some rows, uint8 (n, H, W, C), a few thousand at a time.
+    `read` gives the images of some rows of one part, uint8 (n, H, W, C), a few thousand at a time.
+    `paths`: the file of each image. `together`: a number, (images,), which those have in common
+    that no split may part, whatever their groups.
     """
 
     classes: tuple[str, ...]
@@ -87,15 +99,18 @@ class Raw:
     passed: tuple[Passed, ...] = ()
     notes: tuple[str, ...] = ()
     reading: Reading = USUAL
+    paths: tuple[Path, ...] | None = None
+    together: Rows | None = None
 
 
 @dataclass(frozen=True)
 class Divided:
-    """The rows of a `Raw` that each split has, and the hash of it all."""
+    """The rows of a `Raw` that each split has, and the hash of it all; `folds` as in `ImageData`."""
 
     rows: dict[str, Rows]
     sha256: str
     notes: tuple[str, ...]
+    folds: Rows | None = None
 
 
 def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
@@ -121,6 +136,8 @@ def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
         raw.passed,
         divided.notes,
         raw.reading,
+        folds=None if divided.folds is None else torch.from_numpy(divided.folds),
+        rows=None if raw.together is None else divided.rows,
     )
 
 
@@ -137,6 +154,14 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
         )
     parts = np.array(raw.parts, dtype=object)
     parts[parts == "train"] = _carve(config, raw, np.flatnonzero(parts == "train"))
+    folds, notes = None, []
+    if config.folds is not None:
+        left = np.flatnonzero(parts == "train")
+        folds = _in_folds(config, raw, left)
+        parts[left[folds == 0]] = "val"
+        sizes = np.bincount(folds)
+        notes = [f"{config.folds} folds of {sizes.min():,} to {sizes.max():,} images: val is one"]
+        folds = folds[folds > 0]
     rows = {part: np.flatnonzero(parts == part) for part in PARTS}
     digest = hashlib.sha256()
     for part in PARTS:
@@ -144,7 +169,30 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
         pairs = [(raw.hashes[row], int(raw.labels[row])) for row in rows[part]]
         for image_hash, label in sorted(pairs):
             digest.update(image_hash + label.to_bytes(4, "little"))
-    return Divided(rows, digest.hexdigest(), (*raw.notes, *_across(raw, rows)))
+    if folds is not None:
+        digest.update(b"folds")
+        for image_hash, fold in sorted(
+            (raw.hashes[row], int(fold)) for row, fold in zip(rows["train"], folds, strict=True)
+        ):
+            digest.update(image_hash + fold.to_bytes(4, "little"))
+    notes += _across(raw, rows)
+    return Divided(rows, digest.hexdigest(), (*raw.notes, *notes), folds)
+
+
+def _in_folds(config: DatasetConfig, raw: Raw, rows: Rows) -> Rows:
+    """Of each of these images its fold.
+
+    Raises:
+        DataError: the data set has its own val split, or a class cannot be divided.
+    """
+    where = f"dataset {config.name} ({root_of(config)})"
+    if "val" in raw.parts:
+        raise DataError(
+            f"dataset.folds={config.folds} would divide train and val anew, but {where} has a val "
+            "split of its own; expected dataset.folds=null, or these images in train"
+        )
+    assert config.folds is not None
+    return deal(_units(raw, rows), raw.labels[rows], config.folds, raw.classes, where)
 
 
 def _across(raw: Raw, rows: dict[str, Rows]) -> list[str]:
@@ -173,7 +221,8 @@ def _carve(config: DatasetConfig, raw: Raw, train: Rows) -> Sequence[str]:
     """The parts of the images that lie in train, when the missing ones are taken out of it."""
     present = set(raw.parts)
     wanted = {
-        "val": config.val_fraction if "val" not in present else 0.0,
+        # Folds take the place of val; they are dealt of what is left here.
+        "val": config.val_fraction if "val" not in present and config.folds is None else 0.0,
         "test": config.test_fraction if "test" not in present else 0.0,
     }
     needed = ["train", *(part for part, share in wanted.items() if share > 0)]
@@ -206,9 +255,9 @@ def _carve(config: DatasetConfig, raw: Raw, train: Rows) -> Sequence[str]:
 def _units(raw: Raw, rows: Rows) -> list[bytes]:
     """Of each image the hash of what it must not be parted from: of its group, or of itself.
 
-    Groups that share an image are one.
+    Groups that share an image are one, and so are those that have images to keep `together`.
     """
-    if raw.groups is None:
+    if raw.groups is None and raw.together is None:
         return [raw.hashes[row] for row in rows]
     parent: dict[bytes, bytes] = {}
 
@@ -217,12 +266,19 @@ def _units(raw: Raw, rows: Rows) -> list[bytes]:
             parent[key] = key = parent[parent[key]]
         return key
 
-    named = [hashlib.sha256(raw.groups[row].encode()).digest() for row in rows]
+    if raw.groups is None:
+        named = [raw.hashes[row] for row in rows]
+    else:
+        named = [hashlib.sha256(raw.groups[row].encode()).digest() for row in rows]
     for group, row in zip(named, rows, strict=True):
-        one, other = sorted((find(group), find(b"image" + raw.hashes[row])))
-        # Of two names the one without a prefix stays, as hashes decide the split.
-        low, high = (other, one) if one.startswith(b"image") else (one, other)
-        parent[high] = low
+        shared = [b"image" + raw.hashes[row]]
+        if raw.together is not None:
+            shared.append(b"image" + int(raw.together[row]).to_bytes(8, "big"))
+        for each in shared:
+            one, other = sorted((find(group), find(each)))
+            # Of two names the one without a prefix stays, as hashes decide the split.
+            low, high = (other, one) if one.startswith(b"image") else (one, other)
+            parent[high] = low
     return [find(group) for group in named]
 
 
