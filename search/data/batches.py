@@ -122,6 +122,16 @@ def prepare(data: ImageData, resolution: int) -> Batches:
     return _prepare(_ById(data), resolution)
 
 
+def prepare_folds(data: ImageData, resolution: int) -> tuple[Batches, ...]:
+    """`data` at `resolution` pixels with each of its folds as val and the others as train; without
+    folds as it is, once; cached.
+
+    All are views of the same images: a ring, the folds in order and all but the last once more, of
+    which each has a stretch, so that processes share them.
+    """
+    return (prepare(data, resolution),) if data.folds is None else _folds(_ById(data), resolution)
+
+
 def normalisation(data: ImageData, resolution: int) -> tuple[list[float], list[float]]:
     """Mean and deviation per channel that `prepare` normalises by, of pixels in 0…1."""
     batches = prepare(data, resolution)
@@ -152,9 +162,42 @@ def _prepare(handle: _ById, resolution: int) -> Batches:
         Split(resize(split.images, resolution), split.labels)
         for split in (data.train, data.val, data.test)
     )
+    return _normalised(train, val, test)
+
+
+def _normalised(train: Split, val: Split, test: Split) -> Batches:
     moments = [_moments(plane) for plane in train.images.unbind(1)]
     mean, std = torch.tensor(moments, dtype=torch.float32).T.reshape(2, 1, -1, 1, 1)
     return Batches(train, val, test, mean, std.clamp_min(1e-3))
+
+
+@lru_cache(maxsize=PREPARED)
+def _folds(handle: _ById, resolution: int) -> tuple[Batches, ...]:
+    data = handle.data
+    assert data.folds is not None
+    parts = [Split(resize(data.val.images, resolution), data.val.labels)]
+    pixels = resize(data.train.images, resolution).permute(0, 2, 3, 1)
+    for fold in range(1, int(data.folds.max()) + 1):
+        rows = (data.folds == fold).nonzero().flatten()
+        images = pixels.index_select(0, rows).permute(0, 3, 1, 2)
+        parts.append(Split(images, data.train.labels[rows]))
+    ring = [*parts, *parts[:-1]]
+    # Concatenated as they lie in memory, channels last.
+    images = torch.cat([part.images.permute(0, 2, 3, 1) for part in ring]).permute(0, 3, 1, 2)
+    labels = torch.cat([part.labels for part in ring])
+    whole = sum(map(len, parts))
+    test = Split(resize(data.test.images, resolution), data.test.labels)
+    found, start = [], 0
+    for part in parts:
+        end = start + len(part)
+        val, train = slice(start, end), slice(end, start + whole)
+        found.append(
+            _normalised(
+                Split(images[train], labels[train]), Split(images[val], labels[val]), test
+            )
+        )
+        start = end
+    return tuple(found)
 
 
 def _moments(plane: Tensor) -> tuple[float, float]:

@@ -156,11 +156,15 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
     parts[parts == "train"] = _carve(config, raw, np.flatnonzero(parts == "train"))
     folds, notes = None, []
     if config.folds is not None:
-        left = np.flatnonzero(parts == "train")
+        # The test images are those that they would be without folds.
+        left = np.flatnonzero(parts != "test")
         folds = _in_folds(config, raw, left)
-        parts[left[folds == 0]] = "val"
+        parts[left] = np.where(folds == 0, "val", "train")
         sizes = np.bincount(folds)
-        notes = [f"{config.folds} folds of {sizes.min():,} to {sizes.max():,} images: val is one"]
+        notes = [
+            f"{config.folds} folds of {sizes.min():,} to {sizes.max():,} images: one is val, and in "
+            f"the final round all {len(left):,} judge"
+        ]
         folds = folds[folds > 0]
     rows = {part: np.flatnonzero(parts == part) for part in PARTS}
     digest = hashlib.sha256()
@@ -195,6 +199,14 @@ def _in_folds(config: DatasetConfig, raw: Raw, rows: Rows) -> Rows:
     return deal(_units(raw, rows), raw.labels[rows], config.folds, raw.classes, where)
 
 
+def labels_by_fold(data: ImageData) -> list[Tensor]:
+    """The labels of the images that each fold holds out; of val alone without folds."""
+    if data.folds is None:
+        return [data.val.labels]
+    others = range(1, int(data.folds.max()) + 1)
+    return [data.val.labels, *(data.train.labels[data.folds == fold] for fold in others)]
+
+
 def _across(raw: Raw, rows: dict[str, Rows]) -> list[str]:
     """What the splits share, in lines."""
     notes = []
@@ -221,8 +233,7 @@ def _carve(config: DatasetConfig, raw: Raw, train: Rows) -> Sequence[str]:
     """The parts of the images that lie in train, when the missing ones are taken out of it."""
     present = set(raw.parts)
     wanted = {
-        # Folds take the place of val; they are dealt of what is left here.
-        "val": config.val_fraction if "val" not in present and config.folds is None else 0.0,
+        "val": config.val_fraction if "val" not in present else 0.0,
         "test": config.test_fraction if "test" not in present else 0.0,
     }
     needed = ["train", *(part for part, share in wanted.items() if share > 0)]

@@ -43,7 +43,8 @@ def plan_workers(
     # Images at other resolutions than the proxy's, which are shared, are each process's own.
     own = set(space.choices["resolution"]) - {config.proxy.resolution}
     pixels = sum(sorted((int(side) ** 2 for side in own), reverse=True)[:PREPARED])
-    images = len(data.train) + len(data.val) + len(data.test)
+    # Folds are views of a ring, which has most images twice.
+    images = len(data.train) * (1 if data.folds is None else 2) + len(data.val) + len(data.test)
     each += images * data.in_channels * pixels
     found = workers_for(config.workers.threads, each)
     if resolve_device(config.workers.device) == "cuda":
