@@ -3,9 +3,8 @@
     python results/benchmarks/folds.py --images 400
     python results/benchmarks/folds.py --root data/sign_digits
 
-Random members of space=tiny are trained by a short proxy with every one of K folds held out, with
-two seeds. From these trainings it is replayed what a search would have seen that trains each member
-once:
+Random members of space=tiny are trained by a short proxy with every one of K folds held out. From
+these trainings it is replayed what a search would have seen that trains each member once:
 
 - `same fold`: all are judged on one fold, as on a fixed val split (the mean over which one);
 - `own folds`: each on a fold of its own, in turn;
@@ -14,25 +13,24 @@ once:
 - `own, anchors`: likewise, less the mean of three further members that are trained on every fold;
 - `own, known`: likewise, less the fold's mean over all members: more than can be known.
 
-Each order is compared, by Kendall's tau, with the mean loss over all folds by the other seed, and
-with the loss on images that are in no fold, by trainings of other folds. Then the same for two
-trainings of each: two seeds on one fold, and two folds. Intervals of differences are by the
-jackknife over members. Trainings are kept: the same command goes on.
+Each order is compared, by Kendall's tau, with that by the trainings that were not seen, of other
+folds: by their mean loss on these folds, and on images that are in no fold. Then the same for two
+trainings of each: on two folds, and with `--seeds 2` on one fold with two seeds. Intervals are by
+the jackknife over members. Trainings are kept: the same command goes on.
 
 Images are a part of the embedded Fashion-MNIST, or with `--root` a fifth of a folder of classes, as
 the bank of signs has it. Those of no fold are all others.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from harness import check_finite, make_parser, mean_interval, parse, print_foot, results_folder
+from harness import check_finite, make_parser, parse, print_foot, results_folder
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, t
 
@@ -50,9 +48,7 @@ from search.space.members import SpaceCandidates, draw_members
 
 Array = NDArray[np.float64]
 ANCHORS = 3
-SEEDS = 2
-DRAWS = 200
-"""Ways in which members are given folds."""
+MOST_SEEDS = 2
 SAME = "same fold"
 
 
@@ -64,12 +60,15 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--members", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=1, choices=range(1, MOST_SEEDS + 1))
+    parser.add_argument("--draws", type=int, default=200, help="ways to give members folds")
     parser.add_argument("--target", default="1M", help="macs of every member")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("results/folds"))
     arguments = parse(
-        parser, images=60, folds=3, members=6, epochs=1, target="200k", workers=1, resolution=16
-    )
+        parser, images=60, folds=3, members=5, epochs=1, target="200k", workers=1, resolution=16,
+        draws=20,
+    )  # fmt: skip
     data = load(arguments)
     members = draw(arguments, data)
     anchors, members = members[:ANCHORS], members[ANCHORS:]
@@ -78,7 +77,7 @@ def main() -> None:
     check_finite("losses", [val, test], low=0)
     name = "fashion" if arguments.root is None else arguments.root.name
     print(f"{name}: {len(data.train)} images in {arguments.folds} folds, {len(data.test)} in none")
-    report(val[:ANCHORS], val[ANCHORS:], test[ANCHORS:], arguments.seed)
+    report(val[:ANCHORS], val[ANCHORS:], test[ANCHORS:], arguments)
     print_foot(arguments)
 
 
@@ -88,9 +87,7 @@ def load(arguments: argparse.Namespace) -> ImageData:
     if arguments.root is None:
         data = load_data("fashion_mnist", resolution)
         return taken(data, data.train, data.test, arguments.images)
-    data = load_data(
-        "imagefolder", resolution, root=str(arguments.root), image_size=resolution
-    )
+    data = load_data("imagefolder", resolution, root=str(arguments.root), image_size=resolution)
     splits = (data.train, data.val, data.test)
     images = torch.cat([split.images for split in splits])
     labels = torch.cat([split.labels for split in splits])
@@ -149,7 +146,7 @@ def trained(
     workers = SettledWorkers(count=arguments.workers)
     labels = data.train.labels.numpy()
     fold_of = dealt(labels, arguments.folds, np.random.default_rng(1))
-    shape = (len(archs), arguments.folds, SEEDS)
+    shape = (len(archs), arguments.folds, arguments.seeds)
     val, test = np.full(shape, np.nan), np.full(shape, np.nan)
     name = "fashion" if arguments.root is None else arguments.root.name
     for fold in range(arguments.folds):
@@ -161,108 +158,98 @@ def trained(
         )
         path = folder / f"{name}_{len(labels)}_{arguments.target}_{fold}.jsonl"
         jobs = [
-            replace(make_job(arch, arguments.epochs, arguments.seed, fold * SEEDS + seed), test=True)
+            replace(
+                make_job(arch, arguments.epochs, arguments.seed, fold * MOST_SEEDS + seed),
+                test=True,
+            )
             for arch in archs
-            for seed in range(SEEDS)
+            for seed in range(arguments.seeds)
         ]
         with TrainEvaluator(held_out, proxy, workers) as evaluator:
             records = run_jobs(evaluator, [(job, path) for job in jobs])
         for number, record in enumerate(records):
             if not isinstance(record, TrialRecord):
-                sys.exit(f"error: a training failed: {json.dumps(record.error)}")
-            val[number // SEEDS, fold, number % SEEDS] = record.metrics["val_loss"]
-            test[number // SEEDS, fold, number % SEEDS] = record.metrics["test_loss"]
+                sys.exit(f"error: a training failed: {record.error}")
+            place = number // arguments.seeds, fold, number % arguments.seeds
+            val[place], test[place] = record.metrics["val_loss"], record.metrics["test_loss"]
     return val, test
 
 
-def report(anchors: Array, val: Array, test: Array, seed: int) -> None:
+def report(anchors: Array, val: Array, test: Array, arguments: argparse.Namespace) -> None:
     """Print what was found of (members, folds, seeds)."""
-    network, fold, both, training = components(val)
+    network, fold, rest = components(val.mean(2))
     print(
-        f"deviations of a loss of {val.mean():.3f}: networks {network:.4f}, folds {fold:.4f}, "
-        f"networks by folds {both:.4f}, seeds {training:.4f}"
+        f"deviations of a loss of {val.mean():.3f}: networks {network:.4f}, folds {fold:.4f}, rest "
+        f"{rest:.4f}"
     )
-    for what, truth in (("mean over folds, other seed", None), ("images of no fold", test)):
-        whole = taus(anchors, val, truth, seed)
+    for what, truth in (("other folds", val), ("images of no fold", test)):
+        whole = taus(anchors, val, truth, arguments)
         left = [
-            taus(np.delete(anchors, [], 0), np.delete(val, each, 0),
-                 None if truth is None else np.delete(truth, each, 0), seed)
+            taus(anchors, np.delete(val, each, 0), np.delete(truth, each, 0), arguments)
             for each in range(len(val))
-        ]  # fmt: skip
-        print(f"Kendall's tau with: {what}")
+        ]
+        print(f"Kendall's tau with the loss on {what}")
         for name, value in whole.items():
-            base = "2 seeds, same fold" if name.startswith("2") else SAME
             line = f"  {name:20} {value:.3f} {_interval(value, [each[name] for each in left])}"
-            if name != base:
-                ahead = value - whole[base]
-                lost = [each[name] - each[base] for each in left]
-                line += f"; against {base}: {ahead:+.3f} {_interval(ahead, lost)}"
+            if name != SAME:
+                ahead = [each[name] - each[SAME] for each in left]
+                difference = value - whole[SAME]
+                line += f"; against {SAME}: {difference:+.3f} {_interval(difference, ahead)}"
             print(line)
 
 
 def _interval(value: float, left: list[float]) -> str:
     """95%, by the jackknife."""
-    number = len(left)
-    found = np.array(left)
+    number, found = len(left), np.array(left)
     error = np.sqrt((number - 1) / number * ((found - found.mean()) ** 2).sum())
     half = t.ppf(0.975, number - 1) * error
     return f"({value - half:.3f} to {value + half:.3f})"
 
 
-def components(val: Array) -> tuple[float, float, float, float]:
-    """Deviations of networks, of folds, of both together, and of seeds, by the analysis of
-    variance of (networks, folds, seeds)."""
-    networks, folds, seeds = val.shape
-    cells = val.mean(2)
-    error = float(val.var(2, ddof=1).mean())
-    rest = cells - cells.mean(1, keepdims=True) - cells.mean(0) + cells.mean()
-    both = float((rest**2).sum()) / ((networks - 1) * (folds - 1))
-    network = float(cells.mean(1).var(ddof=1)) - both / folds
-    fold = float(cells.mean(0).var(ddof=1)) - both / networks
-    return tuple(  # type: ignore[return-value]
-        max(0.0, each) ** 0.5 for each in (network, fold, both - error / seeds, error)
-    )
+def components(cells: Array) -> tuple[float, float, float]:
+    """Deviations of networks, of folds and of the rest, by the analysis of variance of (networks,
+    folds)."""
+    networks, folds = cells.shape
+    left = cells - cells.mean(1, keepdims=True) - cells.mean(0) + cells.mean()
+    rest = float((left**2).sum()) / ((networks - 1) * (folds - 1))
+    network = float(cells.mean(1).var(ddof=1)) - rest / folds
+    fold = float(cells.mean(0).var(ddof=1)) - rest / networks
+    return max(0.0, network) ** 0.5, max(0.0, fold) ** 0.5, rest**0.5
 
 
-def taus(anchors: Array, val: Array, test: Array | None, seed: int) -> dict[str, float]:
-    """Of each way to judge, the tau with the truth: −loss over all folds by the other seed, or of
-    the other images by trainings of other folds."""
-    number, folds, _ = val.shape
+def taus(
+    anchors: Array, val: Array, truth: Array, arguments: argparse.Namespace
+) -> dict[str, float]:
+    """Of each way to judge, the tau with the mean of `truth` over the trainings of other folds."""
+    number, folds, seeds = val.shape
     members = np.arange(number)
-
-    def tau(seen: Array, used: NDArray[np.int64], other: int) -> float:
-        """`used`: (members, k) folds of the trainings that were seen."""
-        if test is None:
-            truth = val[:, :, other].mean(1)
-        else:
-            free = np.ones((number, folds), dtype=bool)
-            free[members[:, None], used] = False
-            # What a fold's trainings have in common is no merit of a network.
-            centred = test.mean(2) - test.mean((0, 2))
-            truth = (centred * free).sum(1) / free.sum(1)
-        return float(kendalltau(seen, truth).statistic)
-
+    # What a fold's trainings have in common is no merit of a network.
+    centred = truth.mean(2) - truth.mean((0, 2))
     found: dict[str, list[float]] = {}
-    for one in range(SEEDS):
-        losses, other = val[:, :, one], 1 - one
+
+    def add(name: str, seen: Array, used: NDArray[np.int64]) -> None:
+        """`used`: (members, k) folds of the trainings that were seen."""
+        free = np.ones((number, folds), dtype=bool)
+        free[members[:, None], used] = False
+        known = (centred * free).sum(1) / free.sum(1)
+        found.setdefault(name, []).append(float(kendalltau(seen, known).statistic))
+
+    for seed in range(seeds):
+        losses = val[:, :, seed]
         for fold in range(folds):
-            used = np.full((number, 1), fold)
-            found.setdefault(SAME, []).append(tau(losses[:, fold], used, other))
-        for own in assignments(number, folds, seed):
-            for name, offsets in ways(anchors[:, :, one], losses, own).items():
-                seen = losses[members, own] - offsets[own]
-                found.setdefault(name, []).append(tau(seen, own[:, None], other))
-    if test is not None:
-        for first in range(folds):
-            for second in range(first):
-                used = np.tile([first, second], (number, 1))
+            add(SAME, losses[:, fold], np.full((number, 1), fold))
+        for own in assignments(number, folds, arguments):
+            for name, offsets in ways(anchors[:, :, seed], losses, own).items():
+                add(name, losses[members, own] - offsets[own], own[:, None])
+    for first in range(folds):
+        for second in range(first):
+            used = np.tile([first, second], (number, 1))
+            if seeds > 1:
                 for fold in (first, second):
-                    found.setdefault("2 seeds, same fold", []).append(
-                        tau(val[:, fold].mean(1), used, 0)
-                    )
-                for one in range(SEEDS):
-                    pair = (val[:, first, one] + val[:, second, 1 - one]) / 2
-                    found.setdefault("2 folds", []).append(tau(pair, used, 0))
+                    add("2 seeds, same fold", val[:, fold].mean(1), used)
+            for seed in range(seeds):
+                pair = val[:, first, seed] + val[:, second, seeds - 1 - seed]
+                add("2 folds", pair / 2, used)
     return {name: float(np.nanmean(values)) for name, values in found.items()}
 
 
@@ -283,10 +270,12 @@ def ways(anchors: Array, losses: Array, own: NDArray[np.int64]) -> dict[str, Arr
     }
 
 
-def assignments(number: int, folds: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def assignments(
+    number: int, folds: int, arguments: argparse.Namespace
+) -> Iterator[NDArray[np.int64]]:
     """Folds of the members, each as often as any other (±1)."""
-    generator = np.random.default_rng(seed)
-    for _ in range(DRAWS):
+    generator = np.random.default_rng(arguments.seed)
+    for _ in range(arguments.draws):
         yield generator.permutation(np.arange(number) % folds)
 
 

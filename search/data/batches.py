@@ -192,9 +192,7 @@ def _folds(handle: _ById, resolution: int) -> tuple[Batches, ...]:
         end = start + len(part)
         val, train = slice(start, end), slice(end, start + whole)
         found.append(
-            _normalised(
-                Split(images[train], labels[train]), Split(images[val], labels[val]), test
-            )
+            _normalised(Split(images[train], labels[train]), Split(images[val], labels[val]), test)
         )
         start = end
     return tuple(found)

@@ -104,6 +104,8 @@ def _pairs(copies: Tensor, candidates: Tensor) -> Iterator[tuple[Rows, Rows]]:
     """Pairs of near images, some at a time: of `candidates`, each beside those it is near."""
     count = min(NEIGHBOURS, len(copies) - 1)
     for chosen in torch.split(candidates, max(1, _BLOCK // len(copies))):
+        if not len(chosen):
+            return
         alike = copies[chosen] @ copies.T
         alike[torch.arange(len(chosen)), chosen] = -1.0
         nearest = alike.topk(count, 1)

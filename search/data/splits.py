@@ -105,7 +105,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Divided:
-    """The rows of a `Raw` that each split has, and the hash of it all; `folds` as in `ImageData`."""
+    """The rows of a `Raw` that each split has, and the hash of it all; `folds` as `ImageData`'s."""
 
     rows: dict[str, Rows]
     sha256: str
@@ -162,8 +162,8 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
         parts[left] = np.where(folds == 0, "val", "train")
         sizes = np.bincount(folds)
         notes = [
-            f"{config.folds} folds of {sizes.min():,} to {sizes.max():,} images: one is val, and in "
-            f"the final round all {len(left):,} judge"
+            f"{config.folds} folds of {sizes.min():,} to {sizes.max():,} images: one is val, and "
+            f"in the final round all {len(left):,} judge"
         ]
         folds = folds[folds > 0]
     rows = {part: np.flatnonzero(parts == part) for part in PARTS}
