@@ -58,4 +58,4 @@ def deal(
                 f"{what}, of which fold {empty + 1} of dataset.folds={folds} would have none, as "
                 "its groups hold other classes too; expected fewer folds"
             )
-    return chosen[which]
+    return np.asarray(chosen[which], dtype=np.int64)

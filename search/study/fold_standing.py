@@ -78,6 +78,8 @@ def training_spread(
         return None
     apart = per_image[whole] - per_image[whole].mean(0)
     ends = np.cumsum(sizes)[:-1]
-    by_images = [each.var(1, ddof=1).mean() / each.shape[1] for each in np.split(apart, ends, 1)]
-    share = whole.sum() / (whole.sum() - 1)
+    by_images = [
+        float(each.var(1, ddof=1).mean()) / each.shape[1] for each in np.split(apart, ends, 1)
+    ]
+    share = float(whole.sum() / (whole.sum() - 1))
     return max(0.0, float((left**2).sum()) / freedom - share * float(np.mean(by_images)))
