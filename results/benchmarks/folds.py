@@ -143,35 +143,34 @@ def trained(
         epochs=arguments.epochs, resolution=arguments.resolution, ema=EMA, precision="fp32",
         flip=arguments.root is None,
     )  # fmt: skip
-    workers = SettledWorkers(count=arguments.workers)
-    labels = data.train.labels.numpy()
-    fold_of = dealt(labels, arguments.folds, np.random.default_rng(1))
-    shape = (len(archs), arguments.folds, arguments.seeds)
-    val, test = np.full(shape, np.nan), np.full(shape, np.nan)
+    fold_of = dealt(data.train.labels.numpy(), arguments.folds, np.random.default_rng(1))
+    images, labels = data.train.images, data.train.labels
+    data = replace(
+        data,
+        train=rows(images, labels, fold_of > 0),
+        val=rows(images, labels, fold_of == 0),
+        folds=torch.from_numpy(fold_of[fold_of > 0]),
+    )
     name = "fashion" if arguments.root is None else arguments.root.name
-    for fold in range(arguments.folds):
-        held_out = replace(
-            data,
-            train=rows(data.train.images, data.train.labels, fold_of != fold),
-            val=rows(data.train.images, data.train.labels, fold_of == fold),
-            sha256=f"{data.sha256} {fold}",
+    path = folder / f"{name}_{len(labels)}_{arguments.target}.jsonl"
+    jobs = [
+        replace(
+            make_job(arch, arguments.epochs, arguments.seed, fold * MOST_SEEDS + seed),
+            test=True, fold=fold,
         )
-        path = folder / f"{name}_{len(labels)}_{arguments.target}_{fold}.jsonl"
-        jobs = [
-            replace(
-                make_job(arch, arguments.epochs, arguments.seed, fold * MOST_SEEDS + seed),
-                test=True,
-            )
-            for arch in archs
-            for seed in range(arguments.seeds)
-        ]
-        with TrainEvaluator(held_out, proxy, workers) as evaluator:
-            records = run_jobs(evaluator, [(job, path) for job in jobs])
-        for number, record in enumerate(records):
-            if not isinstance(record, TrialRecord):
-                sys.exit(f"error: a training failed: {record.error}")
-            place = number // arguments.seeds, fold, number % arguments.seeds
-            val[place], test[place] = record.metrics["val_loss"], record.metrics["test_loss"]
+        for fold in range(arguments.folds)
+        for arch in archs
+        for seed in range(arguments.seeds)
+    ]  # fmt: skip
+    with TrainEvaluator(data, proxy, SettledWorkers(count=arguments.workers)) as evaluator:
+        records = run_jobs(evaluator, [(job, path) for job in jobs])
+    losses = []
+    for record in records:
+        if not isinstance(record, TrialRecord):
+            sys.exit(f"error: a training failed: {record.error}")
+        losses.append([record.metrics["val_loss"], record.metrics["test_loss"]])
+    shape = (arguments.folds, len(archs), arguments.seeds, 2)
+    val, test = np.moveaxis(np.array(losses).reshape(shape).swapaxes(0, 1), 3, 0)
     return val, test
 
 
