@@ -247,7 +247,9 @@ class SearchConfig:
     finalists: int = 4  # the best candidates, which are trained for longer to choose B0 among them
     final_epochs: int | None = None
     # of each of them, and of the references; null: a third more than proxy.epochs
-    final_seeds: int = 2  # trainings of those that may still be the best after the first
+    final_seeds: int = 2
+    # trainings of those that may still be the best after the first; with dataset.folds not read, as
+    # there is one for each fold
     scale: bool = True  # go on to `scaling fit` and `scaling emit`
     probe: bool = True  # fit a linear probe on raw pixels; say so where B0 is below it
 
