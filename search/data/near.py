@@ -82,13 +82,13 @@ def near_sets(copies: Tensor) -> Rows:
             alike = rows @ copies[other : other + side].T
             if other == low:
                 alike.fill_diagonal_(-1.0)
-            for at, axis in ((low, 1), (other, 0)):
-                found = best[at : at + alike.shape[1 - axis]]
+            for begin, axis in ((low, 1), (other, 0)):
+                found = best[begin : begin + alike.shape[1 - axis]]
                 torch.maximum(found, alike.amax(axis), out=found)
         if not said and time.monotonic() - started > _SAID_AFTER:
             say(f"comparing {number:,} images with one another")
             said = True
-    sets = np.arange(number)
+    sets: Rows = np.arange(number)
     for one, other in _pairs(copies, (best >= NEAR).nonzero().flatten()):
         # What is known so far, and the new pairs; in memory for some pairs at a time.
         ends = np.concatenate([sets, other]), np.concatenate([np.arange(number), one])
@@ -96,7 +96,7 @@ def near_sets(copies: Tensor) -> Rows:
         sets = connected_components(graph, directed=False)[1].astype(np.int64)
         # The first image of each set stands for it.
         first = np.unique(sets, return_index=True)[1]
-        sets = first[sets]
+        sets = np.asarray(first[sets], dtype=np.int64)
     return sets
 
 
