@@ -52,4 +52,4 @@ def part_of(data: ImageData, fraction: float, seed: int) -> ImageData:
         kept.append(members[: max(1, round(fraction * len(members)))])
     rows = torch.cat(kept).sort().values
     pixels = data.train.images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
-    return replace(data, train=Split(pixels, data.train.labels[rows]))
+    return replace(data, train=Split(pixels, data.train.labels[rows]), folds=None)

@@ -133,7 +133,7 @@ def write_images(path: Path, seed: int, arguments: argparse.Namespace) -> None:
         part = split if name == "test" else cut(split, share)
         arrays[f"x_{name}"] = part.images.permute(0, 2, 3, 1).numpy()[..., 0]
         arrays[f"y_{name}"] = part.labels.numpy()
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # of NumPy's own allow_pickle
+    np.savez(path, **arrays)
 
 
 def cut(split: Split, share: NDArray[np.float64]) -> Split:

@@ -36,7 +36,8 @@ class Plan:
 
     `steps` are (what, seconds); a mean candidate is trained for `epochs` in `pieces`. Memory in
     bytes: of a worker, and of all processes, what they share counted in each. `worth`: how many
-    validation images of equal classes would tell as much of `search.metric` as these do.
+    validation images of equal classes would tell as much of `search.metric` as these do. `judging`:
+    images of all folds, which judge in the final round; those of val where there are no folds.
     """
 
     config: SettledConfig
@@ -47,6 +48,7 @@ class Plan:
     whole_bytes: float
     val_images: int
     worth: int
+    judging: int
     timing_seconds: float
 
     @property
@@ -82,7 +84,9 @@ def plan(config: RunConfig) -> Plan:
     worker, whole = _memory(known, data)
     steps = _steps(known, data, pace, macs)
     tells = worth(known.quality, data.val)
-    return Plan(known, steps, epochs, pieces, worker, whole, len(data.val), tells, spent)
+    return Plan(
+        known, steps, epochs, pieces, worker, whole, len(data.val), tells, data.judging, spent
+    )
 
 
 def _steps(

@@ -68,6 +68,12 @@ class DatasetConfig:
     channels: int | None = None  # of every image; null: as they are, grey among colour as colour
     val_fraction: float = 1 / 6  # of the images; imagefolder: 0.15; where there is no own split
     test_fraction: float = 1 / 7  # likewise
+    folds: int | None = None
+    # of few images: train and val are divided into so many parts; the first is val, and the final
+    # round trains its networks once without each, so that all of them judge; null: none
+    near_duplicates: str = "ignore"
+    # ignore | group: images that are nearly the same are never parted by a split, and none is
+    # trained on that the data set's own val or test nearly holds
     on_corrupt: str = "refuse"  # refuse | skip: what an unreadable image leads to; files only
     download: bool = False  # fetch the images into root; cifar10 and cifar100 only
     cache: str | None = "auto"
@@ -251,7 +257,9 @@ class SearchConfig:
     finalists: int = 4  # the best candidates, which are trained for longer to choose B0 among them
     final_epochs: int | None = None
     # of each of them, and of the references; null: a third more than proxy.epochs
-    final_seeds: int = 2  # trainings of those that may still be the best after the first
+    final_seeds: int = 2
+    # trainings of those that may still be the best after the first; with dataset.folds not read, as
+    # there is one for each fold
     scale: bool = True  # go on to `scaling fit` and `scaling emit`
     probe: bool = True  # fit a linear probe on raw pixels; say so where B0 is below it
 

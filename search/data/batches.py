@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from search.data.augment import Augmentation, augment, cut_and_mix
-from search.data.resized import splits_at
+from search.data.resized import resize, splits_at
 from search.data.splits import ImageData, Split
 
 
@@ -105,6 +105,16 @@ def prepare(data: ImageData, resolution: int) -> Batches:
     return _prepare(_ById(data), resolution)
 
 
+def prepare_folds(data: ImageData, resolution: int) -> tuple[Batches, ...]:
+    """`data` at `resolution` pixels with each of its folds as val and the others as train; without
+    folds as it is, once; cached.
+
+    All are views of the same images: a ring, the folds in order and all but the last once more, of
+    which each has a stretch, so that processes share them.
+    """
+    return (prepare(data, resolution),) if data.folds is None else _folds(_ById(data), resolution)
+
+
 def normalisation(data: ImageData, resolution: int) -> tuple[list[float], list[float]]:
     """Mean and deviation per channel that `prepare` normalises by, of pixels in 0…1."""
     batches = prepare(data, resolution)
@@ -131,10 +141,40 @@ class _ById:
 
 @lru_cache(maxsize=PREPARED)
 def _prepare(handle: _ById, resolution: int) -> Batches:
-    train, val, test = splits_at(handle.data, resolution)
+    return _normalised(*splits_at(handle.data, resolution))
+
+
+def _normalised(train: Split, val: Split, test: Split) -> Batches:
     moments = [_moments(plane) for plane in train.images.unbind(1)]
     mean, std = torch.tensor(moments, dtype=torch.float32).T.reshape(2, 1, -1, 1, 1)
     return Batches(train, val, test, mean, std.clamp_min(1e-3))
+
+
+@lru_cache(maxsize=PREPARED)
+def _folds(handle: _ById, resolution: int) -> tuple[Batches, ...]:
+    data = handle.data
+    assert data.folds is not None
+    parts = [Split(resize(data.val.images, resolution), data.val.labels)]
+    pixels = resize(data.train.images, resolution).permute(0, 2, 3, 1)
+    for fold in range(1, int(data.folds.max()) + 1):
+        rows = (data.folds == fold).nonzero().flatten()
+        images = pixels.index_select(0, rows).permute(0, 3, 1, 2)
+        parts.append(Split(images, data.train.labels[rows]))
+    ring = [*parts, *parts[:-1]]
+    # Concatenated as they lie in memory, channels last.
+    images = torch.cat([part.images.permute(0, 2, 3, 1) for part in ring]).permute(0, 3, 1, 2)
+    labels = torch.cat([part.labels for part in ring])
+    whole = sum(map(len, parts))
+    test = Split(resize(data.test.images, resolution), data.test.labels)
+    found, start = [], 0
+    for part in parts:
+        end = start + len(part)
+        val, train = slice(start, end), slice(end, start + whole)
+        found.append(
+            _normalised(Split(images[train], labels[train]), Split(images[val], labels[val]), test)
+        )
+        start = end
+    return tuple(found)
 
 
 def _moments(plane: Tensor) -> tuple[float, float]:

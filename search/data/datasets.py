@@ -8,6 +8,7 @@ from search.config.schema import DatasetConfig
 from search.data.arrays import load_fashion_mnist, load_npz
 from search.data.cache import cache_folder
 from search.data.files import cached_files, load_files
+from search.data.near import keep_together
 from search.data.splits import FILES, ImageData, Raw, assemble
 from search.data.torchvision_sets import load_cifar, load_fashion_mnist_full
 from search.errors import DataError
@@ -46,4 +47,4 @@ def load_data(config: DatasetConfig, proxy_resolution: int, several: bool = Fals
     if cache is not None:
         return cached_files(config, image_size, cache, several)
     reader = (OF_SEVERAL if several else DATASETS)[config.name]
-    return assemble(config, reader(config, image_size))
+    return assemble(config, keep_together(config, reader(config, image_size)))

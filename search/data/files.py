@@ -30,6 +30,7 @@ from search.data.cache import cache_key, keep, load_or_build
 from search.data.decode import decode_files, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
+from search.data.near import keep_together
 from search.data.splits import PARTS, ImageData, Labels, Raw, Rows, Split, divide, root_of
 from search.data.stamp import folder_stamp
 from search.data.stored import Stored, Streamed, read_stored
@@ -99,12 +100,17 @@ def cached_files(
 
     def build() -> Stored:
         raw = _read(found, config, image_size, cache / "shards", contents, shards)
+        raw = keep_together(config, raw)
         divided = divide(config, raw)
         tensors: dict[str, Tensor | Streamed] = {}
         for part in PARTS:
             rows = divided.rows[part]
             tensors[f"{part}.images"] = _streamed(raw, rows)
             tensors[f"{part}.labels"] = torch.from_numpy(raw.labels[rows])
+            if raw.together is not None:
+                tensors[f"{part}.rows"] = torch.from_numpy(rows)
+        if divided.folds is not None:
+            tensors["folds"] = torch.from_numpy(divided.folds)
         passed = [[_relative(str(each.path), root), each.reason] for each in raw.passed]
         fields = {
             "classes": list(found.classes),
@@ -161,6 +167,10 @@ def _from_stored(config: DatasetConfig, root: Path, stored: Stored, home: Path |
         tuple(stored.fields["notes"]),
         reading_from(stored.fields["reading"]),
         home,
+        stored.tensor("folds") if "folds" in stored.tensors else None,
+        {part: stored.tensor(f"{part}.rows").numpy() for part in PARTS}
+        if "train.rows" in stored.tensors
+        else None,
     )
 
 
@@ -289,6 +299,7 @@ def _join(
             *(f"{count:,} images {note}" for note, count in sorted(counts.items())),
         ),
         reading,
+        tuple(file.path for file in files),
     )
 
 

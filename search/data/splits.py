@@ -20,6 +20,7 @@ from torch import Tensor
 from blocks.images.listing import Passed
 from blocks.images.reading import USUAL, Reading
 from search.config.schema import DatasetConfig
+from search.data.folds import deal
 from search.errors import DataError
 
 PARTS: Final = ("train", "val", "test")
@@ -50,7 +51,9 @@ class ImageData:
 
     `passed`: files that were not read, and why. `notes`: what else is to be said of the images, in
     lines. `reading`: how files became pixels. `home`: the folder of the cache that holds them,
-    where they are mapped from a file.
+    where they are mapped from a file. `folds`: with `dataset.folds` the fold of each image of
+    train, from 1; val is the first one, 0. `rows`: where near duplicates are kept together, what
+    each split has of the files that were not passed over.
     """
 
     name: str
@@ -63,6 +66,8 @@ class ImageData:
     notes: tuple[str, ...] = ()
     reading: Reading = USUAL
     home: Path | None = None
+    folds: Tensor | None = None
+    rows: dict[str, Rows] | None = None
 
     @property
     def files(self) -> bool:
@@ -84,13 +89,20 @@ class ImageData:
         """Whether an image may have several labels."""
         return self.train.labels.ndim == 2
 
+    @property
+    def judging(self) -> int:
+        """Images that the final round validates on: of val, or of all folds."""
+        return len(self.val) + (0 if self.folds is None else len(self.train))
+
 
 @dataclass(frozen=True)
 class Raw:
     """What a reader found, image by image: the split each lies in, its label, the hash of its
     contents, and the group it belongs to (itself, where `groups` is None).
 
-    `read` gives the images of some rows, uint8 (n, H, W, C), a few thousand at a time.
+    `read` gives the images of some rows of one part, uint8 (n, H, W, C), a few thousand at a time.
+    `paths`: the file of each image. `together`: a number, (images,), which those have in common
+    that no split may part, whatever their groups.
     """
 
     classes: tuple[str, ...]
@@ -102,15 +114,18 @@ class Raw:
     passed: tuple[Passed, ...] = ()
     notes: tuple[str, ...] = ()
     reading: Reading = USUAL
+    paths: tuple[Path, ...] | None = None
+    together: Rows | None = None
 
 
 @dataclass(frozen=True)
 class Divided:
-    """The rows of a `Raw` that each split has, and the hash of it all."""
+    """The rows of a `Raw` that each split has, and the hash of it all; `folds` as `ImageData`'s."""
 
     rows: dict[str, Rows]
     sha256: str
     notes: tuple[str, ...]
+    folds: Rows | None = None
 
 
 def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
@@ -136,6 +151,8 @@ def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
         raw.passed,
         divided.notes,
         raw.reading,
+        folds=None if divided.folds is None else torch.from_numpy(divided.folds),
+        rows=None if raw.together is None else divided.rows,
     )
 
 
@@ -152,6 +169,18 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
         )
     parts = np.array(raw.parts, dtype=object)
     parts[parts == "train"] = _carve(config, raw, np.flatnonzero(parts == "train"))
+    folds, notes = None, []
+    if config.folds is not None:
+        # The test images are those that they would be without folds.
+        left = np.flatnonzero(parts != "test")
+        folds = _in_folds(config, raw, left)
+        parts[left] = np.where(folds == 0, "val", "train")
+        sizes = np.bincount(folds)
+        notes = [
+            f"{config.folds} folds of {sizes.min():,} to {sizes.max():,} images: one is val, and "
+            f"in the final round all {len(left):,} judge"
+        ]
+        folds = folds[folds > 0]
     rows = {part: np.flatnonzero(parts == part) for part in PARTS}
     digest = hashlib.sha256()
     for part in PARTS:
@@ -163,7 +192,39 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
         pairs = [(raw.hashes[row], int(raw.labels[row])) for row in rows[part]]
         for image_hash, label in sorted(pairs):
             digest.update(image_hash + label.to_bytes(4, "little"))
-    return Divided(rows, digest.hexdigest(), (*raw.notes, *_across(raw, rows)))
+    if folds is not None:
+        digest.update(b"folds")
+        for image_hash, fold in sorted(
+            (raw.hashes[row], int(fold)) for row, fold in zip(rows["train"], folds, strict=True)
+        ):
+            digest.update(image_hash + fold.to_bytes(4, "little"))
+    notes += _across(raw, rows)
+    return Divided(rows, digest.hexdigest(), (*raw.notes, *notes), folds)
+
+
+def _in_folds(config: DatasetConfig, raw: Raw, rows: Rows) -> Rows:
+    """Of each of these images its fold.
+
+    Raises:
+        DataError: the data set has its own val split, or a class cannot be divided.
+    """
+    where = f"dataset {config.name} ({root_of(config)})"
+    if "val" in raw.parts:
+        raise DataError(
+            f"dataset.folds={config.folds} would divide train and val anew, but {where} has a val "
+            "split of its own; expected dataset.folds=null, or these images in train"
+        )
+    assert config.folds is not None
+    labels = raw.labels[rows].astype(np.int64)
+    return deal(_units(raw, rows), labels, config.folds, raw.classes, where)
+
+
+def labels_by_fold(data: ImageData) -> list[Tensor]:
+    """The labels of the images that each fold holds out; of val alone without folds."""
+    if data.folds is None:
+        return [data.val.labels]
+    others = range(1, int(data.folds.max()) + 1)
+    return [data.val.labels, *(data.train.labels[data.folds == fold] for fold in others)]
 
 
 def _across(raw: Raw, rows: dict[str, Rows]) -> list[str]:
@@ -285,9 +346,9 @@ def _carve_several(
 def _units(raw: Raw, rows: Rows) -> list[bytes]:
     """Of each image the hash of what it must not be parted from: of its group, or of itself.
 
-    Groups that share an image are one.
+    Groups that share an image are one, and so are those that have images to keep `together`.
     """
-    if raw.groups is None:
+    if raw.groups is None and raw.together is None:
         return [raw.hashes[row] for row in rows]
     parent: dict[bytes, bytes] = {}
 
@@ -296,12 +357,19 @@ def _units(raw: Raw, rows: Rows) -> list[bytes]:
             parent[key] = key = parent[parent[key]]
         return key
 
-    named = [hashlib.sha256(raw.groups[row].encode()).digest() for row in rows]
+    if raw.groups is None:
+        named = [raw.hashes[row] for row in rows]
+    else:
+        named = [hashlib.sha256(raw.groups[row].encode()).digest() for row in rows]
     for group, row in zip(named, rows, strict=True):
-        one, other = sorted((find(group), find(b"image" + raw.hashes[row])))
-        # Of two names the one without a prefix stays, as hashes decide the split.
-        low, high = (other, one) if one.startswith(b"image") else (one, other)
-        parent[high] = low
+        shared = [b"image" + raw.hashes[row]]
+        if raw.together is not None:
+            shared.append(b"image" + int(raw.together[row]).to_bytes(8, "big"))
+        for each in shared:
+            one, other = sorted((find(group), find(each)))
+            # Of two names the one without a prefix stays, as hashes decide the split.
+            low, high = (other, one) if one.startswith(b"image") else (one, other)
+            parent[high] = low
     return [find(group) for group in named]
 
 

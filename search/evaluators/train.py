@@ -13,7 +13,7 @@ from blocks.arch import parse_arch
 from blocks.cost import Cost, count, referee
 from search.config.schema import ProxyConfig
 from search.config.settled import SettledWorkers
-from search.data.batches import Batches, prepare
+from search.data.batches import Batches, prepare_folds
 from search.data.splits import ImageData
 from search.errors import TrainingError
 from search.evaluators.pool import WorkerPool
@@ -36,7 +36,7 @@ class Job:
     go, `outcomes` where what it makes of each single image, the temperature being that of the
     classes alike with `balanced`. `inherit`: begin with the weights that
     the evaluator's supernet has for it. `long`: not the proxy but what it stands for, at the full
-    resolution throughout.
+    resolution throughout. `fold`: which fold is held out, where there are any.
     """
 
     arch: str
@@ -50,6 +50,7 @@ class Job:
     checkpoint: str | None = None
     inherit: bool = False
     long: bool = False
+    fold: int = 0
 
     @property
     def fidelity(self) -> dict[str, int]:
@@ -97,7 +98,7 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
         device = resolve_device(workers.device)
         compiled(proxy, device)  # built here, once, and not by every worker at the same time
         # Here too, once, are the images brought to the resolution that most networks have.
-        batches = prepare(data, proxy.resolution)
+        batches = prepare_folds(data, proxy.resolution)
         work = partial(
             run_job, data=data, proxy=proxy, supernet=supernet, device=device, shared=batches
         )
@@ -131,10 +132,10 @@ def run_job(
     proxy: ProxyConfig,
     supernet: Supernet | None = None,
     device: str = "cpu",
-    shared: Batches | None = None,
+    shared: tuple[Batches, ...] | None = None,
 ) -> Evaluation:
     """Train and measure one architecture in this process; `shared` are the images at the proxy's
-    resolution, others are made of `data`.
+    resolution, one for each fold, others are made of `data`.
 
     fvcore counts the trained network and must agree with the arithmetic count; once is enough for
     a training in pieces.
@@ -144,9 +145,9 @@ def run_job(
     """
     arch = parse_arch(job.arch)
     if shared is not None and arch.resolution == proxy.resolution:
-        batches = shared
+        batches = shared[job.fold]
     else:
-        batches = prepare(data, arch.resolution)
+        batches = prepare_folds(data, arch.resolution)[job.fold]
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
     if job.long:
         proxy = replace(proxy, start_resolution=1.0)

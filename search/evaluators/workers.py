@@ -46,7 +46,8 @@ def plan_workers(
     own = set(map(int, space.choices["resolution"])) - {config.proxy.resolution}
     kept = (side**2 for side in own if not mapped(data, side))
     pixels = sum(sorted(kept, reverse=True)[:PREPARED])
-    images = len(data.train) + len(data.val) + len(data.test)
+    # Folds are views of a ring, which has most images twice.
+    images = len(data.train) * (1 if data.folds is None else 2) + len(data.val) + len(data.test)
     each += images * data.in_channels * pixels
     found = workers_for(config.workers.threads, each)
     if resolve_device(config.workers.device) == "cuda":

@@ -1,8 +1,7 @@
 """Images that are in two splits, equal or nearly so: a network may know them by heart.
 
-Equal images are found by their decoded pixels. Near ones by the correlation of small grey copies,
-every pair of them: a product of matrices, which needs no hash, misses nothing, and takes seconds
-for 100,000 images.
+Equal images are found by their decoded pixels, near ones as `search.data.near` says, every pair of
+them: seconds for 100,000 images.
 """
 
 import hashlib
@@ -12,20 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from search.data.near import NEAR, NEIGHBOURS, signatures, stands_out
 from search.data.splits import ImageData, Split
 
-SIDE: Final = 16
-"""Pixels of the copies that are compared."""
-NEAR: Final = 0.96
-"""Correlation below which two images are none; it has to stand out, too."""
-SAME: Final = 0.995
-"""Correlation from which two images are near whatever else is alike."""
-STANDS_OUT: Final = 0.2
-"""Of the distance (1 − correlation) to the third nearest image, how far the nearest may be."""
-NEIGHBOURS: Final = 3
 MOST_PAIRS: Final = 5 * 10**9
 """Pairs that are compared: half a minute on two cores. Of more, some images are looked at."""
 ACROSS: Final = {"val": ("train",), "test": ("train", "val")}
@@ -68,8 +58,7 @@ class Duplicates:
 def find_duplicates(data: ImageData, most_pairs: int = MOST_PAIRS) -> Duplicates:
     """Equal and near images across the splits, whatever their classes.
 
-    Near are those of a correlation of `SAME`; or of `NEAR`, where no others are nearly as near: all
-    pictures of trousers correlate, and are of different ones. Of 300 photographs of CIFAR-10 that
+    Which are near is said by `stands_out`. Of 300 photographs of CIFAR-10 that
     were shrunk to 0.7, recompressed and enlarged again 99% are found, of Fashion-MNIST 91%, where
     0.3% of all images are taken for one another. What is mirrored or turned is not found, and an
     image of one colour is near none.
@@ -77,7 +66,7 @@ def find_duplicates(data: ImageData, most_pairs: int = MOST_PAIRS) -> Duplicates
     splits = {part: getattr(data, part) for part in ("train", "val", "test")}
     equal, conflicts = _equal(splits)
     known = {(twin.split, twin.row) for twin in equal}
-    copies = {part: _signatures(split.images) for part, split in splits.items()}
+    copies = {part: signatures(split.images) for part, split in splits.items()}
     pairs = sum(
         len(copies[part]) * len(copies[other])
         for part, others in ACROSS.items()
@@ -115,19 +104,6 @@ def _equal(splits: dict[str, Split]) -> tuple[list[Twin], int]:
     return twins, conflicts
 
 
-def _signatures(images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) → float (N, SIDE²): small and grey, mean 0 and length 1; 0 where an image
-    is of one colour. The product of two is their correlation."""
-    parts = []
-    for chunk in torch.split(images, 2048):
-        grey = chunk.float().mean(1, keepdim=True)
-        small = F.interpolate(grey, (SIDE, SIDE), mode="bilinear", antialias=True).flatten(1)
-        small = small - small.mean(1, keepdim=True)
-        length = small.norm(dim=1, keepdim=True)
-        parts.append(torch.where(length > 1, small / length.clamp_min(1), 0.0))
-    return torch.cat(parts)
-
-
 def _near(
     part: str, rows: Tensor, others: tuple[str, ...], copies: dict[str, Tensor]
 ) -> Iterator[Twin]:
@@ -140,11 +116,8 @@ def _near(
         if not len(candidates):
             continue
         nearest = alike[candidates].topk(min(NEIGHBOURS, len(rest)), 1)
-        best, last = nearest.values[:, 0], nearest.values[:, -1]
-        found = best >= SAME
-        if len(rest) >= NEIGHBOURS:
-            found |= 1 - best <= STANDS_OUT * (1 - last)
-        for place in found.nonzero().flatten().tolist():
+        best = nearest.values[:, 0]
+        for place in stands_out(nearest.values).nonzero().flatten().tolist():
             other, row = places[int(nearest.indices[place, 0])]
             similarity = min(1.0, round(best[place].item(), 4))
             yield Twin("near", similarity, part, int(chosen[candidates[place]]), other, row)

@@ -74,6 +74,10 @@ def _paths(config: RunConfig, data: ImageData) -> dict[str, list[str]] | None:
     passed = {each.path for each in data.passed}
     found = list_files(config.dataset, config.several)
     files = [file for file in found.files if file.path not in passed]
+    if data.rows is not None:
+        if sum(map(len, data.rows.values())) != len(files):
+            return None
+        return {part: [str(files[row].path) for row in data.rows[part]] for part in PARTS}
     groups = [file.group for file in files]
     raw = Raw(
         found.classes,

@@ -110,6 +110,7 @@ def write_baseline(
             "train": len(data.train),
             "val": len(data.val),
             "test": len(data.test),
+            **({} if data.folds is None else {"folds": config.dataset.folds}),
             "classes": list(data.classes),
         },
         **({"reading": reading} if reading else {}),

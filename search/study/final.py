@@ -18,8 +18,9 @@ from blocks.console import duration
 from blocks.files import write_durably
 from blocks.messages import say
 from search.config.quality import ACCURACY, Quality
+from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
-from search.data.splits import ImageData
+from search.data.splits import ImageData, labels_by_fold
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator, make_job
@@ -27,6 +28,7 @@ from search.pareto import reward
 from search.record.folder import StudyFolder
 from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.space.references import Reference
+from search.study.fold_standing import standing_by_folds
 from search.study.objective import Objective
 from search.study.race import (
     Array,
@@ -125,10 +127,10 @@ def train_final(
     objective = Objective.of(config)
     references = _by_proxy(config, data, folder, evaluator)
     contenders = _entrants(candidates, references, objective, config.search.finalists)
-    seeds = config.search.final_seeds if len(contenders) > 1 else 1
+    seeds = most_trainings(config) if len(contenders) > 1 else 1
     contenders, seeds = _within(contenders, seeds, config, candidates, seconds_left)
-    _announce(config, contenders, seeds, len(data.val))
-    labels = data.val.labels.numpy()
+    labels = [each.numpy() for each in labels_by_fold(data)]
+    _announce(config, contenders, seeds, sum(map(len, labels[:seeds])))
     contenders, stand = _race(config, folder, evaluator, contenders, seeds, objective, labels)
     folder.write("b0.pt", _file(folder, contenders[0].trainings[0], ".pt").read_bytes())
     by_proxy = None
@@ -203,11 +205,12 @@ def _race(
     contenders: list[Contender],
     seeds: int,
     objective: Objective,
-    labels: Labels,
+    labels: Sequence[Labels],
 ) -> tuple[list[Contender], Standing | None]:
-    """Train all, then those that may still be the best with a further seed; the best first.
+    """Train all, then those that may still be the best with a further seed, on the next fold if
+    there are any; the best first.
 
-    `labels` are those of the validation images.
+    `labels` are those of the validation images, of each fold.
     """
     alive = list(contenders)
     stand: Standing | None = None
@@ -216,6 +219,8 @@ def _race(
         for contender in alive:
             arch = contender.by_proxy.arch
             job = make_job(arch, config.final_epochs, config.seed, replicate)
+            # The first holds out the images that steered the search, as its weights are B0's.
+            job = replace(job, fold=(replicate - 1) % len(labels))
             job = replace(job, test=True, long=True, save=str(_file(folder, job, ".pt")))
             if len(contenders) > 1:
                 path = str(_file(folder, job, ".npz"))
@@ -234,8 +239,7 @@ def _race(
             raise StudyError("the final training of B0 failed")
         if len(contenders) == 1:
             return contenders, None
-        values = [_values(contender, objective, labels) for contender in contenders]
-        stand = standing(values, labels if objective.quality.balanced else None)
+        stand = _stand(contenders, objective, labels)
         alive = [
             contender
             for contender, chance in zip(contenders, stand.p_best, strict=True)
@@ -248,6 +252,24 @@ def _race(
     return [contenders[place] for place in order], Standing(
         stand.means[order], stand.covariance[np.ix_(order, order)], stand.p_best[order]
     )
+
+
+def _stand(
+    contenders: Sequence[Contender], objective: Objective, labels: Sequence[Labels]
+) -> Standing:
+    """How they stand by their trainings so far; `labels` of each fold."""
+    balanced = objective.quality.balanced
+    if len(labels) == 1:
+        values = [_values(each, objective, labels[0]) for each in contenders]
+        return standing(values, labels[0] if balanced else None)
+    by_fold = [
+        [
+            _values(replace(each, outcomes=[one]), objective, own)[0]
+            for one, own in zip(each.outcomes, labels, strict=False)
+        ]
+        for each in contenders
+    ]
+    return standing_by_folds(by_fold, labels if balanced else None)
 
 
 def _values(contender: Contender, objective: Objective, labels: Labels) -> Array:
@@ -311,7 +333,7 @@ def _within(
         say(
             f"search.minutes={config.search.minutes:g} leaves {duration(max(0.0, seconds_left))} "
             f"for the final round: {len(kept)} of {wanted} networks with {seeds} of "
-            f"{seeds_wanted} seeds"
+            f"{seeds_wanted} {_times(config)}"
         )
     return kept, seeds
 
@@ -322,7 +344,17 @@ def trainings_expected(config: SettledConfig, references: int) -> float:
     if config.search.finalists == 1:
         return 1.0
     networks = min(config.search.finalists, config.search.trials) + min(references, RIVALS)
-    return networks * _trainings_of_each(config.search.final_seeds)
+    return networks * _trainings_of_each(most_trainings(config))
+
+
+def most_trainings(config: RunConfig) -> int:
+    """Of a network of the final round: one for each fold, or for each seed."""
+    return config.dataset.folds or config.search.final_seeds
+
+
+def _times(config: RunConfig) -> str:
+    """What the trainings of a network differ by."""
+    return "folds" if config.dataset.folds else "seeds"
 
 
 def _trainings_of_each(seeds: int) -> float:
@@ -357,7 +389,11 @@ def _announce(
         f"final round: the best {len(contenders) - of_references} candidates"
         + (f" and {of_references} published networks" if of_references else "")
         + f", {epochs} epochs"
-        + (f", then those that may be the best with up to {seeds} seeds" if seeds > 1 else "")
+        + (
+            f", then those that may be the best with up to {seeds} {_times(config)}"
+            if seeds > 1
+            else ""
+        )
     )
     if val_images < FEW_IMAGES:
         say(

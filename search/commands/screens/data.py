@@ -157,8 +157,9 @@ def _duplicates(found: Look) -> list[str]:
         lines.append(f"near ones looked for among {duplicates.looked_at:.0%} of val and test")
     if duplicates.twins:
         lines.append(
-            "accuracy on them is memory: take them out of val and test, or keep what belongs "
-            "together (a series, a person) in one split; duplicates.csv names them"
+            "accuracy on them is memory: take them out of val and test, keep what belongs together "
+            "(a series, a person) in one split by dataset.group, or these by "
+            "dataset.near_duplicates=group; duplicates.csv names them"
         )
     if duplicates.conflicts:
         other = "with other labels" if found.data.several else "in another class"
@@ -182,15 +183,17 @@ def _validation(found: Look) -> list[str]:
             f"share, tell two networks apart that differ by {points:.1f} points of mAP at "
             f"{ACCURACIES[0]:.0%} (95%, unpaired, one training each)"
         ]
-    images = len(found.data.val)
-    least = [
-        f"{100 * least_difference(accuracy, images):.1f} points at {accuracy:.0%}"
-        for accuracy in ACCURACIES
-    ]
-    return [
-        f"{images:,} images tell two networks apart that differ by {' or '.join(least)} (95%, "
-        "unpaired, one training each)"
-    ]
+    lines = []
+    for images in sorted({len(found.data.val), found.data.judging}):
+        least = [
+            f"{100 * least_difference(accuracy, images):.1f} points at {accuracy:.0%}"
+            for accuracy in ACCURACIES
+        ]
+        said = f"{images:,} images tell two networks apart that differ by {' or '.join(least)}"
+        lines.append(f"{said} (95%, unpaired, one training each)")
+    if len(lines) > 1:
+        lines[1] = f"in the final round, over all folds: {lines[1]}"
+    return lines
 
 
 def _to_beat(found: Look) -> list[str]:

@@ -72,6 +72,14 @@ def _resolution(found: Plan) -> Table:
             "  least difference of two networks that counts (95%, unpaired, one training each)",
             f"{100 * least_difference(accuracy, found.worth):.2f} points",
         )
+    if found.judging > found.val_images:
+        table.add_row("in the final round: images that judge, over all folds", f"{found.judging}")
+        worth = found.worth * found.judging // found.val_images
+        for accuracy in ACCURACIES:
+            table.add_row(
+                f"  least difference at {accuracy:.0%}, likewise",
+                f"{100 * least_difference(accuracy, worth):.2f} points",
+            )
     table.add_row(
         f"Kendall's tau of no relation at n={architectures} (95%)",
         f"±{null_band(architectures):.2f}",
