@@ -5,7 +5,9 @@ tifffile's, where it is installed; arrays (`.npy`) are NumPy's.
 """
 
 import io
+import math
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -36,7 +38,7 @@ _Result = TypeVar("_Result")
 
 _DAMAGE: Final = (
     OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, RuntimeError,
-    zlib.error, struct.error,
+    MemoryError, zlib.error, struct.error,
 )  # fmt: skip
 """What readers raise of a damaged file."""
 _BAD_EXIF: Final = (*_DAMAGE, AttributeError, ZeroDivisionError, Warning)
@@ -44,10 +46,13 @@ _BAD_EXIF: Final = (*_DAMAGE, AttributeError, ZeroDivisionError, Warning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)  # it is said, and counted
 _NPY: Final = b"\x93NUMPY"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_TIFF: Final = (b"II*\0", b"MM\0*")
+_TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_EIGHT_BITS: Final = (b"\xff\xd8", b"GIF8", b"BM", b"RIFF", _PNG)
+"""What files begin with whose channels have 8 bits; of PNG, unless its head says 16."""
 _HEAD: Final = 32
 """Bytes that tell what kind a file is."""
-_BITS, _SAMPLES, _EXTRA = 258, 277, 338
+_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA = 258, 262, 277, 338
+_SEPARATED: Final = 5  # cyan, magenta, yellow, black
 """TIFF's tags."""
 
 MANY_PAGES: Final = "have more than one page or frame: the first is read"
@@ -72,6 +77,13 @@ class _Deep:
     values: Array
     span: tuple[float, float]
     alpha: bool = False
+    pages: int = 1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        transparent = self.alpha and self.values[..., -1].min() < self.span[1]
+        said = {MANY_PAGES: self.pages > 1, TRANSPARENT: transparent}
+        return tuple(note for note, so in said.items() if so)
 
 
 @cache
@@ -131,6 +143,8 @@ def span_of(path: Path, error: type[CompoundNasError]) -> tuple[float, float] | 
         if deep is None:
             return None
         colour = deep.values[..., :-1] if deep.alpha else deep.values
+        if not np.isfinite(colour).all():
+            return None  # it is refused when it is decoded
         return float(colour.min()), float(colour.max())
 
     return _guarded(path, error, measure)
@@ -153,7 +167,7 @@ def _guarded(path: Path, error: type[CompoundNasError], work: Callable[[Path], _
 
 def _open(content: bytes, reading: Reading, near: int | None) -> Opened:
     if _may_be_deep(content) and (deep := _deep(content)) is not None:
-        return Opened(_to_bytes(deep, reading), content)
+        return Opened(_to_bytes(deep, reading), content, deep.notes)
     if content.startswith(_NPY):
         return Opened(_plain(_array(content)), content)
     notes = []
@@ -162,11 +176,11 @@ def _open(content: bytes, reading: Reading, near: int | None) -> Opened:
             image.draft(None, (2 * near, 2 * near))
         if getattr(image, "n_frames", 1) > 1:
             notes.append(MANY_PAGES)
+        image.load()  # damage of the pixels is an error, that of an orientation is not
         upright: Image.Image = image
         try:
             upright = ImageOps.exif_transpose(image)
         except _BAD_EXIF:
-            image.load()  # damage of the pixels is another thing
             notes.append(NO_ORIENTATION)
         if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
             whole = upright.convert("RGBA")
@@ -187,7 +201,7 @@ def _may_be_deep(content: bytes) -> bool:
     """Whether there may be more than 8 bits a channel, or channels that Pillow knows not."""
     if content.startswith(_PNG):
         return content[24:25] == b"\x10"
-    return content.startswith((_NPY, *_TIFF)) or content[:2] in (b"P5", b"P6", b"Pf", b"\0\0")
+    return not content.startswith(_EIGHT_BITS)
 
 
 def _deep(content: bytes) -> _Deep | None:
@@ -199,6 +213,8 @@ def _deep(content: bytes) -> _Deep | None:
         return _deep_png(content)
     if content.startswith(_TIFF):
         return _deep_tiff(content)
+    if content[:2] in (b"P2", b"P3", b"P5", b"P6"):
+        return _deep_netpbm(content)
     with Image.open(io.BytesIO(content)) as image:
         return _deep_grey(image)
 
@@ -253,17 +269,48 @@ def _turned(array: Array, orientation: int) -> Array:
     return array
 
 
+def _deep_netpbm(content: bytes) -> _Deep | None:
+    """PGM and PPM of more than 8 bits (netpbm's formats of one image, raw or in digits)."""
+    head = re.match(
+        rb"P([2356])(?:\s+|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s", content
+    )
+    if head is None:
+        return None
+    kind, width, height, most = (int(group) for group in head.groups())
+    if most < 256:
+        return None
+    channels = 3 if kind in (3, 6) else 1
+    _check_size(width * height)
+    count = width * height * channels
+    if kind in (2, 3):
+        values = np.array(content[head.end() :].split()[:count], dtype=np.int64)
+    else:
+        values = np.frombuffer(content, ">u2", count, head.end())
+    return _Deep(values.reshape(height, width, channels), (0.0, float(most)))
+
+
+def _check_size(pixels: int) -> None:
+    if Image.MAX_IMAGE_PIXELS is not None and pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError(f"{pixels:,} pixels are too many")
+
+
 def _deep_tiff(content: bytes) -> _Deep | None:
+    """TIFF that Pillow would take for less than it is: of a channel more it drops it, of deep
+    colour it keeps the upper bytes, and of whole numbers it forgets how many bits they had."""
+    plain = True
     try:
         with Image.open(io.BytesIO(content)) as image:
             tags: Any = getattr(image, "tag_v2", {})
             bits, samples = max(tags.get(_BITS, (1,))), tags.get(_SAMPLES, 1)
-            # Pillow drops a fourth channel that is no transparency, and the lower byte of colour.
-            unknown = samples > 3 and tags.get(_EXTRA) == (0,)
-            if not unknown and (samples == 1 or bits <= 8):
+            alpha = tags.get(_EXTRA) in ((1,), (2,))
+            colours = 4 if tags.get(_PHOTOMETRIC) == _SEPARATED else 3
+            usual = samples in (1, colours) or (alpha and samples in (2, colours + 1))
+            if bits <= 8 and usual:
+                return None
+            if find_spec("tifffile") is None and samples == 1:
                 return _deep_grey(image)
     except UnidentifiedImageError:
-        pass
+        plain = False
     if find_spec("tifffile") is None:
         raise ValueError(
             "a TIFF of several channels or of more than 8 bits needs `pip install tifffile`"
@@ -272,17 +319,24 @@ def _deep_tiff(content: bytes) -> _Deep | None:
 
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
+        _check_size(math.prod(page.shape))
         array: Array = page.asarray()
-        axes = page.axes
+        axes, pages = page.axes, len(file.pages)
+        inverted = page.photometric == 0 and array.dtype.kind == "u"
+        tag = page.tags.get(274)
+        orientation = 1 if tag is None else int(tag.value)
+        alpha = plain and tuple(page.extrasamples) in ((1,), (2,)) and array.ndim == 3
     if axes == "YX":
         array = array[..., None]
     elif axes == "SYX":
         array = array.transpose(1, 2, 0)
     elif axes != "YXS":
         raise ValueError(f"its axes are {axes}; expected YX, YXS or SYX")
-    if array.size > 2 * (Image.MAX_IMAGE_PIXELS or array.size):
-        raise Image.DecompressionBombError(f"{array.size:,} values are too many")
-    return _Deep(array, _type_span(array))
+    if inverted:
+        array = np.iinfo(array.dtype).max - array
+    return _Deep(
+        _turned(array, orientation), _type_span(array), alpha and array.shape[2] in (2, 4), pages
+    )
 
 
 def _array(content: bytes) -> Array:

@@ -29,6 +29,7 @@ SYSTEM_NAMES: Final = frozenset(
         *("__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
     }
 )
+_LIKE_A_SPLIT: Final = re.compile(r"(^|[^a-z])(train|training|val|valid|validation|test)([^a-z]|$)")
 _SPLIT_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
 
 
@@ -121,7 +122,8 @@ class _Walk:
             elif entry.is_file():
                 yield entry.path
             else:
-                self.skip(Path(entry.path), "a broken link")
+                broken = entry.is_symlink()
+                self.skip(Path(entry.path), "a broken link" if broken else "no regular file")
 
     def _wanted(self, path: Path) -> bool:
         """Whether it is neither hidden nor the operating system's."""
@@ -198,7 +200,8 @@ def passed_csv(passed: Iterable[Passed]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["path", "reason"])
     writer.writerows([str(each.path), each.reason] for each in passed)
-    return buffer.getvalue()
+    # A name that is not UTF-8 is written with its bytes in hex.
+    return buffer.getvalue().encode(errors="backslashreplace").decode()
 
 
 @dataclass
@@ -211,9 +214,15 @@ class _List:
 
     def __post_init__(self) -> None:
         self.walk = _Walk(self.root)
+        self.beside_classes = False
 
     def read(self) -> ImageFolder:
-        folders = self.walk.folders(self.root)
+        folders = []
+        for folder in self.walk.folders(self.root):
+            if _holds_studies(folder):
+                self.walk.skip(folder, "a folder of studies")
+            else:
+                folders.append(folder)
         parts = self._parts(folders)
         if parts is None:
             inside = self._splits_in_classes(folders)
@@ -249,8 +258,8 @@ class _List:
         self, named: dict[str, list[Path]], holding: dict[str, bool], others: list[Path]
     ) -> bool:
         """Whether folders with the names of splits are splits, where others lie beside them."""
-        if not any(holding.values()):
-            return False  # images alone, as in the classes beside them
+        if not any(holding.values()) and set(named) == {"train"}:
+            return False  # images alone, as in the classes beside it
         first = next(iter(named.values()))[0].name
         names = {folder.name for folder in others}
         if "train" not in named:
@@ -271,7 +280,8 @@ class _List:
         if not folders:
             raise self.error(self._no_classes(self.root))
         self.walk.beside(self.root, "no class: beside the class folders")
-        if len(folders) == 1 and len(_visible(folders[0])) > 1:
+        self._check_names(folders)
+        if len(folders) == 1 and _visible(folders[0]):
             raise self.error(
                 f"{self.name}={self.root} has one class only, {folders[0].name!r}; did you mean "
                 f"{self.name}={folders[0]}?"
@@ -285,14 +295,29 @@ class _List:
 
     def _splits_in_classes(self, folders: list[Path]) -> ImageFolder | None:
         """`cat/train/…`, `cat/test/…`, `dog/train/…`; None: it is not like this."""
-        if self.layout == "classes" or not folders:
+        if self.layout == "classes":
             return None
-        inner = {folder: _visible(folder) for folder in folders}
-        names = {path.name.lower() for paths in inner.values() for path in paths}
-        if not all(inner.values()) or not names <= set(_SPLIT_OF):
+        inner = {
+            folder: [path for path in _visible(folder) if path.name.lower() in _SPLIT_OF]
+            for folder in folders
+        }
+        divided = [
+            folder
+            for folder, paths in inner.items()
+            if len({_SPLIT_OF[path.name.lower()] for path in paths}) > 1
+        ]
+        if not divided:
             return None
-        if any(flat_images(folder) for folder in folders):
-            return None
+        for folder, paths in inner.items():
+            if not paths:
+                raise self.error(
+                    f"{folder} has no folder train, as {divided[0]} has; dataset.layout=classes "
+                    "takes all images below a class, whatever their folders are called"
+                )
+            self.walk.beside(folder, "no split: beside train and test")
+            for other in _visible(folder):
+                if other not in paths:
+                    self.walk.skip(other, "beside the splits, and none of them")
         self.walk.beside(self.root, "no class: beside the class folders")
         files = [
             ImageFile(_SPLIT_OF[path.name.lower()], label, image)
@@ -312,6 +337,7 @@ class _List:
         apart = set(parts.values())
         beside = [folder for folder in folders if folder not in apart]
         if parts["train"] == self.root:
+            self.beside_classes = True
             classes = beside
             self.walk.beside(self.root, "no class: beside the class folders")
         else:
@@ -347,19 +373,29 @@ class _List:
         found = flat_images(folder)
         if not found:
             return False
+        beside = "; dataset.layout=classes takes it for a class" if self.beside_classes else ""
         if not self.skip_unlabelled:
             raise self.error(
                 f"{folder} holds {len(found):,} images and no class folders: nothing says their "
                 f"class. dataset.on_unlabelled=skip goes on without them, with a {part} split "
-                "taken from train"
+                f"taken from train{beside}"
             )
         self.walk.beside(folder, "no class")
         return True
 
+    def _check_names(self, folders: list[Path]) -> None:
+        """Refuse, unless it is asked for, classes that look like splits by names of their own."""
+        likely = [folder.name for folder in folders if _LIKE_A_SPLIT.search(folder.name.lower())]
+        if len(likely) > 1 and self.layout != "classes":
+            raise self.error(
+                f"{self.name}={self.root} holds {_few(likely)}, which look like splits; expected "
+                "train, val and test (links will do), or dataset.layout=classes"
+            )
+
     def _no_classes(self, folder: Path) -> str:
         found = flat_images(folder)
         tables = [
-            path.name
+            str(path)
             for path in sorted({*self.root.iterdir(), *folder.iterdir()})
             if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")
         ]
@@ -374,6 +410,14 @@ class _List:
     def _found(
         self, classes: list[Path], parts: dict[str, Path], files: list[ImageFile]
     ) -> ImageFolder:
+        for folder in classes:
+            try:
+                folder.name.encode()
+            except UnicodeEncodeError:
+                raise self.error(
+                    f"class folder {str(folder).encode(errors='backslashreplace').decode()} has a "
+                    "name that is not UTF-8; rename it"
+                ) from None
         return ImageFolder(
             self.root,
             tuple(folder.name for folder in classes),
@@ -387,6 +431,14 @@ def _visible(folder: Path) -> list[Path]:
     return [
         path for path in sorted(folder.iterdir()) if path.is_dir() and why_hidden(path.name) is None
     ]
+
+
+def _holds_studies(folder: Path) -> bool:
+    """Whether searches left their results there."""
+    return any(
+        (each / "environment.json").exists() or (each / "look" / "data.png").exists()
+        for each in _visible(folder)
+    )
 
 
 def _any_image(folder: Path) -> bool:

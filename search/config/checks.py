@@ -180,6 +180,19 @@ def _check_ranges(config: RunConfig) -> None:
             raise ConfigError(f"{name}={rate} is not a number of 0 or more")
 
 
+def check_images(config: RunConfig) -> None:
+    """Check what the reading of images depends on.
+
+    Raises:
+        ConfigError: names the setting, its value, and what was expected.
+    """
+    for name, known in CHOICES.items():
+        if name.startswith("dataset."):
+            choose(name, value_of(config, name), known, ConfigError)
+    _check_ranges(config)
+    _check_dataset(config)
+
+
 def _check_dataset(config: RunConfig) -> None:
     dataset = config.dataset
     from PIL import ImageColor

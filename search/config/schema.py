@@ -40,14 +40,23 @@ steps, which takes away most of what a high learning rate adds to a loss."""
 
 
 @dataclass(frozen=True)
+class ColumnsConfig:
+    """What the columns of a table hold, where their names and values do not tell it."""
+
+    path: str | None = None  # names of files
+    label: str | None = None  # the class, or several labels
+    split: str | None = None  # train, val or test, or another of their names
+    group: str | None = None  # of images that no split parts
+
+
+@dataclass(frozen=True)
 class DatasetConfig:
     """Where the images come from. Splits that the data set lacks are carved from train."""
 
     name: str = "npz"  # of the reader of the images, which dataset=NAME sets too
     root: str | None = None  # folder or file of the images; of table: null: where the table lies
     path: str | None = None  # of table: the file of labels: .csv, .tsv, .jsonl, .parquet, .json
-    columns: dict[str, str] = field(default_factory=dict)
-    # of table: {path: …, label: …, split: …}, where they are not told by their names
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     separator: str | None = None
     # of table, with task=multilabel: what stands between the labels of a cell; null: ; | or , or a
     # line break, the first of them that any cell has

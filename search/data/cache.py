@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ def cache_folder(setting: str | None) -> Path | None:
 def cache_key(identity: Any) -> str:
     """A file name of what JSON holds, the decoders' versions, and this file's own."""
     decoders = [DECODER, PIL.__version__, features.version("jpg"), features.version("webp")]
+    decoders += [find_spec(name) is not None for name in ("pillow_heif", "tifffile", "imagecodecs")]
     return hashlib.sha256(json.dumps([decoders, identity]).encode()).hexdigest()[:32]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from search.config.checks import check_images
 from search.config.face import config_from
 from search.data.datasets import load_data as load_configured
 from search.data.splits import ImageData
@@ -19,10 +20,11 @@ def load_data(
         load_data("imagefolder", root="pets", resolution=64)
 
     Raises:
-        ConfigError: a setting is misspelt or of the wrong type.
+        ConfigError: a setting is misspelt, of the wrong type, or out of its range.
         DataError: the images are missing, unreadable or too few.
     """
     config = config_from(
         task=task, dataset={"name": name, **settings}, proxy={"resolution": resolution}
     )
+    check_images(config)
     return load_configured(config.dataset, resolution, config.several)

@@ -111,12 +111,14 @@ def cached_files(
                 tensors[f"{part}.rows"] = torch.from_numpy(rows)
         if divided.folds is not None:
             tensors["folds"] = torch.from_numpy(divided.folds)
-        passed = [[_relative(str(each.path), root), each.reason] for each in raw.passed]
+        # What was passed over before is known by each listing; here, what decoding found.
+        later = raw.passed[len(found.passed) :]
+        passed = [[_relative(str(each.path), root), each.reason] for each in later]
         fields = {
             "classes": list(found.classes),
             "sha256": divided.sha256,
             "passed": passed,
-            "notes": list(divided.notes),
+            "notes": list(divided.notes[len(found.notes) :]),
             "reading": reading_to_mapping(raw.reading),
         }
         return Stored(tensors, fields)
@@ -128,8 +130,15 @@ def cached_files(
     if home is not None and stamp is not None:
         # Without it the folder is listed again, and nothing else.
         with contextlib.suppress(CompoundNasError):
-            write_whole(index, json.dumps({"stamp": stamp, "key": home.name}).encode())
-    return _from_stored(config, root, stored, home)
+            write_whole(index, _index(stamp, home, found))
+    return _from_stored(config, root, stored, home, found.passed, found.notes)
+
+
+def _index(stamp: str, home: Path, found: ImageFolder) -> bytes:
+    """What a folder of this stamp is known as, and what was said when it was listed."""
+    passed = [[str(each.path), each.reason] for each in found.passed]
+    content = {"stamp": stamp, "key": home.name, "passed": passed, "notes": list(found.notes)}
+    return json.dumps(content).encode()
 
 
 def _settings(config: DatasetConfig) -> list[Any]:
@@ -145,13 +154,24 @@ def _opened(config: DatasetConfig, cache: Path, index: Path, stamp: str) -> Imag
         if known["stamp"] != stamp:
             return None
         home = cache / known["key"]
+        passed = [Passed(Path(path), reason) for path, reason in known["passed"]]
+        notes = list(map(str, known["notes"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     stored = read_stored(home / "images.bin")
-    return None if stored is None else _from_stored(config, root_of(config), stored, home)
+    if stored is None:
+        return None
+    return _from_stored(config, root_of(config), stored, home, passed, notes)
 
 
-def _from_stored(config: DatasetConfig, root: Path, stored: Stored, home: Path | None) -> ImageData:
+def _from_stored(
+    config: DatasetConfig,
+    root: Path,
+    stored: Stored,
+    home: Path | None,
+    passed: Sequence[Passed],
+    notes: Sequence[str],
+) -> ImageData:
     train, val, test = (
         Split(stored.tensor(f"{part}.images").permute(0, 3, 1, 2), stored.tensor(f"{part}.labels"))
         for part in PARTS
@@ -163,8 +183,8 @@ def _from_stored(config: DatasetConfig, root: Path, stored: Stored, home: Path |
         val,
         test,
         stored.fields["sha256"],
-        tuple(Passed(root / name, reason) for name, reason in stored.fields["passed"]),
-        tuple(stored.fields["notes"]),
+        (*passed, *(Passed(root / name, reason) for name, reason in stored.fields["passed"])),
+        (*notes, *stored.fields["notes"]),
         reading_from(stored.fields["reading"]),
         home,
         stored.tensor("folds") if "folds" in stored.tensors else None,
@@ -190,7 +210,9 @@ def labels_of(files: Sequence[ImageFile], num_classes: int) -> Labels:
 
 
 def _relative(path: str, root: Path) -> str:
-    return path.removeprefix(f"{root}{os.sep}")
+    """Below `root`, or absolute."""
+    inside = path.removeprefix(f"{root}{os.sep}")
+    return os.path.abspath(path) if inside == path else inside
 
 
 def _streamed(raw: Raw, rows: Rows) -> Streamed:
@@ -291,7 +313,7 @@ def _join(
         labels,
         tuple(hashes),
         read,
-        None if None in groups else tuple(str(group) for group in groups),
+        None if None in groups else tuple(map(str, groups)),
         tuple(passed),
         (
             *found.notes,

@@ -35,9 +35,10 @@ def group_files(found: ImageFolder, group: str | None) -> ImageFolder:
 
 def _by_name(file: ImageFile, pattern: re.Pattern[str], group: str) -> ImageFile:
     match = pattern.search(file.path.name)
-    if match is None:
+    found = None if match is None else match.group(1 if pattern.groups else 0)
+    if found is None:
         raise DataError(f"dataset.group={group} does not match the name of {file.path}")
-    return replace(file, group=match.group(1 if pattern.groups else 0))
+    return replace(file, group=found)
 
 
 def _by_level(file: ImageFile, found: ImageFolder, depth: int) -> ImageFile:

@@ -228,8 +228,18 @@ def labels_by_fold(data: ImageData) -> list[Tensor]:
 
 
 def _across(raw: Raw, rows: dict[str, Rows]) -> list[str]:
-    """What the splits share, in lines."""
+    """What the splits share, and images of two classes, in lines."""
     notes = []
+    if raw.labels.ndim == 1:
+        classes: dict[bytes, set[int]] = {}
+        for digest, label in zip(raw.hashes, raw.labels.tolist(), strict=True):
+            classes.setdefault(digest, set()).add(label)
+        twice = [found for found in classes.values() if len(found) > 1]
+        if twice:
+            names = " and ".join(repr(raw.classes[label]) for label in sorted(twice[0])[:2])
+            notes.append(
+                f"{len(twice):,} images are in two classes, first in {names}: a label is wrong"
+            )
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         known = {raw.hashes[row] for row in rows[one]}
         shared = sum(raw.hashes[row] in known for row in rows[other])
@@ -259,23 +269,24 @@ def _carve(config: DatasetConfig, raw: Raw, train: Rows) -> Sequence[str]:
     needed = ["train", *(part for part, share in wanted.items() if share > 0)]
     units = _units(raw, train)
     places = {unit: _place(unit, wanted) for unit in units}
-    labels = raw.labels[train]
-    if labels.ndim == 2:
-        return _carve_several(config, raw, units, labels, places, wanted, needed)
-    for number in range(len(raw.classes)):
-        # Units of this class; of images without groups these are the different images.
-        images = Counter(units[index] for index in np.flatnonzero(labels == number))
-        own = sorted(images)
+    members = _members(raw, units, train)
+    for number, images in enumerate(members):
         _check_enough(config, raw, number, images, needed)
+    # An image, or a group, may be of several classes: the rarest has the last word.
+    order = sorted(range(len(members)), key=lambda number: (members[number].total(), number))
+    for number in reversed(order):
+        images = members[number]
         if images.total() * min(wanted[part] for part in needed[1:] or ["val"]) < FEW:
             places |= _in_turn(images, wanted)
-        for part in needed:
-            if not any(places[unit] == part for unit in own):
-                # Small classes may draw nothing for a part: the lowest hash fills it. Equal images
-                # stay together, whatever their class.
-                counts = Counter(places[unit] for unit in own)
-                places[next(unit for unit in own if counts[places[unit]] > 1)] = part
+    _fill(config, raw, members, order, places, needed)
     return [places[unit] for unit in units]
+
+
+def _members(raw: Raw, units: Sequence[bytes], rows: Rows) -> list[Counter[bytes]]:
+    """Of each class its images by unit."""
+    labels = raw.labels[rows]
+    marks = labels == np.arange(len(raw.classes))[:, None] if labels.ndim == 1 else labels.T > 0
+    return [Counter(units[int(row)] for row in np.flatnonzero(own)) for own in marks]
 
 
 def _check_enough(
@@ -292,29 +303,20 @@ def _check_enough(
         )
 
 
-def _carve_several(
+def _fill(
     config: DatasetConfig,
     raw: Raw,
-    units: Sequence[bytes],
-    labels: Labels,
+    members: Sequence[Counter[bytes]],
+    order: Sequence[int],
     places: dict[bytes, str],
-    wanted: dict[str, float],
     needed: Sequence[str],
-) -> list[str]:
-    """The parts of images that have several labels or none, (N, K): as for classes, each label
-    being one of whoever has it.
+) -> None:
+    """Put an image of each class, or a group, where a part has none: the lowest hash that is the
+    only one of no class where it lies.
 
-    An image is of several, so the rarest has the last word on where it lies; and what fills an
-    empty part is taken from no label that has no other image there.
+    Raises:
+        DataError: there is none.
     """
-    members = [Counter(units[int(row)] for row in np.flatnonzero(own)) for own in labels.T]
-    for number, images in enumerate(members):
-        _check_enough(config, raw, number, images, needed)
-    order = sorted(range(len(members)), key=lambda number: (members[number].total(), number))
-    for number in reversed(order):
-        images = members[number]
-        if images.total() * min(wanted[part] for part in needed[1:] or ["val"]) < FEW:
-            places |= _in_turn(images, wanted)
     of_unit: dict[bytes, list[int]] = {}
     for number, images in enumerate(members):
         for unit in images:
@@ -333,14 +335,13 @@ def _carve_several(
             if chosen is None:
                 raise DataError(
                     f"class {raw.classes[number]!r} of dataset {config.name} ({root_of(config)}) "
-                    f"cannot be in each of {' and '.join(needed)} beside the other labels of its "
-                    "images; expected more images of it, or splits of the data set's own"
+                    f"cannot be in each of {' and '.join(needed)} beside the other classes of its "
+                    "images or groups; expected more of it, or splits of the data set's own"
                 )
             for other in of_unit[chosen]:
                 counts[other][places[chosen]] -= 1
                 counts[other][part] += 1
             places[chosen] = part
-    return [places[unit] for unit in units]
 
 
 def _units(raw: Raw, rows: Rows) -> list[bytes]:

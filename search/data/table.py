@@ -8,8 +8,9 @@ labels, a cell holds them beside one another, or each has a row, or a column, of
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,18 +30,22 @@ LABEL_NAMES: Final = (
     "label", "labels", "class", "class_name", "category", "category_name", "target", "y", "species",
     "breed", "diagnosis", "dx", "finding",
 )  # fmt: skip
-SPLIT_COLUMNS: Final = ("split", "subset", "set", "fold_name", "partition", "data_set", "data set")
+SPLIT_COLUMNS: Final = ("split", "subset", "partition", "set", "data_set", "data set")
+"""The first that is there; of the others only if all of its values are names of splits."""
+SURE_SPLITS: Final = ("split", "subset", "partition")
 GROUP_COLUMNS: Final = (
     "group", "patient", "patient_id", "patientid", "subject", "subject_id", "lesion_id",
 )  # fmt: skip
 """Columns whose images may belong together: said, never taken for it unasked."""
-KINDS: Final = ("path", "label", "split", "group")
 SEPARATORS: Final = ("\n", ";", "|", ",")
 """What stands between labels, where `dataset.separator` does not say it: the first that occurs.
 Lists, as those of JSON, are read with a line break between."""
 MOST_CLASSES: Final = 1000
 """Different values of a column that may be labels, if its name does not say so."""
-_ENDINGS: Final = ("", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".npy")
+_ENDINGS: Final = (
+    *("", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".npy"),
+    *(".JPG", ".JPEG", ".PNG", ".TIF"),
+)
 """That names of files may lack, as Kaggle's do."""
 _PART_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
 
@@ -93,7 +98,12 @@ def list_table(config: DatasetConfig, several: bool = False) -> ImageFolder:
     table = read_table(path, several)
     if not len(table):
         raise DataError(f"{path} has no rows")
-    find = _finder(path, root)
+    find = _finder([root, root / "images"])
+    named = next((name for name in map(str, table.columns) if find(name)), None)
+    if named is not None:
+        raise DataError(
+            f"{path}: its first row names the file {named!r}; expected a row of column names above"
+        )
     columns = _choose(table, config, path, find, several)
     rows = _Rows()
     for number, row in enumerate(table.to_dict("records"), 2):
@@ -195,7 +205,7 @@ def read_table(path: Path, several: bool = False) -> pd.DataFrame:
 
 
 def _text(path: Path) -> str:
-    """A text file of whatever encoding: by its byte-order mark, else UTF-8, else Windows'."""
+    """A text file: by its byte-order mark, else in UTF-8, else in Windows' encoding (cp1252)."""
     content = path.read_bytes()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16")
@@ -207,18 +217,35 @@ def _text(path: Path) -> str:
 
 def _read_csv(path: Path, several: bool) -> pd.DataFrame:
     text = _text(path)
+    said = re.match(r"sep=(.)\r?\n", text)  # as Excel writes it
+    if said is not None:
+        text = text[said.end() :]
     head = "\n".join(text.splitlines()[:20])
     try:
-        separator = csv.Sniffer().sniff(head, ",;\t|").delimiter
+        separator = csv.Sniffer().sniff(head, ",;\t|").delimiter if said is None else said[1]
     except csv.Error:
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
     return pd.read_csv(
-        io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True
-    )
+        io.StringIO(text),
+        sep=separator,
+        dtype=str,
+        keep_default_na=False,
+        na_values=["nan", "NaN"],
+        skipinitialspace=True,
+        index_col=False,
+    ).fillna("")
 
 
 def _read_lines(path: Path, several: bool) -> pd.DataFrame:
-    rows = [json.loads(line) for line in _text(path).splitlines() if line]
+    return _of_rows([json.loads(line) for line in _text(path).splitlines() if line], several)
+
+
+def _of_rows(rows: list[Any], several: bool) -> pd.DataFrame:
+    wrong = next((row for row in rows if not isinstance(row, dict)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"{wrong!r} is no row; expected objects, a name and a value for each column"
+        )
     return _as_text(pd.DataFrame(rows), several)
 
 
@@ -230,7 +257,12 @@ def _read_json(path: Path, several: bool) -> pd.DataFrame:
     """A list of rows, or COCO's images, annotations and categories."""
     content = json.loads(_text(path))
     if isinstance(content, list):
-        return _as_text(pd.DataFrame(content), several)
+        return _of_rows(content, several)
+    lacking = [name for name in ("images", "annotations", "categories") if name not in content]
+    if lacking:
+        raise ValueError(
+            f"it has no {lacking[0]!r}; expected a list of rows, or COCO's three lists"
+        )
     names = {each["id"]: str(each["name"]) for each in content["categories"]}
     labels: dict[Any, list[str]] = {}
     for each in content["annotations"]:
@@ -249,8 +281,10 @@ def _read_json(path: Path, several: bool) -> pd.DataFrame:
 
 def _as_text(table: pd.DataFrame, several: bool) -> pd.DataFrame:
     def text(value: Any) -> str:
-        if several and isinstance(value, list | tuple | np.ndarray):
-            return "\n".join(map(str, value))
+        if isinstance(value, list | tuple | np.ndarray):
+            return "\n".join(map(str, value)) if several or len(value) != 1 else str(value[0])
+        if isinstance(value, float) and value.is_integer():
+            return str(int(value))  # whole numbers beside a missing one
         return "" if value is None or value != value else str(value)
 
     return table.map(text)
@@ -273,9 +307,8 @@ def _several(count: int, first: str) -> str:
     )
 
 
-def _finder(path: Path, root: Path) -> Callable[[str], Path | None]:
+def _finder(places: Sequence[Path]) -> Callable[[str], Path | None]:
     """Looks a file up by its name in the table; its ending may be missing."""
-    places = list(dict.fromkeys([root, root / "images", path.parent]))
 
     def find(name: str) -> Path | None:
         clean = name.strip().replace("\\", "/")
@@ -303,14 +336,10 @@ def _choose(
     Raises:
         DataError: a column of `dataset.columns` that is not there, or one that cannot be told.
     """
-    given = config.columns
+    given = {kind: name for kind, name in asdict(config.columns).items() if name is not None}
     names = {str(name).strip().lower(): str(name) for name in table.columns}
     listed = ", ".join(map(str, table.columns))
     for kind, column in given.items():
-        if kind not in KINDS:
-            raise DataError(
-                f"dataset.columns.{kind} is unknown; expected some of {', '.join(KINDS)}"
-            )
         if column not in table.columns:
             raise DataError(f"dataset.columns.{kind}={column}: {path} has the columns {listed}")
 
@@ -326,39 +355,55 @@ def _choose(
     if file is None:
         counts = {column: files_in(column) for column in map(str, table.columns)}
         best = max(counts.values())
-        likely = [names[name] for name in PATH_NAMES if name in names and counts[names[name]]]
-        file = (likely or [column for column, count in counts.items() if count == best])[0]
+        named = [names[name] for name in PATH_NAMES if name in names]
+        file = next(c for c in [*named, *counts] if counts[c] == best)
         if best == 0:
-            named = by_name("path", PATH_NAMES)
             where = config.root or path.parent
-            example = f"; {table[named].iloc[0]!r} is not in {where}" if named else ""
+            example = f"; {table[named[0]].iloc[0]!r} is not in {where}" if named else ""
             raise DataError(
                 f"{path}: no column names files that are there ({listed}){example}; "
-                "dataset.root=FOLDER says where they lie, dataset.columns={path: …} which column"
+                "dataset.root=FOLDER says where they lie, dataset.columns.path=NAME which column"
             )
     split = by_name("split", SPLIT_COLUMNS)
+    if split is not None and "split" not in given and split.strip().lower() not in SURE_SPLITS:
+        values = set(table[split].str.strip().str.lower())
+        split = split if values <= set(_PART_OF) else None
     group = config.group if config.group in table.columns else by_name("group", ())
     if config.group is not None and group is None:
         raise DataError(f"dataset.group={config.group}: {path} has the columns {listed}")
     left = [c for c in map(str, table.columns) if c not in (file, split, group)]
-    label = by_name("label", [name for name in LABEL_NAMES if names.get(name) in left])
+    likely = [
+        n for n in LABEL_NAMES if names.get(n) in left and _is_label(table, names[n], several)
+    ]
+    label = by_name("label", likely)
     if label is not None:
         return _Columns(file, label, (), split, group, _separator(table, label, config, several))
     one_hot = tuple(c for c in left if set(table[c].str.strip()) <= {"0", "1", "0.0", "1.0"})
-    if len(one_hot) > 1:
+    others = [c for c in left if c not in one_hot and _may_be_label(table, c)]
+    if len(one_hot) > 1 and not others:
         return _Columns(file, None, one_hot, split, group)
     if several:
         lists = [c for c in left if _separator(table, c, config, several) is not None]
         if len(lists) == 1:
             separator = _separator(table, lists[0], config, several)
             return _Columns(file, lists[0], (), split, group, separator)
-    few = [c for c in left if 2 <= table[c].nunique() <= min(MOST_CLASSES, len(table) // 2)]
+    few = [c for c in left if _may_be_label(table, c)]
     if len(few) != 1:
         raise DataError(
-            f"{path}: which column is the label? It has {listed}; dataset.columns={{label: …}} "
+            f"{path}: which column is the label? It has {listed}; dataset.columns.label=NAME "
             "says it"
         )
     return _Columns(file, few[0], (), split, group)
+
+
+def _may_be_label(table: pd.DataFrame, column: str) -> bool:
+    """Whether it has more than one value, and few."""
+    return 2 <= table[column].nunique() <= min(MOST_CLASSES, len(table) // 2)
+
+
+def _is_label(table: pd.DataFrame, column: str, several: bool) -> bool:
+    """Whether a column with the name of a label is one: coordinates have as many values as rows."""
+    return several or table[column].nunique() <= max(2, min(MOST_CLASSES, len(table) // 2))
 
 
 def _separator(
@@ -424,7 +469,11 @@ def _read_row(
         return
     rows.label_of[file] = labels
     rows.part_of[file] = part
-    rows.group_of[file] = None if columns.group is None else row[columns.group].strip()
+    if columns.group is not None:
+        # Without a name, an image is a group of its own.
+        rows.group_of[file] = row[columns.group].strip() or str(file)
+    else:
+        rows.group_of[file] = None
 
 
 def _labels(row: dict[Any, Any], columns: _Columns) -> tuple[str, ...]:

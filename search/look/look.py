@@ -117,7 +117,7 @@ def write_look(found: Look) -> list[Path]:
     contents["augment.png"] = augmented_sheet(found.data, found.config.proxy)
     contents["classes.csv"] = found.counts.to_csv().encode()
     contents["duplicates.csv"] = _duplicates_csv(found)
-    contents["skipped.csv"] = passed_csv(found.data.passed).encode(errors="surrogateescape")
+    contents["skipped.csv"] = passed_csv(found.data.passed).encode()
     folder = found.folder
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("data-*.png"):

@@ -176,3 +176,64 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("bomb.png", "deep.png"):
         with pytest.raises(ExportError, match=rf"image .*{name} is refused"):
             opened(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "gif", "jp2"])
+def test_damaged_pixels_are_refused_and_not_black(kind: str, tmp_path: Path) -> None:
+    """An orientation that cannot be read is another thing."""
+    path = tmp_path / f"x.{kind}"
+    wave = (127 + 90 * np.sin(np.arange(200) / 9)).astype(np.uint8)
+    Image.fromarray(np.add.outer(wave, wave) // 2).convert("RGB").save(path)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    if kind in ("png", "gif"):
+        content[middle : middle + 32] = b"\xaa" * 32
+    path.write_bytes(content[: None if kind in ("png", "gif") else middle])
+    with pytest.raises(ExportError, match=r"cannot decode image .*x\."):
+        opened(path)
+
+
+def write_netpbm(path: Path, values: np.ndarray, most: int, raw: bool) -> None:
+    height, width, channels = values.shape
+    kind = {(1, False): 2, (3, False): 3, (1, True): 5, (3, True): 6}[channels, raw]
+    head = f"P{kind}\n# a comment\n{width} {height}\n{most}\n".encode()
+    digits = " ".join(map(str, values.ravel().tolist())).encode()
+    path.write_bytes(head + (values.astype(">u2").tobytes() if raw else digits))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("raw", [False, True])
+def test_deep_netpbm(channels: int, raw: bool, tmp_path: Path) -> None:
+    values = np.array([0, 1000, 2000, 4000]).reshape(2, 2, 1).repeat(channels, 2)
+    write_netpbm(tmp_path / "x.ppm", values, 4000, raw)
+    assert span_of(tmp_path / "x.ppm", ExportError) == (0, 4000)
+    pixels = opened(tmp_path / "x.ppm")  # its own greatest value is white
+    assert pixels.reshape(4, channels).T.tolist() == [[0, 64, 128, 255]] * channels
+
+
+@pytest.mark.parametrize(
+    ("dtype", "settings", "expected"),
+    [
+        ("uint16", {"bigtiff": True}, [0, 64, 128, 255]),
+        ("uint16", {"photometric": "miniswhite"}, [255, 191, 128, 0]),
+        ("int16", {}, [0, 64, 128, 255]),
+        ("uint32", {}, [0, 64, 128, 255]),
+        ("float64", {"bigtiff": True}, [0, 64, 128, 255]),
+    ],
+)
+def test_deep_tiff(
+    dtype: str, settings: dict[str, object], expected: list[int], tmp_path: Path
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    values = np.array([[0, 1000], [2000, 4000]]).astype(dtype)
+    tifffile.imwrite(tmp_path / "x.tif", values, **settings)
+    span = span_of(tmp_path / "x.tif", ExportError)
+    assert span is not None
+    assert opened(tmp_path / "x.tif", Reading(span=span)).ravel().tolist() == expected
+
+
+def test_further_channels_of_colour_are_kept(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    values = np.arange(4 * 5 * 5).reshape(4, 5, 5).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "x.tif", values, photometric="rgb", planarconfig="contig")
+    assert (opened(tmp_path / "x.tif") == values).all()

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from search.config.schema import DatasetConfig
+from blocks.images.listing import passed_csv
+from search.config.compose import compose_config, register_schema
+from search.config.schema import ColumnsConfig, DatasetConfig
 from search.data.datasets import load_data
-from search.data.files import list_files
+from search.data.files import _relative, list_files
+from search.data.splits import Raw, divide
 from search.errors import DataError
 
 
@@ -178,6 +183,41 @@ def odd_names(maker: Maker) -> None:
         maker.save(name, *(f"{odd}/{number}.png" for number in range(4)))
 
 
+def named_like_splits(maker: Maker) -> None:
+    maker.classes("seg_train")
+    maker.classes("seg_test")
+    maker.classes("seg_pred")
+
+
+def flat_beside(maker: Maker) -> None:
+    maker.classes()
+    maker.save("trouser", "test/1.png", "test/2.png")
+
+
+def classes_first_in_part(maker: Maker) -> None:
+    """Masks and a stray image beside the splits of the classes."""
+    classes_first(maker)
+    maker.save("trouser", "trouser/masks/0.png", "trouser/stray.png")
+
+
+def one_undivided(maker: Maker) -> None:
+    classes_first(maker)
+    maker.save("trouser", "coat/1.png")
+
+
+def with_results(maker: Maker) -> None:
+    maker.classes()
+    for name in ("pareto", "front", "other"):
+        maker.save("trouser", f"results/pets/{name}.png")
+    maker.touch("results/pets/environment.json")
+
+
+def other_bytes(maker: Maker) -> None:
+    """A name as Windows packs it: not UTF-8."""
+    maker.classes()
+    maker.touch(os.fsdecode(b"trouser/\xfc.txt"))
+
+
 # What is made; settings; images of each split; what is passed over, by reason. Or a refusal.
 LAYOUTS: dict[str, tuple[Callable[[Maker], None], dict[str, str], object, object]] = {
     "classes": (plain, {}, [12], {}),
@@ -214,6 +254,18 @@ LAYOUTS: dict[str, tuple[Callable[[Maker], None], dict[str, str], object, object
          "no class: beside the class folders": 1},
     ),
     "flat test, left out": (flat_test, {"on_unlabelled": "skip"}, [12], {"no class": 2}),
+    "classes first, and masks": (
+        classes_first_in_part, {}, [12, 3, 3],
+        {"beside the splits, and none of them": 1, "no split: beside train and test": 1},
+    ),
+    "results inside": (with_results, {}, [12], {"a folder of studies": 1}),
+    "a name of other bytes": (other_bytes, {}, [12], {"no reader for .txt": 1}),
+    "test beside classes, left out": (
+        flat_beside, {"on_unlabelled": "skip"}, [12], {"no class": 2},
+    ),
+    "test beside classes, flat": (flat_beside, {}, "test holds 2 .*layout=classes takes it", None),
+    "named like splits": (named_like_splits, {}, "seg_test, seg_train, which look like spl", None),
+    "one class undivided": (one_undivided, {}, "coat has no folder train, as .* has;", None),
     "flat test": (flat_test, {}, "test holds 2 images and no class folders.*on_unlabelled=", None),
     "train, either": (train_may_be_either, {}, "train beside t-shirt, trouser: a split or a", None),
     "flat": (flat, {}, "holds 2 images but no class folders; expected one folder per", None),
@@ -239,6 +291,7 @@ def test_folders(name: str, pictures: Pictures, tmp_path: Path) -> None:
         assert "\n" not in str(refusal.value)
         return
     found = list_files(config)
+    passed_csv(found.passed).encode()
     counts = Counter(file.part for file in found.files)
     assert sorted(counts.values(), reverse=True) == sorted(expected, reverse=True)  # type: ignore[call-overload]
     assert len(found.classes) == 3
@@ -442,6 +495,7 @@ def test_groups_of_a_folder(
 @pytest.mark.parametrize(
     ("group", "message"),
     [
+        (r"^(?:([1-9])\.)?", r"does not match the name of .*0\.png"),
         ("level:2", "lies 1 folders below its class; expected 2"),
         ("(", "is no regular expression"),
         ("patient_", "does not match the name of"),
@@ -467,3 +521,118 @@ def test_small_classes_are_split_as_asked(pictures: Pictures, tmp_path: Path) ->
     data = load_data(folder(tmp_path, val_fraction=0.2, test_fraction=0.2), 8)
     for split, number in ((data.train, 12), (data.val, 4), (data.test, 4)):
         assert np.bincount(split.labels.numpy()).tolist() == [number] * 3
+
+
+def test_no_class_is_lost_where_groups_hold_several(tmp_path: Path) -> None:
+    """Of random groups and classes, every part has every class, or it is said that it cannot."""
+    refused = 0
+    for seed in range(150):
+        draw = np.random.default_rng(seed)
+        classes = ("cat", "dog", "emu")
+        groups = tuple(str(group) for group in draw.integers(0, 6, 24))
+        raw = Raw(
+            classes,
+            ("train",) * 24,
+            draw.integers(0, 3, 24),
+            tuple(draw.bytes(32) for _ in range(24)),
+            lambda rows: iter(()),
+            groups,
+        )
+        config = DatasetConfig(name="imagefolder", root="x", val_fraction=0.2, test_fraction=0.2)
+        try:
+            divided = divide(config, raw)
+        except DataError:
+            refused += 1
+            continue
+        for rows in divided.rows.values():
+            assert set(raw.labels[rows]) == {0, 1, 2}
+        where = [{groups[row] for row in rows} for rows in divided.rows.values()]
+        assert sum(map(len, where)) == len(set(groups))
+    assert refused < 75
+
+
+def test_an_image_in_two_classes_is_said(pictures: Pictures, tmp_path: Path) -> None:
+    Maker(tmp_path, pictures).classes()
+    (tmp_path / "trouser" / "9.png").write_bytes((tmp_path / "t-shirt" / "0.png").read_bytes())
+    data = load_data(folder(tmp_path), 8)
+    assert any("1 images are in two classes, first in 't-shirt' and 't" in n for n in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{0},trouser\n{1},coat\n", "its first row names the file '.*0.png'"),
+        ("file,night,kind\n{0},0,a\n{1},1,b\n{2},0,a\n{3},1,b\n", "which column is the label"),
+    ],
+)
+def test_tables_that_say_too_little(text: str, message: str, clothes: Path, tmp_path: Path) -> None:
+    names = [str(path.relative_to(clothes)) for path in sorted(clothes.rglob("*.png"))]
+    (tmp_path / "labels.csv").write_text(text.format(*names))
+    with pytest.raises(DataError, match=message):
+        list_files(table(tmp_path / "labels.csv", clothes))
+
+
+def test_columns_by_what_they_hold(clothes: Path, tmp_path: Path) -> None:
+    """Row numbers that are files too, a coordinate y, two marks of 0 and 1, Excel's first line."""
+    rows = rows_of(clothes).rename(columns={"image": "photo", "label": "kind"})
+    rows["y"] = np.linspace(0, 1, len(rows)).astype(str)
+    rows["set"] = [f"fold {number}" for number in range(len(rows))]
+    (tmp_path / "labels.csv").write_text("sep=;\n" + rows.to_csv(index=False, sep=";"))
+    found = list_files(table(tmp_path / "labels.csv", clothes))
+    assert found.classes == tuple(sorted(NAMES))
+
+
+def test_columns_from_the_command_line(clothes: Path) -> None:
+    register_schema()
+    given = ["dataset=table", "dataset.path=x.csv", "dataset.columns={path: photo, label: kind}"]
+    columns = compose_config([*given, "dataset.columns.split=part"]).dataset.columns
+    assert columns == ColumnsConfig("photo", "kind", "part", None)
+
+
+def test_files_are_looked_up_beside_the_table_alone_or_in_the_root_alone(
+    clothes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative paths, too: each file has its own hash."""
+    shutil.copytree(clothes, tmp_path / "images" / "clothes")
+    (tmp_path / "tables").mkdir()
+    rows_of(clothes).to_csv(tmp_path / "tables" / "labels.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    config = DatasetConfig(
+        name="table", path="tables/labels.csv", root="images/clothes", cache="cache"
+    )
+    assert load_data(config, 8).sha256 == load_data(replace(config, cache=None), 8).sha256
+    # With the folder named, no other one is asked.
+    shutil.copy(clothes / "trouser" / "0.png", tmp_path / "tables" / "more.png")
+    with open("tables/labels.csv", "a") as file:
+        file.write("more.png,trouser\n")
+    with pytest.raises(DataError, match=r"no file 'more\.png'"):
+        load_data(config, 8)
+    assert _relative("tables/more.png", Path("images")) == str(tmp_path / "tables" / "more.png")
+
+
+def test_images_without_a_group_are_groups_of_their_own(clothes: Path, tmp_path: Path) -> None:
+    rows_of(clothes).assign(patient=["1", ""] * 9).to_csv(tmp_path / "labels.csv", index=False)
+    found = list_files(table(tmp_path / "labels.csv", clothes, group="patient"))
+    assert len({file.group for file in found.files}) == 10
+
+
+def test_what_is_passed_over_later_is_said_too(pictures: Pictures, tmp_path: Path) -> None:
+    """Though the images, and so their cache, are the same."""
+    Maker(tmp_path / "set", pictures).classes(each=6)
+    config = DatasetConfig("imagefolder", str(tmp_path / "set"), cache=str(tmp_path / "cache"))
+    assert load_data(config, 8).passed == ()
+    (tmp_path / "set" / "trouser" / "notes.txt").write_text("two blue ones")
+    for _ in range(2):
+        assert [each.path.name for each in load_data(config, 8).passed] == ["notes.txt"]
+
+
+def test_one_image_that_holds_no_numbers_does_not_blacken_the_others(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            np.save(tmp_path / name / f"{number}.npy", draw.random((8, 8)) * 100)
+    np.save(tmp_path / "a" / "00.npy", np.full((8, 8), np.nan))
+    data = load_data(folder(tmp_path, on_corrupt="skip"), 8)
+    assert data.train.images.float().std() > 40
+    assert [each.reason for each in data.passed] == ["it holds values that are not finite"]
