@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from blocks.images.listing import passed_csv
-from search.config.compose import compose_config, register_schema
-from search.config.schema import ColumnsConfig, DatasetConfig
+from search.config.compose import compose_config
+from search.config.schema import ColumnsConfig, DatasetConfig, RunConfig
 from search.data.datasets import load_data
 from search.data.files import _relative, list_files
 from search.data.splits import Raw, divide
@@ -583,9 +583,10 @@ def test_columns_by_what_they_hold(clothes: Path, tmp_path: Path) -> None:
 
 
 def test_columns_from_the_command_line(clothes: Path) -> None:
-    register_schema()
     given = ["dataset=table", "dataset.path=x.csv", "dataset.columns={path: photo, label: kind}"]
-    columns = compose_config([*given, "dataset.columns.split=part"]).dataset.columns
+    columns = compose_config(
+        "config", [*given, "dataset.columns.split=part"], RunConfig
+    ).dataset.columns
     assert columns == ColumnsConfig("photo", "kind", "part", None)
 
 
