@@ -66,8 +66,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("results/folds"))
     arguments = parse(
-        parser, images=60, folds=3, members=5, epochs=1, target="200k", workers=1, resolution=16,
-        draws=20,
+        parser, images=60, folds=3, members=4, epochs=1, target="200k", workers=1, resolution=16,
+        draws=5,
     )  # fmt: skip
     data = load(arguments)
     members = draw(arguments, data)

@@ -78,11 +78,11 @@ def near_sets(copies: Tensor) -> Rows:
     started, said = time.monotonic(), False
     for low in range(0, number, side):
         rows = copies[low : low + side]
-        for other in range(low, number, side):
-            alike = rows @ copies[other : other + side].T
-            if other == low:
+        for beside in range(low, number, side):
+            alike = rows @ copies[beside : beside + side].T
+            if beside == low:
                 alike.fill_diagonal_(-1.0)
-            for begin, axis in ((low, 1), (other, 0)):
+            for begin, axis in ((low, 1), (beside, 0)):
                 found = best[begin : begin + alike.shape[1 - axis]]
                 torch.maximum(found, alike.amax(axis), out=found)
         if not said and time.monotonic() - started > _SAID_AFTER:
