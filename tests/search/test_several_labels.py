@@ -80,6 +80,7 @@ def test_a_training_is_judged_by_what_scikit_learn_says(two_digits: Path, tmp_pa
         assert values.mean() == pytest.approx(reached)
 
 
+@pytest.mark.slow
 def test_a_search_by_map(
     cli: Cli, tmp_path: Path, two_digits: Path, digits_settings: list[str]
 ) -> None:
@@ -129,7 +130,6 @@ def test_what_does_not_go_together_is_refused(refuse: Refuse, settings: str, mes
     assert message in refuse("search", "run", *settings.split())
 
 
-@pytest.mark.slow
 def test_a_network_learns_both_labels(tmp_path: Path) -> None:
     """Two pieces of clothing side by side: one in five of all labels is there, by chance."""
     source = Path(embedded).parent / "fashion_mnist_6000_2000.npz"
