@@ -24,8 +24,9 @@ from blocks.images.decode import (
     size_of,
     whole_square,
 )
-from blocks.images.listing import flat_images, list_folder
+from blocks.images.listing import list_folder
 from blocks.images.reading import USUAL, Reading
+from blocks.images.walk import flat_images
 
 CROP_FRACTION: Final = 224 / 256
 """The part of a photograph's shorter side that the centre crop keeps, as in most evaluations."""

@@ -4,18 +4,13 @@ A split is known by its folder's name, a class by the name of the folder below. 
 passed over, and said: nothing is taken for a class, or left out, in silence.
 """
 
-import csv
-import io
-import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from blocks.errors import CompoundNasError
-from blocks.images.decode import why_unread, why_unread_name
+from blocks.images.walk import Passed, Walk, any_image, flat_images, visible_folders
 
 SPLIT_NAMES: Final = {
     "train": ("train", "training"),
@@ -23,22 +18,8 @@ SPLIT_NAMES: Final = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 """What people call the folder of a split, in whatever case."""
-SYSTEM_NAMES: Final = frozenset(
-    {
-        *("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"),
-        *("__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
-    }
-)
 _LIKE_A_SPLIT: Final = re.compile(r"(^|[^a-z])(train|training|val|valid|validation|test)([^a-z]|$)")
 _SPLIT_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A file or folder that was not read, and why."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -75,73 +56,6 @@ class ImageFolder:
     notes: tuple[str, ...] = ()
 
 
-def why_hidden(name: str) -> str | None:
-    """Why a file or folder of this name is nobody's image; None: it may be one."""
-    if name.lower() in SYSTEM_NAMES:
-        return "the operating system's own"
-    return "hidden" if name.startswith(".") else None
-
-
-@dataclass
-class _Walk:
-    """A walk through folders: each is read once, links are followed."""
-
-    root: Path
-    passed: list[Passed] = field(default_factory=list)
-    followed: set[Path] = field(default_factory=set)
-
-    def folders(self, folder: Path) -> list[Path]:
-        """The folders in `folder` that may be splits or classes."""
-        return [path for path in sorted(folder.iterdir()) if path.is_dir() and self._wanted(path)]
-
-    def images(self, folder: Path) -> Iterator[str]:
-        """The paths of the images below `folder`, in order."""
-        return self._below(str(folder))
-
-    def beside(self, folder: Path, reason: str) -> None:
-        """Pass over the images that lie in `folder` itself, and what else does."""
-        for path in sorted(folder.iterdir()):
-            if not path.is_dir() and self._wanted(path):
-                self.passed.append(Passed(path, why_unread(path) or reason))
-
-    def skip(self, path: Path, reason: str) -> None:
-        self.passed.append(Passed(path, reason))
-
-    def _below(self, folder: str) -> Iterator[str]:
-        # Strings, not paths: there may be a million.
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
-            if (why := why_hidden(entry.name)) is not None:
-                self.skip(Path(entry.path), why)
-            elif entry.is_dir():
-                if not entry.is_symlink() or self._first_time(Path(entry.path)):
-                    yield from self._below(entry.path)
-            elif why := why_unread_name(entry.name):
-                self.skip(Path(entry.path), why)
-            elif entry.is_file():
-                yield entry.path
-            else:
-                broken = entry.is_symlink()
-                self.skip(Path(entry.path), "a broken link" if broken else "no regular file")
-
-    def _wanted(self, path: Path) -> bool:
-        """Whether it is neither hidden nor the operating system's."""
-        why = why_hidden(path.name)
-        if why is not None:
-            self.skip(path, why)
-        return why is None
-
-    def _first_time(self, link: Path) -> bool:
-        """Whether a linked folder is read nowhere else."""
-        there, root = link.resolve(), self.root.resolve()
-        known = there in self.followed or there.is_relative_to(root) or root.is_relative_to(there)
-        if known:
-            self.skip(link, "a link to a folder that is read already")
-        self.followed.add(there)
-        return not known
-
-
 def list_folder(
     root: Path,
     error: type[CompoundNasError],
@@ -173,37 +87,6 @@ def list_folder(
         raise error(f"cannot list {name}={root}: {where}: {wrong.strerror}") from None
 
 
-def flat_images(folder: Path) -> list[Path]:
-    """The images in `folder` itself, in the order of their names."""
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if not path.name.startswith(".") and path.is_file() and not why_unread(path)
-    ]
-
-
-def reason_counts(passed: Iterable[Passed]) -> dict[str, int]:
-    """How often each reason occurs, the most frequent first; reasons that differ in a number alone
-    are one."""
-    counts = Counter(re.sub(r"\d+", "…", each.reason) for each in passed)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def describe_passed(passed: Iterable[Passed]) -> str:
-    """`12 hidden, 3 no reader for .txt`."""
-    return ", ".join(f"{count:,} {reason}" for reason, count in reason_counts(passed).items())
-
-
-def passed_csv(passed: Iterable[Passed]) -> str:
-    """A table of path and reason."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["path", "reason"])
-    writer.writerows([str(each.path), each.reason] for each in passed)
-    # A name that is not UTF-8 is written with its bytes in hex.
-    return buffer.getvalue().encode(errors="backslashreplace").decode()
-
-
 @dataclass
 class _List:
     root: Path
@@ -213,7 +96,7 @@ class _List:
     skip_unlabelled: bool
 
     def __post_init__(self) -> None:
-        self.walk = _Walk(self.root)
+        self.walk = Walk(self.root)
         self.beside_classes = False
 
     def read(self) -> ImageFolder:
@@ -263,7 +146,7 @@ class _List:
         first = next(iter(named.values()))[0].name
         names = {folder.name for folder in others}
         if "train" not in named:
-            inner = {p.name for found in named.values() for f in found for p in _visible(f)}
+            inner = {p.name for found in named.values() for f in found for p in visible_folders(f)}
             if inner <= names:
                 return True
         elif holding["train"] and len(named) > 1:
@@ -274,14 +157,14 @@ class _List:
         )
 
     def _holds_classes(self, folder: Path) -> bool:
-        return any(_any_image(inner) for inner in _visible(folder))
+        return any(any_image(inner) for inner in visible_folders(folder))
 
     def _of_classes(self, folders: list[Path]) -> ImageFolder:
         if not folders:
             raise self.error(self._no_classes(self.root))
         self.walk.beside(self.root, "no class: beside the class folders")
         self._check_names(folders)
-        if len(folders) == 1 and _visible(folders[0]):
+        if len(folders) == 1 and visible_folders(folders[0]):
             raise self.error(
                 f"{self.name}={self.root} has one class only, {folders[0].name!r}; did you mean "
                 f"{self.name}={folders[0]}?"
@@ -298,7 +181,7 @@ class _List:
         if self.layout == "classes":
             return None
         inner = {
-            folder: [path for path in _visible(folder) if path.name.lower() in _SPLIT_OF]
+            folder: [path for path in visible_folders(folder) if path.name.lower() in _SPLIT_OF]
             for folder in folders
         }
         divided = [
@@ -315,7 +198,7 @@ class _List:
                     "takes all images below a class, whatever their folders are called"
                 )
             self.walk.beside(folder, "no split: beside train and test")
-            for other in _visible(folder):
+            for other in visible_folders(folder):
                 if other not in paths:
                     self.walk.skip(other, "beside the splits, and none of them")
         self.walk.beside(self.root, "no class: beside the class folders")
@@ -427,32 +310,12 @@ class _List:
         )
 
 
-def _visible(folder: Path) -> list[Path]:
-    return [
-        path for path in sorted(folder.iterdir()) if path.is_dir() and why_hidden(path.name) is None
-    ]
-
-
 def _holds_studies(folder: Path) -> bool:
     """Whether searches left their results there."""
     return any(
         (each / "environment.json").exists() or (each / "look" / "data.png").exists()
-        for each in _visible(folder)
+        for each in visible_folders(folder)
     )
-
-
-def _any_image(folder: Path) -> bool:
-    """Whether an image lies anywhere below; a loop of links is walked once."""
-    seen = set()
-    for where, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(where)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        if any(why_hidden(name) is None and not why_unread_name(name) for name in files):
-            return True
-    return False
 
 
 def _few(names: list[str]) -> str:

@@ -22,8 +22,9 @@ from torch import Tensor
 from blocks.errors import CompoundNasError
 from blocks.files import write_whole
 from blocks.images.decode import IMAGE_SUFFIXES
-from blocks.images.listing import ImageFile, ImageFolder, Passed, list_folder
+from blocks.images.listing import ImageFile, ImageFolder, list_folder
 from blocks.images.reading import Reading, reading_from, reading_to_mapping
+from blocks.images.walk import Passed
 from blocks.messages import say
 from search.config.schema import DatasetConfig
 from search.data.cache import cache_key, keep, load_or_build

@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from blocks.images.listing import Passed
+from blocks.images.walk import Passed
 from blocks.messages import say
 from search.config.schema import DatasetConfig
 from search.data.splits import PARTS, Raw, Rows, root_of

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blocks.images.listing import Passed
 from blocks.images.reading import USUAL, Reading
+from blocks.images.walk import Passed
 from search.config.schema import DatasetConfig
 from search.data.folds import deal
 from search.errors import DataError

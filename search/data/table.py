@@ -5,21 +5,17 @@ different values. `dataset.columns` says it where both are silent. Where an imag
 labels, a cell holds them beside one another, or each has a row, or a column, of its own.
 """
 
-import csv
-import io
-import json
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
-from blocks.errors import one_line
-from blocks.images.listing import SPLIT_NAMES, ImageFile, ImageFolder, Passed, flat_images
+from blocks.images.listing import SPLIT_NAMES, ImageFile, ImageFolder
+from blocks.images.walk import Passed, flat_images
 from search.config.schema import DatasetConfig
+from search.data.table_formats import read_table, several_labels
 from search.errors import DataError
 
 PATH_NAMES: Final = (
@@ -184,129 +180,6 @@ def _unnamed(known: Collection[Path]) -> list[Passed]:
     ]
 
 
-def read_table(path: Path, several: bool = False) -> pd.DataFrame:
-    """All columns as text, as they are written; a missing value is empty. With `several`, a list is
-    its values with line breaks between.
-
-    Raises:
-        DataError: not there, or unreadable.
-    """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"dataset.path={path} is no table; expected a name in {', '.join(READERS)}")
-    try:
-        return reader(path, several)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or one_line(error)}") from None
-    except ImportError:
-        raise DataError(f"{path}: Parquet needs `pip install pyarrow`") from None
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-        raise DataError(f"cannot read {path}: {one_line(error)}") from None
-
-
-def _text(path: Path) -> str:
-    """A text file: by its byte-order mark, else in UTF-8, else in Windows' encoding (cp1252)."""
-    content = path.read_bytes()
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252")
-
-
-def _read_csv(path: Path, several: bool) -> pd.DataFrame:
-    text = _text(path)
-    said = re.match(r"sep=(.)\r?\n", text)  # as Excel writes it
-    if said is not None:
-        text = text[said.end() :]
-    head = "\n".join(text.splitlines()[:20])
-    try:
-        separator = csv.Sniffer().sniff(head, ",;\t|").delimiter if said is None else said[1]
-    except csv.Error:
-        separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    return pd.read_csv(
-        io.StringIO(text),
-        sep=separator,
-        dtype=str,
-        keep_default_na=False,
-        na_values=["nan", "NaN"],
-        skipinitialspace=True,
-        index_col=False,
-    ).fillna("")
-
-
-def _read_lines(path: Path, several: bool) -> pd.DataFrame:
-    return _of_rows([json.loads(line) for line in _text(path).splitlines() if line], several)
-
-
-def _of_rows(rows: list[Any], several: bool) -> pd.DataFrame:
-    wrong = next((row for row in rows if not isinstance(row, dict)), None)
-    if wrong is not None:
-        raise ValueError(
-            f"{wrong!r} is no row; expected objects, a name and a value for each column"
-        )
-    return _as_text(pd.DataFrame(rows), several)
-
-
-def _read_parquet(path: Path, several: bool) -> pd.DataFrame:
-    return _as_text(pd.read_parquet(path), several)
-
-
-def _read_json(path: Path, several: bool) -> pd.DataFrame:
-    """A list of rows, or COCO's images, annotations and categories."""
-    content = json.loads(_text(path))
-    if isinstance(content, list):
-        return _of_rows(content, several)
-    lacking = [name for name in ("images", "annotations", "categories") if name not in content]
-    if lacking:
-        raise ValueError(
-            f"it has no {lacking[0]!r}; expected a list of rows, or COCO's three lists"
-        )
-    names = {each["id"]: str(each["name"]) for each in content["categories"]}
-    labels: dict[Any, list[str]] = {}
-    for each in content["annotations"]:
-        found = labels.setdefault(each["image_id"], [])
-        if names[each["category_id"]] not in found:
-            found.append(names[each["category_id"]])
-    rows = [
-        {"file_name": image["file_name"], "label": "\n".join(labels.get(image["id"], []))}
-        for image in content["images"]
-    ]
-    more = [row["file_name"] for row in rows if "\n" in row["label"]]
-    if more and not several:
-        raise ValueError(_several(len(more), f"{path}: {more[0]}"))
-    return pd.DataFrame(rows, dtype=str)
-
-
-def _as_text(table: pd.DataFrame, several: bool) -> pd.DataFrame:
-    def text(value: Any) -> str:
-        if isinstance(value, list | tuple | np.ndarray):
-            return "\n".join(map(str, value)) if several or len(value) != 1 else str(value[0])
-        if isinstance(value, float) and value.is_integer():
-            return str(int(value))  # whole numbers beside a missing one
-        return "" if value is None or value != value else str(value)
-
-    return table.map(text)
-
-
-READERS: Final[dict[str, Callable[[Path, bool], pd.DataFrame]]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
-    ".txt": _read_csv,
-    ".jsonl": _read_lines,
-    ".parquet": _read_parquet,
-    ".json": _read_json,
-}
-
-
-def _several(count: int, first: str) -> str:
-    return (
-        f"{count:,} images have several labels, first {first}; expected one for each image, or "
-        "task=multilabel"
-    )
-
-
 def _finder(places: Sequence[Path]) -> Callable[[str], Path | None]:
     """Looks a file up by its name in the table; its ending may be missing."""
 
@@ -443,7 +316,7 @@ def _read_row(
         return
     labels = _labels(row, columns)
     if len(labels) > 1 and not several:
-        raise DataError(_several(1, f"{where}: {', '.join(labels)}"))
+        raise DataError(several_labels(1, f"{where}: {', '.join(labels)}"))
     if not labels and (not several or config.on_unlabelled == "skip"):
         if config.on_unlabelled == "refuse":
             raise DataError(

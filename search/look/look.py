@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from blocks.files import write_whole
-from blocks.images.listing import passed_csv
+from blocks.images.walk import passed_csv
 from blocks.messages import say
 from blocks.network import Network
 from blocks.subject import Subject

@@ -18,7 +18,8 @@ from blocks.files import write_durably
 from blocks.machine import processor, versions
 from blocks.names import did_you_mean
 from search.config.build import build
-from search.config.schema import STEERING_FREE, RunConfig, bare_config
+from search.config.schema import RunConfig, bare_config
+from search.config.steering import STEERING_FREE
 from search.errors import ConfigError, StudyError, UnknownSettingError
 from search.record.trials import TrialRecord, read_records
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from blocks.images.listing import describe_passed, passed_csv
+from blocks.images.walk import describe_passed, passed_csv
 from blocks.messages import say
 from blocks.native.library import why_not
 from search.config.schema import RunConfig

@@ -8,7 +8,7 @@ from typing import Final
 from rich.table import Table
 
 from blocks.console import console
-from blocks.images.listing import reason_counts
+from blocks.images.walk import reason_counts
 from search.assess.power import least_difference
 from search.commands.screens.plan import ACCURACIES
 from search.data.classes import worth

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from blocks.images.listing import passed_csv
+from blocks.images.walk import passed_csv
 from search.config.compose import compose_config
 from search.config.schema import ColumnsConfig, DatasetConfig, RunConfig
 from search.data.datasets import load_data

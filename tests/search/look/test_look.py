@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blocks.images.listing import reason_counts
+from blocks.images.walk import reason_counts
 from search import look_at
 from search.config.schema import RunConfig
 from search.data.decode import decode_file
