@@ -100,8 +100,6 @@ def test_what_follows_a_search_is_judged_alike(
     assert words in cli("search", "scores", "study=fair").stdout
     grid = ["method=grid", "grid.step=0.5", "grid.tolerance=1"]
     assert f"  val {words} " in cli("scaling", "fit", "study=fair", *grid).stdout
-    fit = cli("scaling", "fit", "study=fair", "fit.points=12", "fit.repeated=2", "fit.seeds=2")
-    assert f"points of {words}" in fit.stdout
     compare = ["compare.ratios=[4]", "compare.seeds=2", "compare.random=0"]
     assert f"test {words}" in cli("scaling", "compare", "study=fair", *compare).stdout
     assert f"{metric}_mean" in (study / "scaling" / "compare.csv").read_text()
