@@ -14,11 +14,10 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor, UnidentifiedImageError
 
 from blocks.errors import CompoundNasError, one_line
 from blocks.images.deep import (
-    BAD_EXIF,
     DAMAGE,
     MANY_PAGES,
     NPY,
@@ -27,6 +26,7 @@ from blocks.images.deep import (
     may_be_deep,
     read_array,
     read_deep,
+    upright,
 )
 from blocks.images.reading import USUAL, Reading
 
@@ -43,7 +43,6 @@ _Result = TypeVar("_Result")
 
 _HEAD: Final = 32
 """Bytes that tell what kind a file is."""
-NO_ORIENTATION: Final = "have an orientation that cannot be read: taken as they lie"
 
 
 @dataclass(frozen=True)
@@ -140,25 +139,19 @@ def _open(content: bytes, reading: Reading, near: int | None) -> Opened:
         return Opened(_to_bytes(deep, reading), content, deep.notes)
     if content.startswith(NPY):
         return Opened(_plain(read_array(content)), content)
-    notes = []
     with Image.open(io.BytesIO(content)) as image:
         if near is not None and image.format == "JPEG":
             image.draft(None, (2 * near, 2 * near))
-        if getattr(image, "n_frames", 1) > 1:
-            notes.append(MANY_PAGES)
-        image.load()  # damage of the pixels is an error, that of an orientation is not
-        upright: Image.Image = image
-        try:
-            upright = ImageOps.exif_transpose(image)
-        except BAD_EXIF:
-            notes.append(NO_ORIENTATION)
-        if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
-            whole = upright.convert("RGBA")
+        notes = [MANY_PAGES] if getattr(image, "n_frames", 1) > 1 else []
+        turned, said = upright(image)
+        notes += said
+        if turned.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in turned.info:
+            whole = turned.convert("RGBA")
             if whole.getchannel("A").getextrema() != (255, 255):
                 notes.append(TRANSPARENT)
-                upright = _laid_on(whole, reading.background, upright.mode in ("LA", "La"))
-        grey = upright.mode in ("1", "L", "LA", "La")
-        return Opened(upright.convert("L" if grey else "RGB"), content, tuple(notes))
+                turned = _laid_on(whole, reading.background, turned.mode in ("LA", "La"))
+        grey = turned.mode in ("1", "L", "LA", "La")
+        return Opened(turned.convert("L" if grey else "RGB"), content, tuple(notes))
 
 
 def _laid_on(image: Image.Image, background: str, grey: bool) -> Image.Image:

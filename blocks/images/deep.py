@@ -39,6 +39,7 @@ _SEPARATED: Final = 5  # cyan, magenta, yellow, black
 
 
 MANY_PAGES: Final = "have more than one page or frame: the first is read"
+NO_ORIENTATION: Final = "have an orientation that cannot be read: taken as they lie"
 TRANSPARENT: Final = "are transparent: laid on the background"
 
 
@@ -83,18 +84,21 @@ def read_deep(content: bytes) -> Deep | None:
 def _deep_grey(image: Image.Image) -> Deep | None:
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return None
-    array = np.asarray(_upright(image))[..., None]
+    array = np.asarray(upright(image)[0])[..., None]
     if image.mode != "I":
         return Deep(array, _type_span(array))
     # Older Pillow opens PNG of 16 bits, and any opens TIFF of 16 bits with a sign, as this.
     return Deep(array, (0.0, 65535.0) if image.format == "PNG" else _type_span(array))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """As its orientation says, and what is to be said of it. Damage of the pixels is an error, that
+    of an orientation is not."""
+    image.load()
     try:
-        return ImageOps.exif_transpose(image)
+        return ImageOps.exif_transpose(image), ()
     except BAD_EXIF:
-        return image
+        return image, (NO_ORIENTATION,)
 
 
 def _deep_png(content: bytes) -> Deep:

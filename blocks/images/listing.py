@@ -5,6 +5,7 @@ passed over, and said: nothing is taken for a class, or left out, in silence.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ SPLIT_NAMES: Final = {
 }
 """What people call the folder of a split, in whatever case."""
 _LIKE_A_SPLIT: Final = re.compile(r"(^|[^a-z])(train|training|val|valid|validation|test)([^a-z]|$)")
-_SPLIT_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
+SPLIT_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class ImageFolder:
     files: tuple[ImageFile, ...]
     passed: tuple[Passed, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def in_order(files: Iterable[ImageFile]) -> list[ImageFile]:
+    """By split, class and path."""
+    order = {part: number for number, part in enumerate(SPLIT_NAMES)}
+    return sorted(files, key=lambda file: (order[file.part], file.label, file.path))
 
 
 def list_folder(
@@ -116,9 +123,9 @@ class _List:
         """The folder of each split; None: the folders are classes."""
         named: dict[str, list[Path]] = {}
         for folder in folders:
-            if (part := _SPLIT_OF.get(folder.name.lower())) is not None:
+            if (part := SPLIT_OF.get(folder.name.lower())) is not None:
                 named.setdefault(part, []).append(folder)
-        others = [folder for folder in folders if folder.name.lower() not in _SPLIT_OF]
+        others = [folder for folder in folders if folder.name.lower() not in SPLIT_OF]
         if not named or self.layout == "classes":
             return None
         holding = {part: any(map(self._holds_classes, found)) for part, found in named.items()}
@@ -181,13 +188,13 @@ class _List:
         if self.layout == "classes":
             return None
         inner = {
-            folder: [path for path in visible_folders(folder) if path.name.lower() in _SPLIT_OF]
+            folder: [path for path in visible_folders(folder) if path.name.lower() in SPLIT_OF]
             for folder in folders
         }
         divided = [
             folder
             for folder, paths in inner.items()
-            if len({_SPLIT_OF[path.name.lower()] for path in paths}) > 1
+            if len({SPLIT_OF[path.name.lower()] for path in paths}) > 1
         ]
         if not divided:
             return None
@@ -203,13 +210,12 @@ class _List:
                     self.walk.skip(other, "beside the splits, and none of them")
         self.walk.beside(self.root, "no class: beside the class folders")
         files = [
-            ImageFile(_SPLIT_OF[path.name.lower()], label, image)
+            ImageFile(SPLIT_OF[path.name.lower()], label, image)
             for label, folder in enumerate(folders)
             for path in inner[folder]
             for image in self.walk.images(path)
         ]
-        order = {part: number for number, part in enumerate(SPLIT_NAMES)}
-        files.sort(key=lambda file: (order[file.part], file.label, file.path))
+        files = in_order(files)
         parts = {part: self.root for part in SPLIT_NAMES if any(f.part == part for f in files)}
         if "train" not in parts:
             raise self.error(f"{self.name}={self.root} has {', '.join(parts)} but no train folders")

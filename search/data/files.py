@@ -83,7 +83,7 @@ def cached_files(
         return opened
     found = list_files(config, several)
     root = found.root
-    names = [_relative(file.name, root) for file in found.files]
+    names = [relative(file.name, root) for file in found.files]
     contents: list[str] = []
     shards: list[Path] = []
 
@@ -114,7 +114,7 @@ def cached_files(
             tensors["folds"] = torch.from_numpy(divided.folds)
         # What was passed over before is known by each listing; here, what decoding found.
         later = raw.passed[len(found.passed) :]
-        passed = [[_relative(str(each.path), root), each.reason] for each in later]
+        passed = [[relative(str(each.path), root), each.reason] for each in later]
         fields = {
             "classes": list(found.classes),
             "sha256": divided.sha256,
@@ -210,7 +210,7 @@ def labels_of(files: Sequence[ImageFile], num_classes: int) -> Labels:
     return found
 
 
-def _relative(path: str, root: Path) -> str:
+def relative(path: str, root: Path) -> str:
     """Below `root`, or absolute."""
     inside = path.removeprefix(f"{root}{os.sep}")
     return os.path.abspath(path) if inside == path else inside

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from blocks.images.listing import SPLIT_NAMES, ImageFile, ImageFolder
+from blocks.images.listing import SPLIT_NAMES, SPLIT_OF, ImageFile, ImageFolder, in_order
 from blocks.images.walk import Passed, flat_images
 from search.config.schema import DatasetConfig
 from search.data.table_formats import read_table, several_labels
@@ -43,7 +43,6 @@ _ENDINGS: Final = (
     *(".JPG", ".JPEG", ".PNG", ".TIF"),
 )
 """That names of files may lack, as Kaggle's do."""
-_PART_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,9 @@ def list_table(config: DatasetConfig, several: bool = False) -> ImageFolder:
     # A column is a label even where no image has it: what is missing is said, and not left out.
     classes = tuple(sorted(names | set(columns.one_hot if several else ())))
     numbers = {name: label for label, name in enumerate(classes)}
-    order = {part: number for number, part in enumerate(SPLIT_NAMES)}
-    files = sorted(
-        (
-            _image_file(rows, file, sorted(numbers[label] for label in labels), several)
-            for file, labels in rows.label_of.items()
-        ),
-        key=lambda file: (order[file.part], file.label, file.path),
+    files = in_order(
+        _image_file(rows, file, sorted(numbers[label] for label in labels), several)
+        for file, labels in rows.label_of.items()
     )
     parts = {part: path for part in SPLIT_NAMES if any(file.part == part for file in files)}
     if "train" not in parts:
@@ -240,7 +235,7 @@ def _choose(
     split = by_name("split", SPLIT_COLUMNS)
     if split is not None and "split" not in given and split.strip().lower() not in SURE_SPLITS:
         values = set(table[split].str.strip().str.lower())
-        split = split if values <= set(_PART_OF) else None
+        split = split if values <= set(SPLIT_OF) else None
     group = config.group if config.group in table.columns else by_name("group", ())
     if config.group is not None and group is None:
         raise DataError(f"dataset.group={config.group}: {path} has the columns {listed}")
@@ -359,8 +354,8 @@ def _labels(row: dict[Any, Any], columns: _Columns) -> tuple[str, ...]:
 
 
 def _part(value: str, where: str) -> str:
-    part = _PART_OF.get(value.strip().lower())
+    part = SPLIT_OF.get(value.strip().lower())
     if part is None:
-        known = ", ".join(_PART_OF)
+        known = ", ".join(SPLIT_OF)
         raise DataError(f"{where}: split {value!r} is unknown; expected one of {known}")
     return part

@@ -1,15 +1,12 @@
 """How many images each class has, and what a network has to beat that always answers one class."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import pandas as pd
 import torch
 
 from search.data.classes import images_by_class
-from search.data.splits import ImageData
-
-PARTS: Final = ("train", "val", "test")
+from search.data.splits import PARTS, ImageData
 
 
 def class_counts(data: ImageData) -> pd.DataFrame:

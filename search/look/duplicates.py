@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from search.data.near import NEAR, NEIGHBOURS, signatures, stands_out
-from search.data.splits import ImageData, Split
+from search.data.splits import PARTS, ImageData, Split
 
 MOST_PAIRS: Final = 5 * 10**9
 """Pairs that are compared: half a minute on two cores. Of more, some images are looked at."""
@@ -63,7 +63,7 @@ def find_duplicates(data: ImageData, most_pairs: int = MOST_PAIRS) -> Duplicates
     0.3% of all images are taken for one another. What is mirrored or turned is not found, and an
     image of one colour is near none.
     """
-    splits = {part: getattr(data, part) for part in ("train", "val", "test")}
+    splits = {part: getattr(data, part) for part in PARTS}
     equal, conflicts = _equal(splits)
     known = {(twin.split, twin.row) for twin in equal}
     copies = {part: signatures(split.images) for part, split in splits.items()}

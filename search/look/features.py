@@ -9,8 +9,7 @@ from blocks.messages import say
 from blocks.network import Network
 from blocks.subject import Subject
 from search.data.batches import shrink
-from search.data.splits import ImageData
-from search.look.counts import PARTS
+from search.data.splits import PARTS, ImageData
 from search.look.linear_probe import Features, Probe, fit_probe
 
 

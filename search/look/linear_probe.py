@@ -4,7 +4,6 @@ what is easy.
 A network that is below a linear probe on raw pixels has learnt less than a straight line could.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,9 +13,10 @@ from torch import Tensor
 
 from blocks.latency.device import torch_threads
 from search.data.resized import resize
-from search.data.splits import ImageData
+from search.data.splits import PARTS, ImageData
 from search.training.label_metrics import mean_average_precision
 from search.training.loss import label_loss
+from search.training.metrics import mean_over_classes
 
 MOST_PIXELS: Final = 1024
 """Values of an image that are taken as they are; a larger one is averaged to fewer."""
@@ -59,7 +59,7 @@ class Probe:
 def probe_pixels(data: ImageData, resolution: int) -> Probe:
     """Fitted on the pixels that networks see, averaged to fewer where they are many."""
     side = _side(data, resolution)
-    splits = {part: getattr(data, part) for part in ("train", "val", "test")}
+    splits = {part: getattr(data, part) for part in PARTS}
     pixels = {part: resize(split.images, side).flatten(1) for part, split in splits.items()}
     labels = {part: split.labels for part, split in splits.items()}
     on = "raw pixels" if side == resolution else f"raw pixels, averaged to {side}×{side}"
@@ -124,7 +124,7 @@ def _fit_probe(features: Features, on: str) -> Probe:
         penalty,
         right["val"].double().mean().item(),
         right["test"].double().mean().item(),
-        _balanced(right["test"], features.labels["test"]),
+        mean_over_classes(right["test"], features.labels["test"]),
     )
 
 
@@ -167,9 +167,3 @@ def _logits(values: Tensor, layer: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Of values (N, D) as they are, a part at a time."""
     parts = [((part.float() - mean) / std) @ layer[:-1] for part in torch.split(values, _CHUNK)]
     return torch.cat(parts) + layer[-1]
-
-
-def _balanced(right: Tensor, labels: Tensor) -> float:
-    """The mean over the classes that are there of the share that is right."""
-    shares = [right[labels == label].double().mean().item() for label in torch.unique(labels)]
-    return math.fsum(shares) / len(shares)

@@ -15,6 +15,7 @@ from blocks.network import Network
 from blocks.subject import Subject
 from search.config.schema import RunConfig
 from search.data.batches import normalisation
+from search.data.classes import UNEQUAL
 from search.data.splits import ImageData
 from search.look.augmented import augmented_sheet
 from search.look.counts import class_counts, imbalance, largest_class
@@ -28,8 +29,6 @@ from search.record.folder import StudyFolder
 
 FOLDER = "look"
 """In a study's folder, which is none of a study before a search has been there."""
-UNEVEN = 3.0
-"""Times as many images as of the smallest class: from there on classes count unevenly."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,9 @@ class Look:
         found = {}
         if self.refused:
             found["dataset.on_corrupt"] = "skip"
-        if self.imbalance > UNEVEN and self.data.several:
+        if self.imbalance > UNEQUAL and self.data.several:
             found["proxy.class_weights"] = "balanced"
-        elif self.imbalance > UNEVEN:
+        elif self.imbalance > UNEQUAL:
             found |= {"search.metric": "balanced_accuracy", "proxy.class_weights": "balanced"}
         return found
 

@@ -9,8 +9,7 @@ from typing import Final
 from PIL import Image
 
 from search.data.decode import side_by_side
-from search.data.splits import ImageData
-from search.look.counts import PARTS
+from search.data.splits import PARTS, ImageData
 
 _ORIENTATION: Final = 0x0112
 """EXIF's tag; from 5 on the image lies on its side."""

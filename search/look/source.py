@@ -13,7 +13,7 @@ from search.config.schema import RunConfig
 from search.data.cache import cache_folder
 from search.data.datasets import load_data
 from search.data.decode import side_by_side
-from search.data.files import labels_of, list_files
+from search.data.files import labels_of, list_files, relative
 from search.data.hashes import content_hashes
 from search.data.splits import FILES, PARTS, ImageData, Raw, divide
 from search.errors import DataError
@@ -98,10 +98,7 @@ def _hashes(config: RunConfig, root: Path, files: Sequence[ImageFile]) -> list[b
     cache = cache_folder(config.dataset.cache)
     if cache is None:
         return list(side_by_side(_hash, [file.path for file in files]))
-    names = [
-        str(file.path.relative_to(root)) if file.path.is_relative_to(root) else str(file.path)
-        for file in files
-    ]
+    names = [relative(file.name, root) for file in files]
     return [bytes.fromhex(digest) for digest in content_hashes(root, names, cache)]
 
 

@@ -12,13 +12,13 @@ from PIL import Image
 from blocks.errors import ExportError
 from blocks.images.decode import (
     MANY_PAGES,
-    NO_ORIENTATION,
     TRANSPARENT,
     centre_square,
     open_image,
     span_of,
     whole_square,
 )
+from blocks.images.deep import NO_ORIENTATION
 from blocks.images.reading import USUAL, Reading, reading_from, reading_to_mapping
 
 
@@ -237,3 +237,12 @@ def test_further_channels_of_colour_are_kept(tmp_path: Path) -> None:
     values = np.arange(4 * 5 * 5).reshape(4, 5, 5).astype(np.uint8)
     tifffile.imwrite(tmp_path / "x.tif", values, photometric="rgb", planarconfig="contig")
     assert (opened(tmp_path / "x.tif") == values).all()
+
+
+def test_damaged_pixels_of_sixteen_bits_are_refused_too(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 7).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ExportError, match=r"cannot decode image .*x\.png"):
+        opened(path)

@@ -11,9 +11,10 @@ from blocks.console import console
 from blocks.images.walk import reason_counts
 from search.assess.power import least_difference
 from search.commands.screens.plan import ACCURACIES
-from search.data.classes import worth
-from search.look.counts import PARTS, extremes, labels_an_image, prevalence
-from search.look.look import UNEVEN, Look
+from search.data.classes import UNEQUAL, worth
+from search.data.splits import PARTS
+from search.look.counts import extremes, labels_an_image, prevalence
+from search.look.look import Look
 from search.look.sizes import Sizes
 
 EXTREMES: Final = 5
@@ -213,7 +214,7 @@ def _to_beat(found: Look) -> list[str]:
             line += f"mAP {probe.val_accuracy:.3f} on val, {probe.test_accuracy:.3f} on test"
         else:
             line += f"{probe.val_accuracy:.3f} of val, {probe.test_accuracy:.3f} of test"
-        if found.imbalance > UNEVEN and not several:
+        if found.imbalance > UNEQUAL and not several:
             line += f" (mean of classes {probe.balanced:.3f})"
         if probe.images < len(found.data.train):
             line += f"; fitted on {probe.images:,} images"

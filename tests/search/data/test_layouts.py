@@ -17,7 +17,7 @@ from blocks.images.walk import passed_csv
 from search.config.compose import compose_config
 from search.config.schema import ColumnsConfig, DatasetConfig, RunConfig
 from search.data.datasets import load_data
-from search.data.files import _relative, list_files
+from search.data.files import list_files, relative
 from search.data.splits import Raw, divide
 from search.errors import DataError
 
@@ -608,7 +608,7 @@ def test_files_are_looked_up_beside_the_table_alone_or_in_the_root_alone(
         file.write("more.png,trouser\n")
     with pytest.raises(DataError, match=r"no file 'more\.png'"):
         load_data(config, 8)
-    assert _relative("tables/more.png", Path("images")) == str(tmp_path / "tables" / "more.png")
+    assert relative("tables/more.png", Path("images")) == str(tmp_path / "tables" / "more.png")
 
 
 def test_images_without_a_group_are_groups_of_their_own(clothes: Path, tmp_path: Path) -> None:
