@@ -227,7 +227,32 @@ def whole_square(
     return _by_channels(image, fit)
 
 
-def match_pixels(
+def square_of(
+    image: Image.Image | Pixels,
+    side: int,
+    resample: Image.Resampling,
+    reading: Reading,
+    path: Path,
+    error: type[CompoundNasError],
+    crop: float = 1.0,
+) -> Pixels:
+    """uint8 (side, side, C), made as `reading` says; `crop`: see `centre_square`. `path` names the
+    file in messages.
+
+    Raises:
+        CompoundNasError: see `_match_pixels`; of the class `error`.
+    """
+    if reading.resize == "crop":
+        pixels = centre_square(image, side, resample, crop)
+    else:
+        fill = reading.background if reading.resize == "pad" else None
+        pixels = whole_square(image, side, resample, fill)
+    if reading.channels is None:
+        return pixels
+    return _match_pixels(pixels, reading.channels, path, error)
+
+
+def _match_pixels(
     pixels: Pixels, channels: int, path: Path, error: type[CompoundNasError]
 ) -> Pixels:
     """(H, W, C) with other channels: grey repeated, RGB as luminance, of more the first ones.

@@ -18,11 +18,9 @@ from blocks.images.batches import Part, match_channels
 from blocks.images.decode import (
     IMAGE_SUFFIXES,
     Pixels,
-    centre_square,
-    match_pixels,
     open_image,
     size_of,
-    whole_square,
+    square_of,
 )
 from blocks.images.listing import list_folder
 from blocks.images.reading import USUAL, Reading
@@ -150,13 +148,7 @@ def decode_image(
     """
     image = open_image(path, ExportError, reading).image
     width, height = size_of(image)
-    if reading.resize == "crop":
-        if max(width, height) > _MOST_ELONGATED * min(width, height):
-            raise ExportError(f"image {path} is {width}×{height}: too narrow to crop")
-        pixels = centre_square(image, resolution, Image.Resampling.BICUBIC, crop)
-    else:
-        fill = reading.background if reading.resize == "pad" else None
-        pixels = whole_square(image, resolution, Image.Resampling.BICUBIC, fill)
-    if reading.channels is not None:
-        pixels = match_pixels(pixels, reading.channels, path, ExportError)
-    return pixels
+    if reading.resize == "crop" and max(width, height) > _MOST_ELONGATED * min(width, height):
+        raise ExportError(f"image {path} is {width}×{height}: too narrow to crop")
+    bicubic = Image.Resampling.BICUBIC
+    return square_of(image, resolution, bicubic, reading, path, ExportError, crop)

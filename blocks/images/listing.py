@@ -104,7 +104,6 @@ class _List:
 
     def __post_init__(self) -> None:
         self.walk = Walk(self.root)
-        self.beside_classes = False
 
     def read(self) -> ImageFolder:
         folders = []
@@ -226,7 +225,6 @@ class _List:
         apart = set(parts.values())
         beside = [folder for folder in folders if folder not in apart]
         if parts["train"] == self.root:
-            self.beside_classes = True
             classes = beside
             self.walk.beside(self.root, "no class: beside the class folders")
         else:
@@ -240,7 +238,7 @@ class _List:
         files: list[ImageFile] = []
         for part, folder in list(parts.items()):
             inner = classes if part == "train" else self.walk.folders(folder)
-            if not inner and self._unlabelled(part, folder):
+            if not inner and self._unlabelled(part, folder, parts["train"]):
                 del parts[part]
                 continue
             if folder != self.root:
@@ -257,12 +255,13 @@ class _List:
                     files += [ImageFile(part, label, path) for path in images]
         return self._found(classes, parts, files)
 
-    def _unlabelled(self, part: str, folder: Path) -> bool:
+    def _unlabelled(self, part: str, folder: Path, train: Path) -> bool:
         """Whether a split is left out, as its images have no class."""
         found = flat_images(folder)
         if not found:
             return False
-        beside = "; dataset.layout=classes takes it for a class" if self.beside_classes else ""
+        # Where train is the classes beside it, it may be one of them.
+        beside = "; dataset.layout=classes takes it for a class" if train == self.root else ""
         if not self.skip_unlabelled:
             raise self.error(
                 f"{folder} holds {len(found):,} images and no class folders: nothing says their "

@@ -56,7 +56,7 @@ def read_images(
         ExportError: nothing there, unreadable, of other channels, or labels that are not
             0…num_classes-1.
     """
-    moments = _moments(arch.in_channels, mean, std)
+    moments = moments_of(arch.in_channels, mean, std)
     if not 0 < crop <= 1:
         raise ExportError(f"crop {crop} is not a fraction of more than 0 and at most 1")
     reader: ArrayImages | FileImages
@@ -88,9 +88,15 @@ def read_images(
     return Images(where, labels_of_all, reader, numbers, arch.resolution, *moments)
 
 
-def _moments(
+def moments_of(
     channels: int, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (channels, 1, 1) of pixels in 0…1, from one number or one for each
+    channel; None: ImageNet's for RGB, 0.5 else.
+
+    Raises:
+        ExportError: other numbers, or one of the two alone.
+    """
     if mean is None and std is None:
         rgb = channels == 3
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if rgb else ((0.5,), (0.5,))

@@ -17,12 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from blocks.images.decode import (
-    centre_square,
-    match_pixels,
     open_image,
     size_of,
     span_of,
-    whole_square,
+    square_of,
 )
 from blocks.images.listing import ImageFile
 from blocks.images.reading import USUAL, Reading
@@ -122,14 +120,8 @@ def decode_file(
         DataError: see `blocks.images.decode.open_image`.
     """
     opened = open_image(path, DataError, reading, near=image_size)
-    image = opened.image
-    if reading.resize == "crop":
-        pixels = centre_square(_shortened(image), image_size, Image.Resampling.BILINEAR)
-    else:
-        fill = reading.background if reading.resize == "pad" else None
-        pixels = whole_square(image, image_size, Image.Resampling.BILINEAR, fill)
-    if reading.channels is not None:
-        pixels = match_pixels(pixels, reading.channels, path, DataError)
+    image = _shortened(opened.image) if reading.resize == "crop" else opened.image
+    pixels = square_of(image, image_size, Image.Resampling.BILINEAR, reading, path, DataError)
     notes = opened.notes
     if pixels.min() == pixels.max():
         notes = (*notes, BLANK)

@@ -322,7 +322,7 @@ def _join(
             *(f"{count:,} images {note}" for note, count in sorted(counts.items())),
         ),
         reading,
-        tuple(file.path for file in files),
+        tuple(file.name for file in files),
     )
 
 

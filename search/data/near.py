@@ -7,6 +7,7 @@ which needs no hash and misses nothing.
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -157,7 +158,7 @@ def keep_together(config: DatasetConfig, raw: Raw) -> Raw:
         hashes=tuple(raw.hashes[row] for row in kept),
         read=lambda rows: raw.read(kept[rows]),
         groups=None if raw.groups is None else tuple(raw.groups[row] for row in kept),
-        passed=(*raw.passed, *(Passed(path, LEFT_OUT) for path in paths)),
+        passed=(*raw.passed, *(Passed(Path(path), LEFT_OUT) for path in paths)),
         notes=(*raw.notes, *notes),
         paths=None if raw.paths is None else tuple(raw.paths[row] for row in kept),
         together=sets[kept],

@@ -114,7 +114,7 @@ class Raw:
     passed: tuple[Passed, ...] = ()
     notes: tuple[str, ...] = ()
     reading: Reading = USUAL
-    paths: tuple[Path, ...] | None = None
+    paths: tuple[str, ...] | None = None
     together: Rows | None = None
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from blocks.images.batches import batch_size, match_channels
-from blocks.images.read import IMAGENET_MEAN, IMAGENET_STD
+from blocks.images.read import moments_of
 from blocks.messages import say
 from blocks.network import Network
 from blocks.subject import Subject
@@ -28,19 +28,11 @@ def probe_network(data: ImageData, subject: Subject, network: Network) -> Probe:
     images = sum(len(split) for split in splits.values())
     size = network.arch.resolution
     say(f"features of {images:,} images at {size} px by {subject.name}")
-    moments = _moments(subject)
+    moments = moments_of(network.arch.in_channels, subject.mean, subject.std)
     found = {part: _pooled(network, split.images, *moments) for part, split in splits.items()}
     labels = {part: split.labels for part, split in splits.items()}
     features = Features(**found, labels=labels, num_classes=data.num_classes)
     return fit_probe(features, f"features of {subject.name}")
-
-
-def _moments(subject: Subject) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (channels, 1, 1) of pixels in 0…1."""
-    rgb = subject.arch.in_channels == 3
-    mean = subject.mean or (IMAGENET_MEAN if rgb else (0.5,) * subject.arch.in_channels)
-    std = subject.std or (IMAGENET_STD if rgb else (0.5,) * subject.arch.in_channels)
-    return torch.tensor(mean).view(-1, 1, 1), torch.tensor(std).view(-1, 1, 1)
 
 
 @torch.no_grad()
