@@ -8,14 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search.study.race import (
-    SEED_NOISE,
-    Array,
-    Labels,
-    Standing,
-    chance_of_best,
-    image_covariance,
-)
+from search.study.race import Array, Labels, Standing, standing_of
 
 
 def standing_by_folds(
@@ -31,13 +24,8 @@ def standing_by_folds(
     sizes = [len(next(one[fold] for one in values if len(one) > fold)) for fold in range(folds)]
     per_image = compared(values, sizes)
     known = None if classes is None else np.concatenate(classes[:folds])
-    by_images = image_covariance(per_image, known)
     spread = training_spread(values, per_image, sizes)
-    if spread is None:
-        spread = SEED_NOISE * float(np.mean(np.diag(by_images)))
-    means = per_image.mean(1)
-    covariance = by_images + np.diag([spread / len(one) for one in values])
-    return Standing(means, covariance, chance_of_best(means, covariance))
+    return standing_of(per_image, known, spread, [len(one) for one in values])
 
 
 def compared(values: Sequence[Sequence[Array]], sizes: Sequence[int]) -> Array:

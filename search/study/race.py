@@ -75,14 +75,26 @@ def standing(values: Sequence[Array], classes: Labels | None = None) -> Standing
     drawn anew are as many of each class.
     """
     per_image = np.stack([one.mean(0) for one in values])
-    means = per_image.mean(1)
-    by_images = image_covariance(per_image, classes)
     freedom = sum(len(one) - 1 for one in values)
+    spread = None
     if freedom:
         spread = sum(float(((one.mean(1) - one.mean()) ** 2).sum()) for one in values) / freedom
-    else:
+    return standing_of(per_image, classes, spread, [len(one) for one in values])
+
+
+def standing_of(
+    per_image: Array, classes: Labels | None, spread: float | None, trainings: Sequence[int]
+) -> Standing:
+    """By what each image says of each network, (networks, images), the mean of so many trainings.
+
+    `spread`: the variance of a training's mean that is of no image; None: too few trainings to say.
+    `classes` are those of `image_covariance`.
+    """
+    by_images = image_covariance(per_image, classes)
+    if spread is None:
         spread = SEED_NOISE * float(np.mean(np.diag(by_images)))
-    covariance = by_images + np.diag([spread / len(one) for one in values])
+    means = per_image.mean(1)
+    covariance = by_images + np.diag([spread / number for number in trainings])
     return Standing(means, covariance, chance_of_best(means, covariance))
 
 

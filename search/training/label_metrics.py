@@ -5,12 +5,14 @@ Scores and truth are (images, labels): the more sure, the greater the score; 1 w
 the label. A label that no image has does not count.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from search.training.metrics import Reached
 
 Array = NDArray[np.float64]
 Scored = NDArray[np.floating]
@@ -18,7 +20,7 @@ Truth = NDArray[np.integer] | NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class LabelScores:
+class LabelScores(Reached):
     """What a network reaches on a split of images with several labels: fractions, and `loss`, the
     mean binary cross-entropy over images and labels, in nats.
 
@@ -32,10 +34,6 @@ class LabelScores:
     map: float
     macro_f1: float
     threshold: float
-
-    def metrics(self, split: str) -> dict[str, float]:
-        """By the names that records have."""
-        return {f"{split}_{name}": value for name, value in asdict(self).items()}
 
 
 def average_precision(scores: Scored, truth: Truth) -> Array:

@@ -12,7 +12,16 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Scores:
+class Reached:
+    """Numbers that a network reaches on a split."""
+
+    def metrics(self, split: str) -> dict[str, float]:
+        """By the names that records have."""
+        return {f"{split}_{name}": value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Scores(Reached):
     """What a network reaches on a split: fractions, and losses in nats.
 
     `balanced_accuracy` is the mean over classes of their recall, `macro_f1` that of their F1,
@@ -24,10 +33,6 @@ class Scores:
     balanced_accuracy: float
     macro_f1: float
     balanced_loss: float
-
-    def metrics(self, split: str) -> dict[str, float]:
-        """By the names that records have."""
-        return {f"{split}_{name}": value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
