@@ -44,12 +44,13 @@ def lite(
         head_hidden=base.head_hidden,
         stages=stages,
         act="relu6",
-        resolution=arch.resolution if resolution is None else resolution,
         se_gate="sigmoid",
         se_act=None,
         se_base="input",
         se_divisor=1,
     )
+    if resolution is not None:
+        changed = changed.resized(resolution)
     return changed, _differences(arch, changed)
 
 
@@ -68,7 +69,7 @@ def _differences(before: ArchSpec, after: ArchSpec) -> list[str]:
         ("stem", "stem channels"),
         ("head", "head channels"),
         ("head_hidden", "hidden layer of the head"),
-        ("resolution", "resolution"),
+        ("image", "resolution"),
     ):
         old_value, new_value = getattr(before, field), getattr(after, field)
         if old_value != new_value:

@@ -9,7 +9,7 @@ activations work in place. Scratch space inside a library's kernel is not counte
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from blocks.arch import BOTTLENECKS, ArchSpec
+from blocks.arch import BOTTLENECKS, ArchSpec, Size
 from blocks.arch.walk import Block, walk_alike
 from blocks.cost import count
 
@@ -33,9 +33,9 @@ class Memory:
 
 
 def memory(arch: ArchSpec, num_classes: int = 1000) -> Memory:
-    """The memory of `Network(arch, num_classes)` at `arch.resolution`, without building it."""
+    """The memory of `Network(arch, num_classes)` at `arch.image`, without building it."""
     params = count(arch, num_classes).params
-    image = arch.in_channels * arch.resolution**2
+    image = arch.in_channels * arch.image.area
     return Memory(
         weights_fp32=4 * params,
         weights_fp16=2 * params,
@@ -46,88 +46,93 @@ def memory(arch: ArchSpec, num_classes: int = 1000) -> Memory:
 
 def _alive(arch: ArchSpec, num_classes: int) -> Iterator[int]:
     """Elements alive beside the image, at each candidate for the peak."""
-    side = -(-arch.resolution // arch.stem_stride)
     yield _conv_norm(
-        arch, arch.in_channels, arch.resolution, arch.stem_kernel, arch.stem_stride, arch.stem
+        arch, arch.in_channels, arch.image, arch.stem_kernel, arch.stem_stride, arch.stem
     )
     if arch.stem_pool:
-        pooled = -(-side // 2)
-        yield arch.stem * (side**2 + 3 * pooled**2)  # the indices of the maxima are int64
+        leaving = arch.image.strided(arch.stem_stride)
+        # The indices of the maxima are int64.
+        yield arch.stem * (leaving.area + 3 * leaving.strided(2).area)
     walked = list(walk_alike(arch))
     last = walked[-1][0]
-    residual = last.out_channels * last.out_side**2 if arch.global_residual else 0
+    residual = last.out_channels * last.out_map.area if arch.global_residual else 0
     for block, times in walked:
         summed = residual if block.stage_index else 0
-        yield summed + block.in_channels * block.in_side**2 + _block(arch, block)
+        yield summed + block.in_channels * block.in_map.area + _block(arch, block)
         if residual and block.repeat + times == block.stage.repeats:
             is_last = block.stage_index == last.stage_index
             # Projected (convolution, norm), then added to the sum so far.
-            leaving = block.out_channels * block.out_side**2
-            yield summed + leaving + (summed if is_last else 2 * residual)
-    channels, side = last.out_channels, last.out_side
-    area, head = side**2, arch.head or channels
+            elements = block.out_channels * block.out_map.area
+            yield summed + elements + (summed if is_last else 2 * residual)
+    channels, area = last.out_channels, last.out_map.area
+    head = arch.head or channels
     entering = channels * area
     if arch.head:
-        yield entering + _conv_norm(arch, channels, side, 1, 1, head)
+        yield entering + _conv_norm(arch, channels, last.out_map, 1, 1, head)
     yield entering + (head * area if arch.head else 0) + head
     yield entering + head + arch.head_hidden
     yield (arch.head_hidden or head) + num_classes
 
 
 def _conv_norm(
-    arch: ArchSpec, inputs: int, side: int, kernel: int, stride: int, outputs: int
+    arch: ArchSpec, inputs: int, image: Size, kernel: int, stride: int, outputs: int
 ) -> int:
     """What ConvNormAct adds to its input: the padded copy and the output, or output and norm."""
-    out_side = -(-side // stride)
-    out = outputs * out_side**2
+    leaving = image.strided(stride)
+    out = outputs * leaving.area
     padded = 0
     if arch.padding == "same":
-        pads = max((out_side - 1) * stride + kernel - side, 0)
-        padded = inputs * (side + pads) ** 2 if pads % 2 else 0
+        pads = [
+            max((after - 1) * stride + kernel - before, 0)
+            for before, after in zip(image, leaving, strict=True)
+        ]
+        if any(each % 2 for each in pads):
+            padded = inputs * (image.height + pads[0]) * (image.width + pads[1])
     statistics = 2 * outputs // arch.norm_group_size if arch.norm_group_size else 0
-    return max(padded + out, 2 * out + statistics)
+    return int(max(padded + out, 2 * out + statistics))
 
 
 def _block(arch: ArchSpec, block: Block) -> int:
     """What a block adds to its input at its own peak."""
     kind, kernel, hidden = block.stage.block, block.stage.kernel, block.hidden
-    side, stride = block.in_side, block.stride
-    out_area = block.out_side**2
+    entering, stride = block.in_map, block.stride
+    out_area = block.out_map.area
     out = block.out_channels * out_area
     if kind in BOTTLENECKS:
         return _bottleneck(arch, block)
     if kind == "cn":
-        spatial = _conv_norm(arch, block.in_channels, side, kernel, stride, block.out_channels)
+        spatial = _conv_norm(arch, block.in_channels, entering, kernel, stride, block.out_channels)
         return max(spatial, 2 * out if block.adds else 0)
     peaks = []
     if kind == "er":
-        peaks.append(_conv_norm(arch, block.in_channels, side, kernel, stride, hidden))
+        peaks.append(_conv_norm(arch, block.in_channels, entering, kernel, stride, hidden))
     else:
         expanded = 0
         if kind == "ir":
-            peaks.append(_conv_norm(arch, block.in_channels, side, 1, 1, hidden))
-            expanded = hidden * side**2
-        peaks.append(expanded + _conv_norm(arch, hidden, side, kernel, stride, hidden))
+            peaks.append(_conv_norm(arch, block.in_channels, entering, 1, 1, hidden))
+            expanded = hidden * entering.area
+        peaks.append(expanded + _conv_norm(arch, hidden, entering, kernel, stride, hidden))
     inner, squeezed = hidden * out_area, block.squeezed
     if squeezed:
         peaks.append(inner + max(hidden + inner, hidden + squeezed, 2 * squeezed))
-    project = _conv_norm(arch, hidden, block.out_side, 1, 1, block.out_channels)
+    project = _conv_norm(arch, hidden, block.out_map, 1, 1, block.out_channels)
     peaks.append(inner + max(project, 2 * out if block.adds else 0))
     return max(peaks)
 
 
 def _bottleneck(arch: ArchSpec, block: Block) -> int:
     inner, inputs, outputs = block.hidden, block.in_channels, block.out_channels
-    side, out_side, stride = block.in_side, block.out_side, block.stride
-    out = outputs * out_side**2
+    entering, leaving, stride = block.in_map, block.out_map, block.stride
+    out = outputs * leaving.area
     peaks = [
-        _conv_norm(arch, inputs, side, 1, 1, inner),
-        inner * side**2 + _conv_norm(arch, inner, side, block.stage.kernel, stride, inner),
-        inner * out_side**2 + _conv_norm(arch, inner, out_side, 1, 1, outputs),
+        _conv_norm(arch, inputs, entering, 1, 1, inner),
+        inner * entering.area
+        + _conv_norm(arch, inner, entering, block.stage.kernel, stride, inner),
+        inner * leaving.area + _conv_norm(arch, inner, leaving, 1, 1, outputs),
     ]
     if block.projects:
-        peaks.append(out + _conv_norm(arch, inputs, side, 1, stride, outputs))
+        peaks.append(out + _conv_norm(arch, inputs, entering, 1, stride, outputs))
         peaks.append(3 * out)
     elif block.adds:
         peaks.append(2 * out)
-    return max(peaks)
+    return int(max(peaks))

@@ -71,7 +71,7 @@ def register(
     _compare(arch, num_classes)
     config: dict[str, Any] = {
         "num_classes": num_classes,
-        "input_size": (arch.in_channels, arch.resolution, arch.resolution),
+        "input_size": (arch.in_channels, *arch.image),
         "mean": mean,
         "std": std,
         "first_conv": "conv_stem",

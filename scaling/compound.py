@@ -112,7 +112,8 @@ def scale(
     late_depth: float = 1.0,
     repeats: str = "up",
 ) -> ArchSpec:
-    """`arch` with repeats × depth, channels × width, at `resolution` pixels (None: its own).
+    """`arch` with repeats × depth, channels × width, at `resolution` pixels of height, as wide in
+    proportion (None: its own).
 
     Channels, stem and head included, become whole by the policy `rounding`
     (`blocks.rounding.ROUNDINGS`; the paper's is multiples of 8 by the 90% rule); repeats by the
@@ -146,13 +147,12 @@ def scale(
         for stage, count in zip(arch.stages, deeper, strict=True)
     )
     return replace(
-        arch,
+        arch.resized(pixels),
         stem=round_channels(arch.stem * width),
         # 0 is no such layer, at any width.
         head=round_channels(arch.head * width) if arch.head else 0,
         head_hidden=round_channels(arch.head_hidden * width) if arch.head_hidden else 0,
         stages=stages,
-        resolution=pixels,
     )
 
 

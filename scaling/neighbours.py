@@ -7,11 +7,12 @@ of them are counted as columns, many thousands at a time.
 import itertools
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blocks.arch import ArchSpec
+from blocks.arch import ArchSpec, Size
 from blocks.cost import ArchColumns, CostColumns
 from blocks.errors import ArchError
 from blocks.rounding import round_column
@@ -121,12 +122,14 @@ class Neighbours:
 
         At 226 pixels and a total stride of 32 the last map is 8×8, as at 256.
         """
-        own = self.baseline.resolution
-        over, base = (
-            np.log(-(-np.asarray(side) // self.total_stride) * self.total_stride / side)
-            for side in (sizes, own)
-        )
-        wasted: Reals = np.maximum(0.0, over - base)
+        image, stride = self.baseline.image, self.total_stride
+        columns = self.columns.take(np.zeros(len(sizes), dtype=np.int64)).at_heights(sizes, image)
+
+        def over(size: Size) -> Any:
+            covered = size.strided(stride)
+            return np.log(covered.area * stride**2 / size.area) / 2
+
+        wasted: Reals = np.maximum(0.0, over(columns.image) - over(image))
         return wasted
 
     def count(self, repeats: Integers, sizes: Integers, channels: Integers) -> CostColumns:
@@ -138,6 +141,5 @@ class Neighbours:
             head_hidden=channels[:, 2],
             channels=channels[:, 3:],
             repeats=repeats,
-            resolution=sizes,
-        )
+        ).at_heights(sizes, self.baseline.image)
         return columns.count(self.num_classes)

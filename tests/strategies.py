@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from blocks.arch import ACTIVATIONS, BLOCKS, ArchSpec, StageSpec
+from blocks.arch import ACTIVATIONS, BLOCKS, ArchSpec, Size, StageSpec
 from blocks.cost import count
 from blocks.errors import ArchError
 
@@ -82,6 +82,9 @@ def archs(draw: st.DrawFn) -> ArchSpec:
     )
     assume(fitting)
     arch = replace(arch, resolution=draw(st.sampled_from(sides[:fitting])))
+    if draw(st.booleans()):  # not square, and smaller
+        arch = replace(arch, wide=draw(st.integers(least, arch.resolution)))
+        arch = arch if draw(st.booleans()) else arch.with_image(Size(*arch.image[::-1]))
     group_sizes = [size for size in (2, 4, 8) if _divides(size, arch)]
     return replace(arch, norm_group_size=draw(st.sampled_from([0, *group_sizes])))
 

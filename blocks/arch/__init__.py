@@ -3,6 +3,7 @@
 from blocks.arch.format import format_arch
 from blocks.arch.mapping import arch_from_mapping, arch_to_mapping
 from blocks.arch.parse import parse_arch
+from blocks.arch.size import Size, size_from, square
 from blocks.arch.spec import ArchSpec
 from blocks.arch.stage import StageSpec
 from blocks.arch.words import ACTIVATIONS, BLOCKS, BOTTLENECKS, MAX_KERNEL
@@ -13,9 +14,12 @@ __all__ = [
     "BOTTLENECKS",
     "MAX_KERNEL",
     "ArchSpec",
+    "Size",
     "StageSpec",
     "arch_from_mapping",
     "arch_to_mapping",
     "format_arch",
     "parse_arch",
+    "size_from",
+    "square",
 ]

@@ -1,9 +1,9 @@
 """The one-line spelling of an architecture.
 
 A network is written `r224-s32-[ds_r1_k3_s1_e1_c16_se0.25|ir_r2_k3_s2_e6_c24_se0.25]-h1280`:
-input resolution, stem channels, stages in timm's shorthand, head channels, and after them
-whatever departs from the defaults. Tokens at their default are left out, so that equal
-architectures have equal spellings.
+input resolution (`r96x192`: height and width), stem channels, stages in timm's shorthand, head
+channels, and after them whatever departs from the defaults. Tokens at their default are left out,
+so that equal architectures have equal spellings.
 """
 
 from decimal import Decimal
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def format_arch(arch: "ArchSpec") -> str:
     """The spelling of `arch`: its identity in records, on command lines, for duplicates."""
-    parts = [f"r{arch.resolution}"]
+    parts = [f"r{arch.image}"]
     if arch.in_channels != 3:
         parts.append(f"i{arch.in_channels}")
     stem = f"s{arch.stem}"

@@ -23,7 +23,7 @@ def parse_arch(text: str) -> ArchSpec:
         raise ArchError(
             f"cannot read architecture {text!r}; expected r<resolution>-s<stem>-[stage|…]-h<head>"
         )
-    front = _Tokens(match["before"], 0, "-", {"r": _integer, "i": _integer, "s": _stem})
+    front = _Tokens(match["before"], 0, "-", {"r": _image, "i": _integer, "s": _stem})
     back = _Tokens(
         match["after"],
         match.start("after"),
@@ -50,7 +50,6 @@ def parse_arch(text: str) -> ArchSpec:
         stages=tuple(stages),
         head=head,
         head_hidden=head_hidden,
-        resolution=front.need("r"),
         act=act,
         in_channels=front.get("i", 3),
         padding="same" if back.get("same", False) else "symmetric",
@@ -58,6 +57,7 @@ def parse_arch(text: str) -> ArchSpec:
         norm_momentum=back.get("mom", 0.1),
         norm_group_size=back.get("gn", 0),
         global_residual=back.get("gres", False),
+        **front.need("r"),
         **front.need("s"),
         **back.get("se", {}),
     )
@@ -141,6 +141,15 @@ class _Tokens:
 
 def _integer(text: str) -> int | None:
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,8}", text, re.ASCII) else None
+
+
+def _image(text: str) -> dict[str, Any] | None:
+    """`224`, or `96x192` where it is not square → fields of ArchSpec."""
+    high, separator, wide = text.partition("x")
+    height, width = _integer(high), _integer(wide) if separator else None
+    if height is None or (separator and (width is None or width == height)):
+        return None
+    return {"resolution": height, "wide": width}
 
 
 def _real(text: str) -> float | None:

@@ -1,10 +1,11 @@
 """A whole network, as a frozen value."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blocks.arch.checks import check_int, check_real, check_stride, check_word
 from blocks.arch.format import format_arch, format_stage
+from blocks.arch.size import Size
 from blocks.arch.stage import StageSpec
 from blocks.arch.walk import walk_alike
 from blocks.arch.words import ACTIVATIONS, BOTTLENECKS, GATES, MAX_KERNEL, PADDINGS, SE_BASES
@@ -15,7 +16,8 @@ from blocks.errors import ArchError
 class ArchSpec:
     """A whole network: stem, stages, 1×1 head convolution, pooling, classifier.
 
-    `resolution` is the side of the square input in pixels, `stem` and `head` are channels;
+    `resolution` is the height of the input in pixels, `wide` its width where it is not square
+    (None: as wide as high); `image` is both. `stem` and `head` are channels;
     `head=0` has no head convolution (ResNet), `head_hidden` is a linear layer between pooling
     and classifier (MobileNetV3), `stem_pool` a 3×3 max pooling of stride 2 after the stem.
 
@@ -50,12 +52,17 @@ class ArchSpec:
     norm_momentum: float = 0.1
     norm_group_size: int = 0
     global_residual: bool = False
+    wide: int | None = None
 
     def __post_init__(self) -> None:
         check_int("stem", self.stem, 1)
         check_int("head", self.head, 0)
         check_int("head_hidden", self.head_hidden, 0)
         check_int("resolution", self.resolution, 1)
+        if self.wide is not None:
+            check_int("wide", self.wide, 1)
+            if self.wide == self.resolution:  # one network has one spelling
+                object.__setattr__(self, "wide", None)
         check_int("in_channels", self.in_channels, 1)
         check_stride("stem_stride", self.stem_stride)
         check_int("stem_kernel", self.stem_kernel, 3)
@@ -108,12 +115,34 @@ class ArchSpec:
 
     def _check_resolution(self) -> None:
         """Refuse a stride on a 1×1 map: it would drop nothing but the name of a downsampling."""
-        if self.resolution < self.least_resolution:
+        least = self.total_stride // 2 + 1
+        if self.image.shorter < least:
             halvings = self.total_stride.bit_length() - 1
             raise ArchError(
-                f"resolution {self.resolution} is too small for {halvings} strides of 2; "
-                f"expected {self.least_resolution} or more"
+                f"resolution {self.image} is too small for {halvings} strides of 2; "
+                f"expected {least} or more"
             )
+
+    @property
+    def image(self) -> Size:
+        """Height and width of the input, in pixels."""
+        return Size(self.resolution, self.resolution if self.wide is None else self.wide)
+
+    def resized(self, resolution: int) -> "ArchSpec":
+        """The same network for images of this height, and as wide in proportion.
+
+        Raises:
+            ArchError: that is too small for the strides.
+        """
+        return self.with_image(self.image.at_height(resolution))
+
+    def with_image(self, image: Size) -> "ArchSpec":
+        """The same network for images of this size.
+
+        Raises:
+            ArchError: that is too small for the strides.
+        """
+        return replace(self, resolution=image.height, wide=image.width)
 
     @property
     def total_stride(self) -> int:
@@ -123,8 +152,13 @@ class ArchSpec:
 
     @property
     def least_resolution(self) -> int:
-        """The least image on whose maps every stride still drops something, pixels a side."""
-        return self.total_stride // 2 + 1
+        """The least height at which every stride still drops something on both sides, in pixels,
+        the image as wide in proportion."""
+        least = self.total_stride // 2 + 1
+        height = least
+        while self.image.at_height(height).shorter < least:
+            height += 1
+        return height
 
     def __str__(self) -> str:
         return format_arch(self)

@@ -9,6 +9,7 @@ is the same walk over many architectures at once, by these rules on arrays.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from blocks.arch.size import Size
 from blocks.arch.words import BOTTLENECKS
 from blocks.rounding import expanded_channels, squeezed_channels
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Block(NamedTuple):
     """A block where it stands: number `repeat` of stage number `stage_index`, both from 0.
 
-    Sides are of the square maps that enter and leave, in pixels. `hidden` is the expanded (or
+    Maps are those that enter and leave, in pixels. `hidden` is the expanded (or
     bottleneck) width, `squeezed` that of squeeze-excite, 0 where there is none. `adds`: the
     shortcut is the identity; `projects`: it is a strided 1×1 convolution; neither: there is none.
     """
@@ -31,8 +32,8 @@ class Block(NamedTuple):
     in_channels: int
     out_channels: int
     stride: int
-    in_side: int
-    out_side: int
+    in_map: Size
+    out_map: Size
     hidden: int
     squeezed: int
     adds: bool
@@ -68,27 +69,27 @@ def walk(arch: "ArchSpec") -> Iterator[Block]:
 
 def walk_alike(arch: "ArchSpec") -> Iterator[tuple[Block, int]]:
     """`walk` with equal neighbours counted together: each stage's first block, and its others."""
-    side, channels = stem_side(arch), arch.stem
+    entering, channels = stem_map(arch), arch.stem
     for number, stage in enumerate(arch.stages):
-        first = _block(arch, stage, number, 0, stage.stride, channels, side)
+        first = _block(arch, stage, number, 0, stage.stride, channels, entering)
         yield first, 1
-        side, channels = first.out_side, stage.channels
+        entering, channels = first.out_map, stage.channels
         if stage.repeats > 1:
-            yield _block(arch, stage, number, 1, 1, channels, side), stage.repeats - 1
+            yield _block(arch, stage, number, 1, 1, channels, entering), stage.repeats - 1
 
 
-def stem_side(arch: "ArchSpec") -> int:
-    """The side of the map that enters the first stage, in pixels."""
-    side = -(-arch.resolution // arch.stem_stride)
-    return -(-side // 2) if arch.stem_pool else side
+def stem_map(arch: "ArchSpec") -> Size:
+    """The map that enters the first stage, in pixels."""
+    leaving = arch.image.strided(arch.stem_stride)
+    return leaving.strided(2) if arch.stem_pool else leaving
 
 
-def last_side(arch: "ArchSpec") -> int:
-    """The side of the map that enters the head, in pixels."""
-    side = stem_side(arch)
+def last_map(arch: "ArchSpec") -> Size:
+    """The map that enters the head, in pixels."""
+    leaving = stem_map(arch)
     for stage in arch.stages:
-        side = -(-side // stage.stride)
-    return side
+        leaving = leaving.strided(stage.stride)
+    return leaving
 
 
 def strides_to_the_end(arch: "ArchSpec") -> list[int]:
@@ -101,7 +102,7 @@ def strides_to_the_end(arch: "ArchSpec") -> list[int]:
 
 def _block(
     arch: "ArchSpec", stage: "StageSpec", stage_index: int, repeat: int, stride: int,
-    channels: int, side: int,
+    channels: int, entering: Size,
 ) -> Block:  # fmt: skip
     out, bottleneck = stage.channels, stage.block in BOTTLENECKS
     hidden = expanded_channels(out if bottleneck else channels, stage.expand_ratio)
@@ -110,7 +111,8 @@ def _block(
         base = hidden if arch.se_base == "expanded" else channels
         squeezed = squeezed_channels(base, stage.se_ratio, arch.se_divisor)
     return Block(
-        stage, stage_index, repeat, channels, out, stride, side, -(-side // stride), hidden,
+        stage, stage_index, repeat, channels, out, stride, entering,
+        entering.strided(stride), hidden,
         squeezed, *shortcut(bool(stage.skip), bottleneck, stride, channels, out),
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
         blocks = sum(stage.repeats for stage in arch.stages)
         table.add_row(
             name,
-            str(arch.resolution),
+            str(arch.image),
             str(blocks),
             f"{cost.params:,}",
             millions(cost.macs),

@@ -240,7 +240,6 @@ def _write(
         for each in latencies
     )
     write_whole(folder / "latency.csv", rows.getvalue().encode())
-    side = subject.arch.resolution
-    picture = plot_latency(latencies, f"{name} at {side}×{side}, {foot}")
+    picture = plot_latency(latencies, f"{name} at {subject.arch.image} px, {foot}")
     write_whole(folder / "latency.png", picture)
     console.print(f"wrote {folder / 'latency.csv'} and latency.png")

@@ -30,8 +30,8 @@ def run(arguments: argparse.Namespace) -> None:
     for name, size in [*asdict(needs).items(), ("peak", needs.peak)]:
         console.print(f"{'memory ' + name:24} {size:>15,} bytes")
     console.print(
-        f"for one image of {subject.arch.in_channels}×{subject.arch.resolution}×"
-        f"{subject.arch.resolution} and {subject.num_classes:,} classes; peak is fp32"
+        f"for one image of {subject.arch.in_channels}×{subject.arch.image.height}×"
+        f"{subject.arch.image.width} and {subject.num_classes:,} classes; peak is fp32"
     )
 
 
@@ -44,14 +44,13 @@ def _stages(arch: ArchSpec, num_classes: int) -> Table:
     for heading in ("params", "macs"):
         table.add_column(heading, justify="right", no_wrap=True)
     costs = count_by_stage(arch, num_classes)
-    side = -(-arch.resolution // arch.stem_stride)
     stem = f"conv{' pool' if arch.stem_pool else ''}"
     table.add_row(
         "stem", stem, "1", str(arch.stem_kernel), str(arch.stem_stride), "", str(arch.stem), "",
-        arch.act, str(side), *_cost(costs[0]),
+        arch.act, str(arch.image.strided(arch.stem_stride)), *_cost(costs[0]),
     )  # fmt: skip
-    leaving = [block.out_side for block in walk(arch) if block.is_last]
-    for number, (stage, side) in enumerate(zip(arch.stages, leaving, strict=True), 1):
+    leaving = [block.out_map for block in walk(arch) if block.is_last]
+    for number, (stage, leaves) in enumerate(zip(arch.stages, leaving, strict=True), 1):
         groups = f" g{stage.groups}" if stage.groups > 1 else ""
         shortcut = "" if stage.skip else " noskip"
         table.add_row(
@@ -64,7 +63,7 @@ def _stages(arch: ArchSpec, num_classes: int) -> Table:
             str(stage.channels),
             f"{stage.se_ratio:g}" if stage.se_ratio else "",
             stage.act or arch.act,
-            str(side),
+            str(leaves),
             *_cost(costs[number]),
         )
     hidden = f" {arch.head_hidden}" if arch.head_hidden else ""

@@ -5,7 +5,7 @@ to arrays.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blocks.arch import BLOCKS, BOTTLENECKS, ArchSpec
+from blocks.arch.size import Size, square
 from blocks.arch.walk import shortcut
 from blocks.cost.counting import count
 from blocks.cost.many import CostColumns, Integers, count_columns
@@ -27,6 +28,7 @@ _ARCH_NAMES: Final = (
     "stem",
     "head",
     "resolution",
+    "wide",
     "in_channels",
     "stem_stride",
     "stem_kernel",
@@ -36,7 +38,7 @@ _ARCH_NAMES: Final = (
     "norm_group_size",
     "global_residual",
 )
-_ARCH_FIELDS = attrgetter(*_ARCH_NAMES)
+_ARCH_FIELDS = attrgetter(*("image.width" if name == "wide" else name for name in _ARCH_NAMES))
 BLOCK_NUMBERS: Final = {block: number for number, block in enumerate(BLOCKS)}
 """Block token → its number in `ArchColumns.block`."""
 
@@ -54,7 +56,8 @@ class ArchColumns:
 
     stem: Integers
     head: Integers
-    resolution: Integers
+    resolution: Integers  # height of the image
+    wide: Integers  # and its width, also of a square
     in_channels: Integers
     stem_stride: Integers
     stem_kernel: Integers
@@ -114,33 +117,44 @@ class ArchColumns:
         values = {field.name: getattr(self, field.name)[chosen] for field in fields(self)}
         return ArchColumns(**values)
 
+    def at_heights(self, heights: Integers, like: Size) -> "ArchColumns":
+        """Each for images of its height (archs,), as wide in proportion as `like`."""
+        # As `Size.at_height` rounds: half to even.
+        wide = np.maximum(1, np.rint(heights * like.width / like.height)).astype(np.int64)
+        return replace(self, resolution=heights, wide=wide)
+
     def count(self, num_classes: int) -> CostColumns:
         """`blocks.cost.count` of every architecture, unchecked for overflow."""
         return count_columns(self, num_classes)
 
     @property
-    def stem_side(self) -> Integers:
-        """`blocks.arch.walk.stem_side` of every architecture."""
-        side = -(-self.resolution // self.stem_stride)
-        pooled: Integers = np.where(self.stem_pool, -(-side // 2), side)
-        return pooled
+    def image(self) -> Size:
+        """`ArchSpec.image` of every architecture; where all are square one column is both sides."""
+        if np.array_equal(self.resolution, self.wide):
+            return square(self.resolution)
+        return Size(self.resolution, self.wide)
+
+    @property
+    def stem_map(self) -> Size:
+        """`blocks.arch.walk.stem_map` of every architecture."""
+        return self.image.strided(self.stem_stride).strided(1 + (self.stem_pool > 0))
 
     def blocks(self) -> Iterator["BlockColumns"]:
         """`blocks.arch.walk.walk_alike` of every architecture: by stage, the first blocks and then
         all later ones, of which an architecture may have none."""
-        side, channels = self.stem_side, self.stem
+        entering, channels = self.stem_map, self.stem
         for position in range(self.channels.shape[1]):
             here = self.present[:, position]
             out = np.where(here, self.channels[:, position], channels)
             stride = np.where(here, self.stride[:, position], 1)
-            first = self._block(position, here.astype(np.int64), channels, out, side, stride)
-            side, channels = first.out_side, out
+            first = self._block(position, here.astype(np.int64), channels, out, entering, stride)
+            entering, channels = first.out_map, out
             yield first
             later = np.where(here, self.repeats[:, position] - 1, 0)
-            yield self._block(position, later, out, out, side, np.ones_like(stride))
+            yield self._block(position, later, out, out, entering, np.ones_like(stride))
 
     def _block(
-        self, position: int, times: Integers, channels: Integers, out: Integers, side: Integers,
+        self, position: int, times: Integers, channels: Integers, out: Integers, entering: Size,
         stride: Integers,
     ) -> "BlockColumns":  # fmt: skip
         bottleneck = _IS_BOTTLENECK[self.block[:, position]]
@@ -149,7 +163,8 @@ class ArchColumns:
         hidden = np.rint(base * self.expand_ratio[:, position]).astype(np.int64)
         adds, projects = shortcut(self.skip[:, position], bottleneck, stride, channels, out)
         return BlockColumns(
-            position, times, channels, out, stride, side, -(-side // stride), hidden,
+            position, times, channels, out, stride, entering,
+            entering.strided(stride), hidden,
             self._squeezed(position, channels, hidden), adds, projects,
         )  # fmt: skip
 
@@ -181,8 +196,8 @@ class BlockColumns(NamedTuple):
     in_channels: Integers
     out_channels: Integers
     stride: Integers
-    in_side: Integers
-    out_side: Integers
+    in_map: Size
+    out_map: Size
     hidden: Integers
     squeezed: Integers
     adds: Mask
@@ -199,7 +214,7 @@ def count_many(archs: Sequence[ArchSpec], num_classes: int = 1000) -> CostColumn
     # The widest a block can be, in floating point: it overflows to a large number, not to a small.
     width = np.maximum(columns.channels.max(initial=1), columns.stem.max(initial=1)).astype(float)
     ratio = max(1.0, float(columns.expand_ratio.max(initial=1)))
-    most = width**2 * ratio * float(columns.resolution.max(initial=1)) ** 2
+    most = width**2 * ratio * float(columns.image.area.max(initial=1))
     most *= float(columns.kernel.max(initial=1)) ** 2 * float(columns.repeats.max(initial=1))
     if most * 32 > 1e18:
         for arch in archs:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from blocks.arch import ArchSpec
-from blocks.arch.walk import stem_side, walk_alike
+from blocks.arch.walk import stem_map, walk_alike
 from blocks.cost.parts import FORMULAS, Part, conv_part
 
 
@@ -23,7 +23,7 @@ class Cost:
 
 
 def count(arch: ArchSpec, num_classes: int = 1000) -> Cost:
-    """The exact cost of `Network(arch, num_classes)` at `arch.resolution`, without building it."""
+    """The exact cost of `Network(arch, num_classes)` at `arch.image`, without building it."""
     params = conv = norm_elements = pooled = activations = 0
     for _, repeats, part in _parts(arch):
         params += repeats * part.params
@@ -89,15 +89,20 @@ def _parts(arch: ArchSpec) -> Iterator[tuple[int, int, Part]]:
 
     The stem is at 0, stages count from 1, and what comes behind them is at -1.
     """
-    stem_map = -(-arch.resolution // arch.stem_stride)
     stem_taps = arch.stem_kernel * arch.stem_kernel
-    yield 0, 1, conv_part(arch.in_channels, arch.stem, stem_map * stem_map, stem_taps)
-    side = stem_side(arch)
+    yield (
+        0,
+        1,
+        conv_part(
+            arch.in_channels, arch.stem, arch.image.strided(arch.stem_stride).area, stem_taps
+        ),
+    )
+    leaving = stem_map(arch)
     for block, times in walk_alike(arch):
         part = FORMULAS[block.stage.block](block, block.squeezed > 0, block.projects)
         yield block.stage_index + 1, times, part
-        side = block.out_side
-    area, channels = side * side, arch.stages[-1].channels
+        leaving = block.out_map
+    area, channels = leaving.area, arch.stages[-1].channels
     if arch.global_residual:
         for stage in arch.stages[:-1]:
             yield -1, 1, conv_part(stage.channels, channels, area)

@@ -25,9 +25,7 @@ def measure_flops_fvcore(network: "Network") -> dict[str, int]:
     was_training = network.training
     network.eval()
     try:
-        image = next(network.parameters()).new_zeros(
-            1, arch.in_channels, arch.resolution, arch.resolution
-        )
+        image = next(network.parameters()).new_zeros(1, arch.in_channels, *arch.image)
         # tracer_warnings: the tracer speaks of values that a plain CNN never branches on.
         analysis = (
             FlopCountAnalysis(network, image)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blocks.arch.size import Size
 from blocks.cost.counting import Cost
 from blocks.cost.parts import FORMULAS, Part, Sizes, conv_part
 
@@ -47,15 +48,15 @@ def count_columns(columns: "ArchColumns", num_classes: int) -> CostColumns:
             total[rows] += times * column
 
     everyone = np.arange(archs)
-    stem_map = -(-columns.resolution // columns.stem_stride)
     taps = columns.stem_kernel**2
-    add(everyone, conv_part(columns.in_channels, columns.stem, stem_map**2, taps))
-    side, channels = columns.stem_side, columns.stem
+    stem = columns.image.strided(columns.stem_stride)
+    add(everyone, conv_part(columns.in_channels, columns.stem, stem.area, taps))
+    leaving, channels = columns.stem_map, columns.stem
     for blocks in columns.blocks():
         for rows, part in _parts(columns, blocks):
             add(rows, part, blocks.times[rows])
-        side, channels = blocks.out_side, blocks.out_channels
-    area = side**2
+        leaving, channels = blocks.out_map, blocks.out_channels
+    area = leaving.area
     depth = columns.present.sum(1)
     for position in range(columns.channels.shape[1] - 1):
         rows = np.flatnonzero((columns.global_residual > 0) & (position < depth - 1))
@@ -89,11 +90,16 @@ def _parts(
         sizes = Sizes(
             blocks.in_channels[rows],
             blocks.out_channels[rows],
-            blocks.in_side[rows],
-            blocks.out_side[rows],
+            _at(blocks.in_map, rows),
+            _at(blocks.out_map, rows),
             blocks.hidden[rows],
             blocks.squeezed[rows],
             columns.kernel[rows, position] ** 2,
             columns.groups[rows, position],
         )
         yield rows, FORMULAS[name](sizes, bool(number // 2 % 2), bool(number % 2))
+
+
+def _at(maps: Size, rows: NDArray[np.intp]) -> Size:
+    height = maps.height[rows]
+    return Size(height, height if maps.width is maps.height else maps.width[rows])

@@ -22,8 +22,8 @@ class Sizes(NamedTuple):
 
     in_channels: Any
     out_channels: Any
-    in_side: Any
-    out_side: Any
+    in_map: Any
+    out_map: Any
     hidden: Any
     squeezed: Any
     taps: Any
@@ -55,7 +55,7 @@ def _add(*parts: Part) -> Part:
 
 
 def _mbconv(n: Sizes | Block, squeezes: bool, projects: bool) -> Part:
-    expand = conv_part(n.in_channels, n.hidden, n.in_side * n.in_side)
+    expand = conv_part(n.in_channels, n.hidden, n.in_map.area)
     return _add(expand, *_separable_parts(n, squeezes))
 
 
@@ -64,7 +64,7 @@ def _separable(n: Sizes | Block, squeezes: bool, projects: bool) -> Part:
 
 
 def _separable_parts(n: Sizes | Block, squeezes: bool) -> list[Part]:
-    area = n.out_side * n.out_side
+    area = n.out_map.area
     parts = [
         conv_part(1, n.hidden, area, n.taps),
         conv_part(n.hidden, n.out_channels, area),
@@ -75,7 +75,7 @@ def _separable_parts(n: Sizes | Block, squeezes: bool) -> list[Part]:
 
 
 def _fused_mbconv(n: Sizes | Block, squeezes: bool, projects: bool) -> Part:
-    area = n.out_side * n.out_side
+    area = n.out_map.area
     parts = [
         conv_part(n.in_channels, n.hidden, area, n.taps),
         conv_part(n.hidden, n.out_channels, area),
@@ -86,14 +86,14 @@ def _fused_mbconv(n: Sizes | Block, squeezes: bool, projects: bool) -> Part:
 
 
 def _conv_block(n: Sizes | Block, squeezes: bool, projects: bool) -> Part:
-    area = n.out_side * n.out_side
+    area = n.out_map.area
     return conv_part(n.in_channels, n.out_channels, area, n.taps)
 
 
 def _bottleneck(n: Sizes | Block, squeezes: bool, projects: bool) -> Part:
-    area = n.out_side * n.out_side
+    area = n.out_map.area
     parts = [
-        conv_part(n.in_channels, n.hidden, n.in_side * n.in_side),
+        conv_part(n.in_channels, n.hidden, n.in_map.area),
         conv_part(n.hidden // n.groups, n.hidden, area, n.taps),
         conv_part(n.hidden, n.out_channels, area),
     ]

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blocks.arch import Size
 from blocks.errors import ExportError, one_line
 from blocks.export.prepare import NOTHING_KNOWN, Meaning, optional_package, prepared, spec_of
 from blocks.files import whole_file
@@ -23,7 +24,7 @@ _ONNX_BYTES_MOST: Final = 2**31 - 1
 def export_onnx(network: Network, path: Path, meaning: Meaning = NOTHING_KNOWN) -> None:
     """Write `network` as one ONNX file, in evaluation mode and of a dynamic batch size.
 
-    Input `image` (batch, in_channels, resolution, resolution) float32, normalised; output
+    Input `image` (batch, in_channels, height, width) float32, normalised; output
     `logits` (batch, num_classes). Normalisation layers are folded into the convolutions. The
     model's metadata holds the spelling, and the `meaning` of input and output.
 
@@ -70,7 +71,7 @@ def run_onnx(path: Path, images: Tensor) -> Tensor:
 
 def run_session(session: Any, images: Tensor) -> Tensor:
     """Logits (N, num_classes) of an ONNX Runtime session on images (N, C, H, W)."""
-    chunks = torch.split(images, batch_size(images.shape[-1]))
+    chunks = torch.split(images, batch_size(Size(*images.shape[-2:])))
     logits = [session.run(None, {INPUT: chunk.numpy()})[0] for chunk in chunks]
     return torch.from_numpy(np.concatenate(logits))
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from blocks.arch import format_arch
+from blocks.arch import Size, format_arch
 from blocks.errors import ExportError
 from blocks.images.batches import batch_size
 from blocks.images.reading import USUAL, Reading, reading_to_mapping
@@ -39,7 +39,7 @@ def prepared(network: Network) -> tuple[Network, Tensor, tuple[dict[int, Any]]]:
     """
     network = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
     arch = network.arch
-    images = torch.zeros(2, arch.in_channels, arch.resolution, arch.resolution)
+    images = torch.zeros(2, arch.in_channels, *arch.image)
     return network, images, ({0: torch.export.Dim("batch")},)
 
 
@@ -77,5 +77,5 @@ def run_network(network: torch.nn.Module, images: Tensor) -> Tensor:
     """Logits (N, num_classes) of a module that is in evaluation mode."""
     with torch.inference_mode():
         return torch.cat(
-            [network(chunk) for chunk in torch.split(images, batch_size(images.shape[-1]))]
+            [network(chunk) for chunk in torch.split(images, batch_size(Size(*images.shape[-2:])))]
         )

@@ -38,9 +38,9 @@ class ArrayImages:
 
     def __call__(self, numbers: Sequence[int]) -> Tensor:
         images = torch.from_numpy(self.pixels[list(numbers)]).permute(0, 3, 1, 2).float()
-        side = self.arch.resolution
-        if tuple(images.shape[2:]) != (side, side):
-            images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+        size = tuple(self.arch.image)
+        if tuple(images.shape[2:]) != size:
+            images = F.interpolate(images, size, mode="bilinear", antialias=True)
             images = images.round_().clamp_(0, 255)
         return match_channels(images / 255, self.arch.in_channels, self.where)
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from blocks.arch import Size
 from blocks.errors import ExportError
 
 Part = Literal["test", "train"]
@@ -25,7 +26,7 @@ _LUMINANCE: Final = (0.299, 0.587, 0.114)
 class Images:
     """`where` names them: file and array, or folder; `labels` int64 (N,), or None: unknown.
 
-    `read` gives the images of some numbers as float32 (n, channels, resolution, resolution) in
+    `read` gives the images of some numbers as float32 (n, channels, height, width) in
     0…1; `numbers` are those of this set. `mean` and `std` are (channels, 1, 1).
     """
 
@@ -33,7 +34,7 @@ class Images:
     labels: Tensor | None
     read: Callable[[Sequence[int]], Tensor]
     numbers: tuple[int, ...]
-    resolution: int
+    size: Size
     mean: Tensor
     std: Tensor
 
@@ -46,7 +47,7 @@ class Images:
 
     def batches(self) -> Iterator[Tensor]:
         """All of them in order, normalised, in small batches."""
-        size = batch_size(self.resolution)
+        size = batch_size(self.size)
         for start in range(0, len(self), size):
             yield (self.read(self.numbers[start : start + size]) - self.mean) / self.std
 
@@ -64,9 +65,9 @@ class Images:
         return self.take(torch.randperm(len(self), generator=generator).tolist())
 
 
-def batch_size(resolution: int) -> int:
+def batch_size(size: Size) -> int:
     """How many images at a time keep the maps of a large network within a gigabyte or two."""
-    return max(1, min(256, _BATCH_PIXELS // resolution**2))
+    return max(1, min(256, _BATCH_PIXELS // int(size.area)))
 
 
 def match_channels(images: Tensor, channels: int, where: str) -> Tensor:

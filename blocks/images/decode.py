@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, UnidentifiedImageError
 
+from blocks.arch import Size
 from blocks.errors import CompoundNasError, one_line
 from blocks.images.deep import (
     DAMAGE,
@@ -194,62 +195,94 @@ def size_of(image: Image.Image | Pixels) -> tuple[int, int]:
     return image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
 
 
-def centre_square(
-    image: Image.Image | Pixels, side: int, resample: Image.Resampling, crop: float = 1.0
+def centre_of(
+    image: Image.Image | Pixels, size: Size, resample: Image.Resampling, crop: float = 1.0
 ) -> Pixels:
-    """uint8 (side, side, C): the centre, of `crop` of the shorter side."""
+    """uint8 (*size, C): the centre, of `crop` of the side that is the shorter by this shape."""
+    height, width = size
 
     def cut(image: Image.Image) -> Image.Image:
-        scale = max(side, round(side / crop)) / min(image.size)
-        size = (max(side, round(image.width * scale)), max(side, round(image.height * scale)))
-        left, top = (size[0] - side) // 2, (size[1] - side) // 2
-        return image.resize(size, resample).crop((left, top, left + side, top + side))
+        scale = max(
+            max(height, round(height / crop)) / image.height,
+            max(width, round(width / crop)) / image.width,
+        )
+        large = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+        left, top = (large[0] - width) // 2, (large[1] - height) // 2
+        return image.resize(large, resample).crop((left, top, left + width, top + height))
 
     return _by_channels(image, cut)
 
 
-def whole_square(
-    image: Image.Image | Pixels, side: int, resample: Image.Resampling, fill: str | None
+def whole_of(
+    image: Image.Image | Pixels, size: Size, resample: Image.Resampling, fill: str | None
 ) -> Pixels:
-    """uint8 (side, side, C): all of the image, its sides changed each by its own, or, with `fill`,
+    """uint8 (*size, C): all of the image, its sides changed each by its own, or, with `fill`,
     alike, and the rest of that colour."""
 
     def fit(image: Image.Image) -> Image.Image:
         if fill is None:
-            return image.resize((side, side), resample)
-        scale = side / max(image.size)
+            return image.resize((size.width, size.height), resample)
+        scale = min(size.height / image.height, size.width / image.width)
         small = image.resize([max(1, round(each * scale)) for each in image.size], resample)
-        ground: Any = ImageColor.getcolor(fill, image.mode)
-        square = Image.new(image.mode, (side, side), ground)
-        square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
-        return square
+        return _in_the_middle(small, size, fill)
 
     return _by_channels(image, fit)
 
 
-def square_of(
+def fitted_to(
     image: Image.Image | Pixels,
-    side: int,
+    size: Size,
     resample: Image.Resampling,
     reading: Reading,
     path: Path,
     error: type[CompoundNasError],
     crop: float = 1.0,
 ) -> Pixels:
-    """uint8 (side, side, C), made as `reading` says; `crop`: see `centre_square`. `path` names the
+    """uint8 (*size, C), made as `reading` says; `crop`: see `centre_of`. `path` names the
     file in messages.
 
     Raises:
         CompoundNasError: see `_match_pixels`; of the class `error`.
     """
-    if reading.resize == "crop":
-        pixels = centre_square(image, side, resample, crop)
+    width, height = size_of(image)
+    if not reading.enlarge and (width < size.width or height < size.height):
+        pixels = _as_large_as_it_is(image, size, resample, reading)
+    elif reading.resize == "crop":
+        pixels = centre_of(image, size, resample, crop)
     else:
         fill = reading.background if reading.resize == "pad" else None
-        pixels = whole_square(image, side, resample, fill)
+        pixels = whole_of(image, size, resample, fill)
     if reading.channels is None:
         return pixels
     return _match_pixels(pixels, reading.channels, path, error)
+
+
+def _as_large_as_it_is(
+    image: Image.Image | Pixels, size: Size, resample: Image.Resampling, reading: Reading
+) -> Pixels:
+    """uint8 (*size, C) of an image with a side too short for it: not enlarged, the other side cut
+    (`crop`) or made as short as need be, in the middle of the background."""
+
+    def put(image: Image.Image) -> Image.Image:
+        width, height = min(image.width, size.width), min(image.height, size.height)
+        if reading.resize == "pad":
+            scale = min(width / image.width, height / image.height)
+            width, height = (max(1, round(each * scale)) for each in image.size)
+        if reading.resize == "crop":
+            left, top = (image.width - width) // 2, (image.height - height) // 2
+            small = image.crop((left, top, left + width, top + height))
+        else:
+            small = image.resize((width, height), resample)
+        return _in_the_middle(small, size, reading.background)
+
+    return _by_channels(image, put)
+
+
+def _in_the_middle(image: Image.Image, size: Size, fill: str) -> Image.Image:
+    ground: Any = ImageColor.getcolor(fill, image.mode)
+    whole = Image.new(image.mode, (size.width, size.height), ground)
+    whole.paste(image, ((size.width - image.width) // 2, (size.height - image.height) // 2))
+    return whole
 
 
 def _match_pixels(

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from blocks.arch import ArchSpec
+from blocks.arch import ArchSpec, Size
 from blocks.errors import ExportError
 from blocks.images.batches import Part, match_channels
 from blocks.images.decode import (
     IMAGE_SUFFIXES,
     Pixels,
+    fitted_to,
     open_image,
     size_of,
-    square_of,
 )
 from blocks.images.listing import list_folder
 from blocks.images.reading import USUAL, Reading
@@ -51,7 +51,7 @@ class FileImages:
         images = []
         for number in numbers:
             path = self.paths[number]
-            pixels = decode_image(path, self.arch.resolution, self.crop, self.reading)
+            pixels = decode_image(path, self.arch.image, self.crop, self.reading)
             image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
             images.append(match_channels(image, self.arch.in_channels, str(path)))
         return torch.cat(images)
@@ -136,11 +136,11 @@ def _some(paths: list[Path], folder: Path) -> tuple[Path, ...]:
 
 def decode_image(
     path: Path,
-    resolution: int,
+    size: Size,
     crop: float = CROP_FRACTION,
     reading: Reading = USUAL,
 ) -> Pixels:
-    """uint8 (resolution, resolution, C): resized bicubically, the centre cut out, or all of it as
+    """uint8 (*size, C): resized bicubically, the centre cut out, or all of it as
     `reading` says.
 
     Raises:
@@ -151,4 +151,4 @@ def decode_image(
     if reading.resize == "crop" and max(width, height) > _MOST_ELONGATED * min(width, height):
         raise ExportError(f"image {path} is {width}×{height}: too narrow to crop")
     bicubic = Image.Resampling.BICUBIC
-    return square_of(image, resolution, bicubic, reading, path, ExportError, crop)
+    return fitted_to(image, size, bicubic, reading, path, ExportError, crop)

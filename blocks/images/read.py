@@ -37,7 +37,7 @@ def read_images(
     reading: Reading = USUAL,
     labelled: bool = True,
 ) -> Images:
-    """The images in `path` at the resolution and with the channels of `arch`, normalised.
+    """The images in `path` at the size and with the channels of `arch`, normalised.
 
     An `.npz` file holds uint8 N×H×W or N×H×W×C `x_test` and `y_test` (else `x_train`, `y_train`,
     else `images`, `labels`), which are resized. A folder is what `list_folder` reads: a folder per
@@ -85,7 +85,7 @@ def read_images(
         )
     numbers = tuple(range(reader.count))
     labels_of_all = None if found is None else torch.from_numpy(found)
-    return Images(where, labels_of_all, reader, numbers, arch.resolution, *moments)
+    return Images(where, labels_of_all, reader, numbers, arch.image, *moments)
 
 
 def moments_of(

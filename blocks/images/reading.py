@@ -11,15 +11,17 @@ class Reading:
 
     `background`: what transparent pixels are laid on, and what `pad` fills with. `span`: the
     values of more than 8 bits that become 0 and 255; None: those that the type holds, 0 and 1 of
-    floating point. `resize`: the centre square is cut out (`crop`), the rest is filled (`pad`),
+    floating point. `resize`: the centre is cut out (`crop`), the rest is filled (`pad`),
     or sides are changed each by its own (`squash`). `channels`: those that every image is brought
-    to; None: as it is.
+    to; None: as it is. Without `enlarge` an image that is smaller keeps its size, in the middle of
+    the background.
     """
 
     background: str = "white"
     span: tuple[float, float] | None = None
     resize: str = "crop"
     channels: int | None = None
+    enlarge: bool = True
 
 
 USUAL: Final = Reading()

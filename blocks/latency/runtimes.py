@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 
 
 def example_images(network: "Network", batch: int) -> "Tensor":
-    """Normalised random images (batch, in_channels, resolution, resolution), always the same."""
+    """Normalised random images (batch, in_channels, height, width), always the same."""
     import torch
 
-    side = network.arch.resolution
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, network.arch.in_channels, side, side, generator=generator)
+    return torch.randn(batch, network.arch.in_channels, *network.arch.image, generator=generator)
 
 
 _Bind = Callable[["Tensor"], Callable[[], object]]

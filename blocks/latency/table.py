@@ -128,7 +128,11 @@ def read_table(path: Path) -> LatencyTable:
             "`python -m blocks latency-table` writes one"
         )
     try:
-        if content["unit_fields"] != [*Unit._fields, "median_ms"]:
+        # An older table, of square maps alone, has no `wide`, the last field.
+        if content["unit_fields"] not in (
+            [*Unit._fields, "median_ms"],
+            [*Unit._fields[:-1], "median_ms"],
+        ):
             raise ValueError(f"unit_fields {content['unit_fields']}")
         units = {Unit(*row[:-1]): float(row[-1]) for row in content["units"]}
         networks = [Fitted(**each) for each in content["networks"]]

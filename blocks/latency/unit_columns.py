@@ -10,18 +10,24 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from blocks.arch import Size
 from blocks.cost import BLOCK_NUMBERS, ArchColumns
 from blocks.cost.many import Integers
 from blocks.latency.units import KINDS, RESIDUAL, STEM, TAIL, Unit
 
 _KIND_OF_BLOCK: Final = np.array([KINDS.index(block) for block in BLOCK_NUMBERS])
+# Bits of each field, at most 63 a word: what tells two units of one activation, padding and norm
+# apart.
 _FIRST_WORD: Final = {"inputs": 21, "outputs": 21, "hidden": 21}
 _SECOND_WORD: Final = {
     "squeezed": 20, "side": 14, "groups": 10, "kernel": 6, "kind": 4, "stride": 6, "adds": 1,
     "projects": 1, "pools": 1,
 }  # fmt: skip
-"""Bits of each field, 63 a word: what tells two units of one activation, padding and norm apart."""
-_ODD: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
+_THIRD_WORD: Final = {"wide": 14}
+_WORDS: Final = (_FIRST_WORD, _SECOND_WORD, _THIRD_WORD)
+_ODD: Final = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64
+)
 
 
 class Distinct(NamedTuple):
@@ -30,7 +36,7 @@ class Distinct(NamedTuple):
     `first` holds the position of one example of each among the present units.
     """
 
-    keys: list[tuple[int, int]]
+    keys: list[tuple[int, ...]]
     place: NDArray[np.intp]
     first: NDArray[np.intp]
 
@@ -53,9 +59,7 @@ class UnitColumns:
         self.act, self.group_norm = act, bool(normed.any())
         self._archs = len(columns)
         self._times: list[Integers] = []
-        self._fields: dict[str, list[Integers]] = {
-            name: [] for name in (*_FIRST_WORD, *_SECOND_WORD)
-        }
+        self._fields: dict[str, list[Integers]] = {name: [] for layout in _WORDS for name in layout}
         self._fill(columns, num_classes)
         self.times = np.stack(self._times)
         self.present = np.flatnonzero(self.times)
@@ -70,39 +74,40 @@ class UnitColumns:
             column.append(np.broadcast_to(value.astype(np.int64), self._archs))
 
     def _fill(self, columns: ArchColumns, num_classes: int) -> None:
-        side, channels = columns.resolution, columns.stem
+        image, channels = columns.image, columns.stem
         self._add(
-            1, kind=KINDS.index(STEM), inputs=columns.in_channels, outputs=channels, side=side,
-            kernel=columns.stem_kernel, stride=columns.stem_stride, pools=columns.stem_pool,
+            1, kind=KINDS.index(STEM), inputs=columns.in_channels, outputs=channels,
+            kernel=columns.stem_kernel,
+            stride=columns.stem_stride, pools=columns.stem_pool, **_sides(image),
         )  # fmt: skip
-        leaving: list[tuple[Integers, Integers, Integers]] = []
+        leaving: list[tuple[Integers, Size, Integers]] = []
         for blocks in columns.blocks():
             position = blocks.position
             self._add(
                 blocks.times, kind=_KIND_OF_BLOCK[columns.block[:, position]],
-                inputs=blocks.in_channels, outputs=blocks.out_channels, side=blocks.in_side,
+                inputs=blocks.in_channels, outputs=blocks.out_channels,
                 kernel=columns.kernel[:, position], stride=blocks.stride, hidden=blocks.hidden,
                 squeezed=blocks.squeezed, groups=columns.groups[:, position], adds=blocks.adds,
-                projects=blocks.projects,
+                projects=blocks.projects, **_sides(blocks.in_map),
             )  # fmt: skip
-            side, channels = blocks.out_side, blocks.out_channels
+            image, channels = blocks.out_map, blocks.out_channels
             if position == len(leaving):
-                leaving.append((channels, side, blocks.stride))
-        for position, (width, its_side, _) in enumerate(leaving[:-1]):
+                leaving.append((channels, image, blocks.stride))
+        for position, (width, its, _) in enumerate(leaving[:-1]):
             behind = np.prod([stride for _, _, stride in leaving[position + 1 :]], axis=0)
             times = (columns.global_residual > 0) & (position < columns.present.sum(1) - 1)
             self._add(
-                times, kind=KINDS.index(RESIDUAL), inputs=width, outputs=channels, side=its_side,
-                stride=behind, adds=1,
+                times, kind=KINDS.index(RESIDUAL), inputs=width, outputs=channels, stride=behind,
+                adds=1, **_sides(its),
             )  # fmt: skip
         self._add(
-            1, kind=KINDS.index(TAIL), inputs=channels, outputs=num_classes, side=side,
-            hidden=columns.head, squeezed=columns.head_hidden,
+            1, kind=KINDS.index(TAIL), inputs=channels, outputs=num_classes, hidden=columns.head,
+            squeezed=columns.head_hidden, **_sides(image),
         )  # fmt: skip
 
     def distinct(self) -> Distinct:
         """The present units without repetition."""
-        words = np.stack([_packed(self._flat, layout) for layout in (_FIRST_WORD, _SECOND_WORD)])
+        words = np.stack([_packed(self._flat, layout) for layout in _WORDS])
         # Sorted by a hash, and whether that told all apart is looked up.
         mixed = (words.astype(np.uint64) * _ODD[:, None]).sum(0, dtype=np.uint64)
         _, first, place = np.unique(mixed, return_index=True, return_inverse=True)
@@ -121,6 +126,11 @@ class UnitColumns:
             act = "relu" if kind == RESIDUAL else self.act
             group_norm = self.group_norm and kind != RESIDUAL
             yield Unit(**(sizes | flags | {"kind": kind}), act=act, group_norm=group_norm)
+
+
+def _sides(image: Size) -> dict[str, Any]:
+    square = image.height == image.width
+    return {"side": image.height, "wide": np.where(square, 0, image.width)}
 
 
 def _packed(columns: dict[str, Integers], layout: dict[str, int]) -> Integers:

@@ -24,7 +24,7 @@ class UnitModel:
             np.array([features(unit) for unit in units]), np.log(times / (tasks @ self._rates))
         )
         self._known = dict(measured)
-        self._by_key: dict[tuple[str, bool], dict[tuple[int, int], float]] = {}
+        self._by_key: dict[tuple[str, bool], dict[tuple[int, ...], float]] = {}
 
     def total_ms(self, units: Sequence[tuple[Unit, int]]) -> float:
         """The sum over `units`, each taken as often as its number says."""

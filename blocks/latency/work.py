@@ -21,7 +21,7 @@ class _Convolution(NamedTuple):
 def convolutions(unit: Unit) -> list[_Convolution]:
     """The convolutions of a unit, squeeze-excite's among them, in the order of execution."""
     inputs, outputs, hidden, taps = unit.inputs, unit.outputs, unit.hidden, unit.kernel
-    area, out_area = unit.side**2, unit.out_side**2
+    area, out_area = unit.in_map.area, unit.out_map.area
     conv = _Convolution
     squeeze = (
         [
@@ -74,17 +74,17 @@ def work(unit: Unit) -> list[float]:
             depthwise += weights * conv.area
         else:
             spatial += weights * conv.area
-    out = unit.outputs * unit.out_side**2
+    out = unit.outputs * unit.out_map.area
     if unit.kind == TAIL:
         features = unit.hidden or unit.inputs
         linear = [features, *([unit.squeezed] if unit.squeezed else []), unit.outputs]
         weights = sum(a * b for a, b in itertools.pairwise(linear))
         calls += 1 + 2 * (len(linear) - 1)
         params += weights
-        elements += features * unit.side**2 + sum(linear)
+        elements += features * unit.in_map.area + sum(linear)
     elif unit.squeezed:
         calls += 2  # pooling and product
-        elements += 3 * unit.hidden * unit.out_side**2
+        elements += 3 * unit.hidden * unit.out_map.area
     if unit.adds or unit.projects:
         calls += 1
         elements += 3 * out
@@ -93,7 +93,7 @@ def work(unit: Unit) -> list[float]:
         elements += out + out // 4
     if unit.same and unit.stride == 2:
         calls += 1
-        elements += 2 * max(unit.hidden, unit.inputs) * unit.side**2
+        elements += 2 * max(unit.hidden, unit.inputs) * unit.in_map.area
     return [float(calls), pointwise, spatial, depthwise, elements, params]
 
 

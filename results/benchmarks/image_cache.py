@@ -22,6 +22,7 @@ import torch
 from harness import check, check_finite, make_parser, parse, photographs, print_foot, spread
 from PIL import ImageEnhance
 
+from blocks.arch import square
 from search.config.schema import DatasetConfig
 from search.data.datasets import load_data
 from search.data.decode import decode_file, side_by_side
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parse(parser, images=40, repeats=1)
     torch.set_num_threads(1)
-    size = round(1.5 * arguments.resolution)
+    size = square(arguments.resolution).scaled(1.5)
     cores = len(os.sched_getaffinity(0))
     seconds: dict[str, list[float]] = {}
 

@@ -21,6 +21,7 @@ import torch
 from harness import check_finite, make_parser, parse, print_foot, spread
 from image_cache import write_photographs
 
+from blocks.arch import square
 from search.config.schema import DatasetConfig
 from search.data.augment import Augmentation
 from search.data.batches import prepare
@@ -72,7 +73,7 @@ def main() -> None:
 def measure(folder: Path, paths: list[Path], resolution: int, repeats: int) -> None:
     """Print what was measured of the folders `all` and `quarter`."""
     started = time.perf_counter()
-    decode = partial(decode_file, image_size=round(1.5 * resolution))
+    decode = partial(decode_file, image_size=square(resolution).scaled(1.5))
     for _ in side_by_side(decode, paths):
         pass
     alone = time.perf_counter() - started

@@ -90,7 +90,7 @@ def _cells(found: Comparison, each: Contender) -> list[str]:
         f"{each.width:.2f}",
         f"{each.resolution:.2f}",
         f"{each.degrees:.0f}°",
-        str(each.arch.resolution),
+        str(each.arch.image),
         f"{millions(each.cost.macs)} ({each.residual:+.1%})",
         f"{each.cost.params:,}",
         accuracy,

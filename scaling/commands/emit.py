@@ -89,7 +89,7 @@ def _by(member: Member) -> str:
 def _cells(member: Member, base_macs: int) -> dict[str, str]:
     cells = {
         "name": member.name,
-        "resolution": str(member.arch.resolution),
+        "resolution": str(member.arch.image),
         "blocks": str(sum(stage.repeats for stage in member.arch.stages)),
         "params": f"{member.cost.params:,}",
         "macs": millions(member.cost.macs),

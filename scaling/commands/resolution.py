@@ -44,7 +44,7 @@ def _table(found: Resolutions) -> Table:
     known = found.quality != ACCURACY and not found.costs_alone
     of = f": {found.quality.words}" if known else ""
     screen = Table(
-        title=f"{found.name} at other resolutions than its {found.arch.resolution} px{of}",
+        title=f"{found.name} at other resolutions than its {found.arch.image} px{of}",
         title_justify="left",
     )
     for heading in (
@@ -66,7 +66,7 @@ def _cells(found: Resolutions, number: int) -> list[str]:
     own = found.sizes[own_size(found.sizes)]
     cells = [
         f"{size.percent:g}%",
-        str(size.arch.resolution),
+        str(size.arch.image),
         millions(size.cost.macs),
         f"{size.cost.macs / own.cost.macs:.2f}×",
         f"{size.stairs:+.0%}",
@@ -88,9 +88,9 @@ def _cells(found: Resolutions, number: int) -> list[str]:
 def _stairs(found: Resolutions) -> None:
     """What the notes in the table mean."""
     stride = found.arch.total_stride
-    if any(size.last_map == 1 for size in found.sizes):
+    if any(size.last_map == (1, 1) for size in found.sizes):
         console.print("last map 1×1: it is a single pixel, so there is nothing to pool")
-    if any(size.arch.resolution % stride for size in found.sizes):
+    if any(side % stride for size in found.sizes for side in size.arch.image):
         console.print(
             f"off {stride}: the size is no multiple of {stride}, and strides round maps up, so its "
             "last map costs as much as that of the next multiple"
@@ -100,7 +100,7 @@ def _stairs(found: Resolutions) -> None:
 def _costs_alone(found: Resolutions) -> None:
     if found.budget is not None:
         within = [size for size in found.sizes if size.cost.macs <= found.budget]
-        said = f"{within[-1].arch.resolution} px is the largest" if within else "no size is"
+        said = f"{within[-1].arch.image} px is the largest" if within else "no size is"
         console.print(f"{said} within {millions(found.budget)} macs")
     console.print(
         "costs alone: accuracy needs weights, resolution.weights=FILE, and the images of a study"

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any, Final
 
-from blocks.arch import arch_to_mapping, format_arch
+from blocks.arch import arch_to_mapping, format_arch, parse_arch
 from blocks.cost import Cost
 from blocks.machine import versions
 from scaling.family.member import Member
@@ -23,7 +23,7 @@ def family_row(content: dict[str, Any]) -> dict[str, Any]:
         "phi": content.get("phi"),
         "width": content["width_multiplier"],
         "depth": content["depth_multiplier"],
-        "resolution": content["resolution"],
+        "resolution": _pixels(content["arch"]),
         "blocks": sum(stage["repeats"] for stage in content["fields"]["stages"]),
         **content["cost"],
         "macs_ratio": content["ratio_to_b0"]["macs"],
@@ -36,6 +36,12 @@ def family_row(content: dict[str, Any]) -> dict[str, Any]:
         "rounding": content["rounding"],
         "arch": content["arch"],
     }
+
+
+def _pixels(spelling: str) -> int | str:
+    """The side; of an image that is not square, height and width."""
+    image = parse_arch(spelling).image
+    return int(image.height) if image.is_square else str(image)
 
 
 def member_costs(cost: Cost, base: Cost) -> dict[str, Any]:

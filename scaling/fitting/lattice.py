@@ -108,8 +108,7 @@ class Lattice:
             stem=stem,
             head=head,
             head_hidden=hidden,
-            resolution=np.array(self.resolutions)[resolution],
-        )
+        ).at_heights(np.array(self.resolutions)[resolution], self.baseline.image)
 
     def arch(self, place: Sequence[int]) -> ArchSpec:
         """The network at a place."""
@@ -145,7 +144,7 @@ def resolutions(baseline: ArchSpec, least: float, most: float) -> list[int]:
         pixels = own + number * step
         if least * own <= pixels <= most * own and pixels > 0:
             try:
-                replace(baseline, resolution=pixels)
+                baseline.resized(pixels)
             except ArchError:
                 continue
             found.append(pixels)

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from blocks.arch import format_arch
+from blocks.arch import format_arch, parse_arch
 from blocks.errors import one_line
 from scaling.config import FEWEST, FitConfig
 from scaling.fitting.design import Point, draw_points, repeat_points
 from scaling.fitting.lattice import Lattice
 from scaling.fitting.schedules import Schedules
 from search.config.quality import ACCURACY, Quality
+from search.data.splits import FILES
 from search.errors import StudyError
 from search.record.trials import TrialRecord, read_records
 from search.study.study import OpenStudy
@@ -47,7 +48,7 @@ class SurfacePlan:
     if `cut`, `fit.minutes` leaves no more.
     `ratios` are the least and the most macs, over B0's. `seconds` is the predicted time on
     `workers` processes, those that are trained already included; None: nothing tells it.
-    `enlarged` is the largest resolution, where it is above that of the images, `own`.
+    `enlarged` is the largest height, where it is above that of the images, `own`.
     """
 
     study: str
@@ -69,8 +70,8 @@ def plan_surface(study: OpenStudy, settings: FitConfig, design: Design) -> Surfa
     """What training these points means."""
     points = design.points
     ratios = [point.macs / points[0].macs for point in points]
-    sides = [int(point.arch[1:].partition("-")[0]) for point in points]
-    own = study.data.train.images.shape[-1]
+    sides = [parse_arch(point.arch).resolution for point in points]
+    own = study.data.train.images.shape[-2]
     rate, workers = _rate(study), study.config.workers.count
     work = sum(_work(point) for point in points)
     return SurfacePlan(
@@ -86,7 +87,7 @@ def plan_surface(study: OpenStudy, settings: FitConfig, design: Design) -> Surfa
         workers=workers,
         own=own,
         enlarged=max(sides)
-        if study.config.dataset.name != "imagefolder" and max(sides) > own
+        if study.config.dataset.name not in FILES and max(sides) > own
         else None,
         quality=study.config.quality,
     )

@@ -17,7 +17,7 @@ from scaling.listener import SILENT, Listener
 from scaling.plot import plot_resolution
 from scaling.resolution.network import check_images, network_alone, network_of_study
 from scaling.resolution.scores import Score, Trained, judge
-from scaling.resolution.sizes import Size, cost_table, sizes_of
+from scaling.resolution.sizes import Resized, cost_table, sizes_of
 from scaling.resolution.verdict import about_images, about_trained, choose, verdict
 from scaling.trainings import run_trainings
 from search.config.quality import ACCURACY, Quality
@@ -56,7 +56,7 @@ class Resolutions:
 
     name: str
     arch: ArchSpec
-    sizes: tuple[Size, ...]
+    sizes: tuple[Resized, ...]
     scores: tuple[Score, ...] | None
     trained: tuple[Trained, ...] | None
     budget: int | None
@@ -97,7 +97,7 @@ def resolution(config: ScalingConfig, listener: Listener[ResolutionPlan] = SILEN
         if subject.weights is not None:
             scores = judge(subject, study.data, sizes, quality)
             said += verdict(sizes, scores, choose(sizes, scores, budget), budget, quality.words)
-            said += about_images(min(study.data.test.images.shape[-2:]), sizes)
+            said += about_images(study.data.test.images.shape[-2], sizes)
         if settings.train:
             trained = _train(study, sizes, settings, listener)
             said.append(about_trained(sizes, trained, settings.seeds, quality.words))
@@ -119,7 +119,7 @@ def resolution(config: ScalingConfig, listener: Listener[ResolutionPlan] = SILEN
 
 def _train(
     study: OpenStudy,
-    sizes: Sequence[Size],
+    sizes: Sequence[Resized],
     settings: ResolutionConfig,
     listener: Listener[ResolutionPlan],
 ) -> list[Trained]:
@@ -156,7 +156,7 @@ def _train(
 
 
 def _table(
-    sizes: Sequence[Size],
+    sizes: Sequence[Resized],
     scores: Sequence[Score] | None,
     trained: Sequence[Trained] | None,
     quality: Quality,
@@ -172,7 +172,7 @@ def _table(
 
 
 def _write_costs(
-    folder: StudyFolder, name: str, sizes: Sequence[Size], budget: int | None
+    folder: StudyFolder, name: str, sizes: Sequence[Resized], budget: int | None
 ) -> Resolutions:
     """The costs alone, in a file of this name."""
     table = cost_table(sizes)

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blocks.arch import Size
 from blocks.network import Network
 from blocks.subject import Subject
 from blocks.weights.fit import load_weights
-from scaling.resolution.sizes import Size, own_size
+from scaling.resolution.sizes import Resized, own_size
 from search.assess.statistics import Z, wilson
 from search.config.quality import ACCURACY, Quality
 from search.data.batches import Batches, prepare
@@ -77,22 +78,22 @@ def paired_lead(
 
 
 def judge(
-    subject: Subject, data: ImageData, sizes: Sequence[Size], quality: Quality = ACCURACY
+    subject: Subject, data: ImageData, sizes: Sequence[Resized], quality: Quality = ACCURACY
 ) -> list[Score]:
     """What is reached at every size, with the normalisation of the training resolution."""
     assert subject.weights is not None
     network = Network(subject.arch, subject.num_classes)
     load_weights(network, subject.weights)
     network.eval()
-    batches = prepare(data, subject.arch.resolution)
+    batches = prepare(data, subject.arch.image)
     right = []
     for size in sizes:
-        side = size.arch.resolution
+        image = size.arch.image
         if data.several:
-            right.append(_label_values(network, batches, data, side, quality))
+            right.append(_label_values(network, batches, data, image, quality))
             continue
         right.append(
-            [_values(network, batches, each, side, quality) for each in (data.val, data.test)]
+            [_values(network, batches, each, image, quality) for each in (data.val, data.test)]
         )
     own = own_size(sizes)
     images, labels = worth(quality, data.test), data.test.labels.numpy()
@@ -113,23 +114,23 @@ def judge(
 
 @torch.inference_mode()
 def _values(
-    network: Network, batches: Batches, split: Split, side: int, quality: Quality
+    network: Network, batches: Batches, split: Split, size: Size, quality: Quality
 ) -> NDArray[np.float64]:
     """Of the images of a split at a size, (images,), what each adds to a quality: 1 where the
     network has it right and accuracy is asked for."""
-    answers = _logits(network, batches, split, side).argmax(1)
+    answers = _logits(network, batches, split, size).argmax(1)
     right = (answers == split.labels).numpy()
     return quality_values(quality, right, answers.numpy(), split.labels.numpy())
 
 
 @torch.inference_mode()
 def _label_values(
-    network: Network, batches: Batches, data: ImageData, side: int, quality: Quality
+    network: Network, batches: Batches, data: ImageData, size: Size, quality: Quality
 ) -> list[NDArray[np.float64]]:
     """Likewise of the val and the test images of several labels, which are given from the
     threshold that is best on val at this size."""
     splits = data.val, data.test
-    scores = [_logits(network, batches, split, side).numpy() for split in splits]
+    scores = [_logits(network, batches, split, size).numpy() for split in splits]
     known = [split.labels.numpy() for split in splits]
     threshold = best_threshold(scores[0], known[0])
     answers = [each > threshold for each in scores]
@@ -139,6 +140,6 @@ def _label_values(
     ]
 
 
-def _logits(network: Network, batches: Batches, split: Split, side: int) -> torch.Tensor:
-    images = resize(split.images, side)
+def _logits(network: Network, batches: Batches, split: Split, size: Size) -> torch.Tensor:
+    images = resize(split.images, size)
     return torch.cat([network(batches.normalise(chunk)) for chunk in torch.split(images, 256)])

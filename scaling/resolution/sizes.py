@@ -1,13 +1,13 @@
 """A network at other resolutions than its own: what it costs there, and what to mind."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import pandas as pd
 
-from blocks.arch import ArchSpec
-from blocks.arch.walk import last_side
+from blocks.arch import ArchSpec, Size
+from blocks.arch.walk import last_map
 from blocks.cost import Cost, count
 from blocks.errors import ArchError
 from scaling.compound import ScalingError
@@ -17,8 +17,8 @@ PERCENTS: Final = (20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0, 115.0,
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """A network at a number of pixels: what it costs, its last map's side, and what to mind.
+class Resized:
+    """A network at a number of pixels: what it costs, its last map, and what to mind.
 
     `stairs` is by how much its macs are over (or under) what its area makes of those at the
     training resolution: strides round maps up, so that cost has stairs.
@@ -27,14 +27,14 @@ class Size:
     percent: float
     arch: ArchSpec
     cost: Cost
-    last_map: int
+    last_map: Size
     stairs: float
     notes: tuple[str, ...]
 
 
 def sizes_of(
     arch: ArchSpec, num_classes: int, percents: Sequence[float] | None = None
-) -> list[Size]:
+) -> list[Resized]:
     """`arch` at percentages of its resolution, which is always one of them, small to large.
 
     Of `PERCENTS` (None) those that are too small for the strides are left out.
@@ -43,11 +43,11 @@ def sizes_of(
         ScalingError: a given percentage that is too small for the strides.
     """
     base = count(arch, num_classes).macs
-    found: dict[int, Size] = {}
+    found: dict[int, Resized] = {}
     for percent in sorted({*(PERCENTS if percents is None else percents), 100.0}):
         side = max(1, round(arch.resolution * percent / 100))
         try:
-            resized = replace(arch, resolution=side)
+            resized = arch.resized(side)
         except ArchError as error:
             if percents is None:
                 continue
@@ -55,24 +55,25 @@ def sizes_of(
         if side in found and percent != 100:
             continue
         cost = count(resized, num_classes)
-        stairs = cost.macs / base * (arch.resolution / side) ** 2 - 1
+        stairs = cost.macs / base * arch.image.area / resized.image.area - 1
         stride = arch.total_stride
-        last_map = last_side(resized)
+        leaving = last_map(resized)
         notes = []
-        if last_map == 1:
+        if leaving == (1, 1):
             notes.append("last map 1×1")
-        if side % stride:
-            notes.append(f"off {stride}: pays for {last_map * stride}")
-        found[side] = Size(percent, resized, cost, last_map, stairs, tuple(notes))
+        if side % stride or resized.image.width % stride:
+            paid = Size(leaving.height * stride, leaving.width * stride)
+            notes.append(f"off {stride}: pays for {paid}")
+        found[side] = Resized(percent, resized, cost, leaving, stairs, tuple(notes))
     return [found[side] for side in sorted(found)]
 
 
-def own_size(sizes: Sequence[Size]) -> int:
+def own_size(sizes: Sequence[Resized]) -> int:
     """Which of the sizes is the network's own resolution."""
     return next(number for number, size in enumerate(sizes) if size.percent == 100)
 
 
-def cost_table(sizes: Sequence[Size]) -> pd.DataFrame:
+def cost_table(sizes: Sequence[Resized]) -> pd.DataFrame:
     """A row per size: percent, pixels, cost, last map, stairs, notes."""
     own = sizes[own_size(sizes)]
     return pd.DataFrame(
@@ -82,7 +83,7 @@ def cost_table(sizes: Sequence[Size]) -> pd.DataFrame:
                 "pixels": size.arch.resolution,
                 **asdict(size.cost),
                 "macs_ratio": size.cost.macs / own.cost.macs,
-                "last_map": size.last_map,
+                "last_map": str(size.last_map),
                 "stairs": round(size.stairs, 5),
                 "notes": "; ".join(size.notes),
             }

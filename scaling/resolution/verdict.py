@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from blocks.console import millions
 from scaling.differences import in_points
 from scaling.resolution.scores import Score, Trained
-from scaling.resolution.sizes import Size, own_size
+from scaling.resolution.sizes import Resized, own_size
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Choice:
     cheapest: int
 
 
-def choose(sizes: Sequence[Size], scores: Sequence[Score], budget: int | None) -> Choice:
+def choose(sizes: Sequence[Resized], scores: Sequence[Score], budget: int | None) -> Choice:
     """The best size by validation accuracy (of equals the cheapest), with and without a budget."""
 
     def best(numbers: Sequence[int]) -> int:
@@ -44,7 +44,7 @@ def choose(sizes: Sequence[Size], scores: Sequence[Score], budget: int | None) -
 
 
 def verdict(
-    sizes: Sequence[Size],
+    sizes: Sequence[Resized],
     scores: Sequence[Score],
     choice: Choice,
     budget: int | None,
@@ -54,7 +54,7 @@ def verdict(
     for what networks are judged by."""
     own = own_size(sizes)
     best, chosen = sizes[choice.best], scores[choice.best]
-    pixels = best.arch.resolution
+    pixels = best.arch.image
     if choice.best == own:
         said = [
             f"no train-test gap: by validation {words} {pixels} px, where it was trained, is the "
@@ -75,7 +75,7 @@ def verdict(
     cheap = sizes[choice.cheapest]
     if choice.cheapest != own:
         said.append(
-            f"{cheap.arch.resolution} px cost {cheap.cost.macs / sizes[own].cost.macs:.0%} of the "
+            f"{cheap.arch.image} px cost {cheap.cost.macs / sizes[own].cost.macs:.0%} of the "
             f"training resolution's macs, and their test {words} cannot be told from its: "
             f"{gain_in_points(scores[choice.cheapest])} points"
         )
@@ -85,26 +85,26 @@ def verdict(
         else:
             size, score = sizes[choice.affordable], scores[choice.affordable]
             said.append(
-                f"within {millions(budget)} macs the best is {size.arch.resolution} px: "
+                f"within {millions(budget)} macs the best is {size.arch.image} px: "
                 f"{millions(size.cost.macs)}, test {words} {100 * score.test:.2f} "
                 f"({100 * score.low:.2f} to {100 * score.high:.2f})"
             )
     return said
 
 
-def about_images(data_side: int, sizes: Sequence[Size]) -> list[str]:
-    """What the images themselves say of a gap."""
+def about_images(stored: int, sizes: Sequence[Resized]) -> list[str]:
+    """What the images themselves, stored at this height, say of a gap."""
     said = [
         "training showed whole images, so that objects look as large there as in a test image of "
         "the training resolution (FixRes's gap comes of random crops, which this proxy lacks)"
     ]
-    if any(size.arch.resolution > data_side for size in sizes):
-        said.append(f"the images are stored at {data_side} px: above it they are interpolated")
+    if any(size.arch.resolution > stored for size in sizes):
+        said.append(f"the images are stored at {stored} px: above it they are interpolated")
     return said
 
 
 def about_trained(
-    sizes: Sequence[Size], trained: Sequence[Trained], seeds: int, words: str = "accuracy"
+    sizes: Sequence[Resized], trained: Sequence[Trained], seeds: int, words: str = "accuracy"
 ) -> str:
     """The best of the networks trained at each size, chosen by validation accuracy."""
 
@@ -116,8 +116,8 @@ def about_trained(
     reached, before = (100 * trained[number].test for number in (at, own))
     return (
         f"trained anew at every size ({seeds} {'seed' if seeds == 1 else 'seeds'}, the proxy), the "
-        f"best by validation is {sizes[at].arch.resolution} px: test {words} {reached:.2f}, at "
-        f"{sizes[own].arch.resolution} px {before:.2f}"
+        f"best by validation is {sizes[at].arch.image} px: test {words} {reached:.2f}, at "
+        f"{sizes[own].arch.image} px {before:.2f}"
     )
 
 

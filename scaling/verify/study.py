@@ -51,7 +51,7 @@ def _images(folder: StudyFolder, dataset: dict[str, str] | None) -> Iterator[str
         yield f"{folder / 'environment.json'}: missing"
     config = folder.read_config()
     try:
-        images = load_data(config.dataset, config.proxy.resolution, config.several).sha256
+        images = load_data(config.dataset, config.proxy.size, config.several).sha256
     except (CompoundNasError, OSError) as error:
         yield f"the images of {folder.path} cannot be read: {one_line(error)}"
         return

@@ -137,7 +137,7 @@ def _memory(config: SettledConfig, data: ImageData) -> tuple[float, float]:
     # They held a part of the training split; each keeps all of it at the proxy's resolution, if
     # that is another than the images', and counts its pixels once, eight bytes each.
     images, channels, *size = data.train.images.shape
-    resolution = config.proxy.resolution
-    pixels = (images - min(images, BATCHES * config.proxy.batch_size)) * resolution**2
-    worker += 8 * pixels + (channels * pixels if size != [resolution] * 2 else 0)
+    seen = config.proxy.size
+    pixels = (images - min(images, BATCHES * config.proxy.batch_size)) * seen.area
+    worker += 8 * pixels + (channels * pixels if tuple(size) != seen else 0)
     return worker, parent + config.workers.count * worker

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from blocks.arch import size_from
 from blocks.errors import ArchError
 from blocks.names import choose
 from blocks.rounding import ROUNDINGS
@@ -57,11 +58,9 @@ LEAST: Final[Mapping[str, int]] = {
     "workers.count": 0,
     "workers.threads": 1,
     "proxy.epochs": 1,
-    "proxy.resolution": 1,
     "proxy.batch_size": 2,
     "proxy.crop_padding": 0,
     "proxy.cutout": 0,
-    "dataset.image_size": 1,
     "dataset.channels": 1,
     "dataset.folds": 2,
     "supernet.epochs": 1,
@@ -194,6 +193,8 @@ def check_images(config: RunConfig) -> None:
 
 
 def _check_dataset(config: RunConfig) -> None:
+    if config.dataset.image_size is not None:
+        _check_size("dataset.image_size", config.dataset.image_size)
     dataset = config.dataset
     from PIL import ImageColor
 
@@ -225,6 +226,13 @@ def _check_dataset(config: RunConfig) -> None:
         )
 
 
+def _check_size(name: str, value: Any) -> None:
+    try:
+        size_from(value, name)
+    except ArchError as error:
+        raise ConfigError(str(error)) from None
+
+
 def _check_proxy(config: RunConfig) -> None:
     proxy = config.proxy
     if proxy.drop_block_size < 1 or proxy.drop_block_size % 2 == 0:
@@ -234,6 +242,7 @@ def _check_proxy(config: RunConfig) -> None:
             f"proxy.class_weights={proxy.class_weights} and proxy.balanced_batches=true would "
             "count rare classes twice; expected one of the two"
         )
+    _check_size("proxy.resolution", proxy.resolution)
     if not 0 < proxy.start_resolution <= 1:
         raise ConfigError(
             f"proxy.start_resolution={proxy.start_resolution} is not a share of the "

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from blocks.arch import Size, size_from
 from search.config.build import build
 from search.config.options import option
 from search.config.quality import ACCURACY, Quality, quality_named
@@ -68,8 +69,11 @@ class DatasetConfig:
     on_unlabelled: str = "refuse"
     # refuse | skip: what images without a class lead to; with task=multilabel, refuse keeps images
     # of an empty label: they have none of the labels
-    image_size: int | None = None  # pixels; files only; null: 1.5 × proxy.resolution
-    resize: str = "crop"  # crop | pad | squash: how images that are no squares become ones
+    image_size: Any = None  # pixels, as proxy.resolution; files only; null: 1.5 times that
+    resize: str = "crop"  # crop | pad | squash: how images become proxy.resolution's shape
+    enlarge: bool = True
+    # false: images smaller than proxy.resolution keep their size, in the middle of the background;
+    # files only
     background: str = "white"  # under transparent pixels, and around images with resize=pad
     range: str = "auto"
     # of more than 8 bits, what becomes black and white: auto: the least and greatest of all
@@ -120,7 +124,8 @@ class SpaceConfig:
     # choices of where the map is halved, as 2-1-2-2: the stem's stride, then one for each stage;
     # null: stem_stride and those of the stages
     act: str = "silu"  # silu | relu | relu6 | hard_swish
-    resolution: list[int] | None = None  # null: proxy.resolution alone
+    resolution: list[int] | None = None
+    # choices of the height, the width in proportion; null: proxy.resolution alone
     kernel: list[int] = field(default_factory=lambda: [3, 5, 7])  # of stages without an own list
     expand_ratio: list[int] = field(default_factory=lambda: [1, 3, 4, 6])  # likewise
     se_ratio: list[float] = field(default_factory=lambda: [0.0, 0.25])  # likewise
@@ -163,7 +168,7 @@ class ProxyConfig:
     """The short training that stands for a long one."""
 
     epochs: int | None = None  # of each training; null: 12, more of few images: 600 steps
-    resolution: int = 28  # pixels
+    resolution: Any = 28  # pixels: of a side, or height and width as 96x192
     batch_size: int = 64  # images
     optimizer: str = "adamw"  # adamw | sgd
     lr: float = 0.02  # the highest, after warm-up
@@ -183,7 +188,7 @@ class ProxyConfig:
     drop_block_size: int = 7  # side of a dropped block in map elements, odd
     drop_block_shape: str = "square"  # square | circle
     crop_padding: int | None = None  # pixels around an image, which is then cropped at random;
-    # null: a twelfth of its side
+    # null: a twelfth of its shorter side
     flip: bool = True  # images left to right, at random
     rand_augment: float = 0.0  # magnitude up to 10: a colour and a geometric change per image
     cutout: int = 0  # pixels, the side of a square of the mean colour
@@ -198,8 +203,13 @@ class ProxyConfig:
     @property
     def padding(self) -> int:
         """Pixels around an image that is cropped at random, the default resolved."""
-        side = self.resolution
+        side = self.size.shorter
         return round(side / CROP) if self.crop_padding is None else self.crop_padding
+
+    @property
+    def size(self) -> Size:
+        """Height and width of what networks see, in pixels."""
+        return size_from(self.resolution, "proxy.resolution")
 
     @property
     def whole_epochs(self) -> int:

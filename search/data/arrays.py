@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blocks.arch import Size
 from blocks.errors import one_line
 from blocks.images.arrays import NPZ_DAMAGE
 from search.config.schema import DatasetConfig
@@ -179,7 +180,7 @@ def _names(found: dict[str, NDArray[Any]], where: str) -> tuple[str, ...]:
     return names
 
 
-def load_npz(config: DatasetConfig, image_size: int, several: bool = False) -> Raw:
+def load_npz(config: DatasetConfig, image_size: Size, several: bool = False) -> Raw:
     """`x_train`, `y_train` and, where there are, those of val and test, from an .npz file. With
     `several`, labels are 0 and 1 (N, K), and `classes` may hold their names."""
     path = root_of(config)
@@ -190,7 +191,7 @@ def load_npz(config: DatasetConfig, image_size: int, several: bool = False) -> R
         raise DataError(f"cannot read {path}: {error.strerror}") from None
 
 
-def load_fashion_mnist(config: DatasetConfig, image_size: int) -> Raw:
+def load_fashion_mnist(config: DatasetConfig, image_size: Size) -> Raw:
     """The part of Fashion-MNIST that comes with the package."""
     file = resources.files("blocks.embedded") / "fashion_mnist_6000_2000.npz"
     return _read_npz(io.BytesIO(file.read_bytes()), "embedded Fashion-MNIST", FASHION_CLASSES)

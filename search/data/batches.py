@@ -9,20 +9,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blocks.arch import Size, size_from
 from search.data.augment import Augmentation, augment, cut_and_mix
 from search.data.resized import resize, splits_at
 from search.data.splits import ImageData, Split
 
 
-def shrink(images: Tensor, side: int) -> Tensor:
-    """float (N, C, H, W) → float (N, C, side, side), antialiased bilinear."""
-    if images.shape[-1] == side:
+def shrink(images: Tensor, size: Size | int) -> Tensor:
+    """float (N, C, H, W) → float (N, C, *size), antialiased bilinear."""
+    size = size_from(size)
+    if tuple(images.shape[2:]) == size:
         return images
-    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+    return F.interpolate(images, tuple(size), mode="bilinear", antialias=True)
 
 
 PREPARED: Final = 4
-"""Resolutions that a process keeps its images at."""
+"""Sizes that a process keeps its images at."""
 COUNTED: Final = 2**14
 """Images whose pixels are counted at a time."""
 
@@ -100,24 +102,24 @@ def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     return rows[torch.randperm(len(rows), generator=generator)]
 
 
-def prepare(data: ImageData, resolution: int) -> Batches:
-    """`data` at `resolution` pixels; cached, since candidates share a resolution."""
-    return _prepare(_ById(data), resolution)
+def prepare(data: ImageData, size: Size | int) -> Batches:
+    """`data` at `size` pixels; cached, since candidates share a size."""
+    return _prepare(_ById(data), size_from(size))
 
 
-def prepare_folds(data: ImageData, resolution: int) -> tuple[Batches, ...]:
-    """`data` at `resolution` pixels with each of its folds as val and the others as train; without
+def prepare_folds(data: ImageData, size: Size | int) -> tuple[Batches, ...]:
+    """`data` at `size` pixels with each of its folds as val and the others as train; without
     folds as it is, once; cached.
 
     All are views of the same images: a ring, the folds in order and all but the last once more, of
     which each has a stretch, so that processes share them.
     """
-    return (prepare(data, resolution),) if data.folds is None else _folds(_ById(data), resolution)
+    return (prepare(data, size),) if data.folds is None else _folds(_ById(data), size_from(size))
 
 
-def normalisation(data: ImageData, resolution: int) -> tuple[list[float], list[float]]:
+def normalisation(data: ImageData, size: Size | int) -> tuple[list[float], list[float]]:
     """Mean and deviation per channel that `prepare` normalises by, of pixels in 0…1."""
-    batches = prepare(data, resolution)
+    batches = prepare(data, size)
     return (batches.mean.flatten() / 255).tolist(), (batches.std.flatten() / 255).tolist()
 
 
@@ -140,8 +142,8 @@ class _ById:
 
 
 @lru_cache(maxsize=PREPARED)
-def _prepare(handle: _ById, resolution: int) -> Batches:
-    return _normalised(*splits_at(handle.data, resolution))
+def _prepare(handle: _ById, size: Size) -> Batches:
+    return _normalised(*splits_at(handle.data, size))
 
 
 def _normalised(train: Split, val: Split, test: Split) -> Batches:
@@ -151,11 +153,11 @@ def _normalised(train: Split, val: Split, test: Split) -> Batches:
 
 
 @lru_cache(maxsize=PREPARED)
-def _folds(handle: _ById, resolution: int) -> tuple[Batches, ...]:
+def _folds(handle: _ById, size: Size) -> tuple[Batches, ...]:
     data = handle.data
     assert data.folds is not None
-    parts = [Split(resize(data.val.images, resolution), data.val.labels)]
-    pixels = resize(data.train.images, resolution).permute(0, 2, 3, 1)
+    parts = [Split(resize(data.val.images, size), data.val.labels)]
+    pixels = resize(data.train.images, size).permute(0, 2, 3, 1)
     for fold in range(1, int(data.folds.max()) + 1):
         rows = (data.folds == fold).nonzero().flatten()
         images = pixels.index_select(0, rows).permute(0, 3, 1, 2)
@@ -165,7 +167,7 @@ def _folds(handle: _ById, resolution: int) -> tuple[Batches, ...]:
     images = torch.cat([part.images.permute(0, 2, 3, 1) for part in ring]).permute(0, 3, 1, 2)
     labels = torch.cat([part.labels for part in ring])
     whole = sum(map(len, parts))
-    test = Split(resize(data.test.images, resolution), data.test.labels)
+    test = Split(resize(data.test.images, size), data.test.labels)
     found, start = [], 0
     for part in parts:
         end = start + len(part)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from blocks.arch import Size
 from blocks.images.decode import (
+    fitted_to,
     open_image,
     size_of,
     span_of,
-    square_of,
 )
 from blocks.images.listing import ImageFile
 from blocks.images.reading import USUAL, Reading
@@ -42,7 +43,7 @@ Pixels = NDArray[np.uint8]
 def decode_files(
     files: Sequence[ImageFile],
     reading: Reading,
-    image_size: int,
+    image_size: Size,
     on_corrupt: str,
     hashes: Sequence[str] | None = None,
 ) -> Stored:
@@ -110,18 +111,18 @@ def side_by_side(
 
 def decode_file(
     path: Path,
-    image_size: int,
+    image_size: Size,
     reading: Reading = USUAL,
 ) -> tuple[Pixels, bytes, tuple[str, ...]]:
-    """The image as a square of `image_size` pixels, uint8 (H, W, C); the bytes of its file; what is
+    """The image at `image_size`, uint8 (H, W, C); the bytes of its file; what is
     to be said of it.
 
     Raises:
         DataError: see `blocks.images.decode.open_image`.
     """
-    opened = open_image(path, DataError, reading, near=image_size)
+    opened = open_image(path, DataError, reading, near=image_size.longer)
     image = _shortened(opened.image) if reading.resize == "crop" else opened.image
-    pixels = square_of(image, image_size, Image.Resampling.BILINEAR, reading, path, DataError)
+    pixels = fitted_to(image, image_size, Image.Resampling.BILINEAR, reading, path, DataError)
     notes = opened.notes
     if pixels.min() == pixels.max():
         notes = (*notes, BLANK)
@@ -148,7 +149,7 @@ def settle_reading(config: DatasetConfig, files: Sequence[ImageFile]) -> tuple[R
     With `dataset.range=auto` the values of more than 8 bits of all files together are measured:
     the least becomes black, the greatest white.
     """
-    reading = Reading(config.background, None, config.resize, config.channels)
+    reading = Reading(config.background, None, config.resize, config.channels, config.enlarge)
     if config.range not in ("auto", "type"):
         low, high = (float(end) for end in config.range.split(".."))
         return replace(reading, span=(low, high)), []

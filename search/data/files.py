@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blocks.arch import Size
 from blocks.errors import CompoundNasError
 from blocks.files import write_whole
 from blocks.images.decode import IMAGE_SUFFIXES
@@ -64,13 +65,13 @@ def list_files(config: DatasetConfig, several: bool = False) -> ImageFolder:
     return group_files(found, config.group)
 
 
-def load_files(config: DatasetConfig, image_size: int, several: bool = False) -> Raw:
+def load_files(config: DatasetConfig, image_size: Size, several: bool = False) -> Raw:
     """The images, decoded into memory."""
     return _read(list_files(config, several), config, image_size)
 
 
 def cached_files(
-    config: DatasetConfig, image_size: int, cache: Path, several: bool = False
+    config: DatasetConfig, image_size: Size, cache: Path, several: bool = False
 ) -> ImageData:
     """The same images, decoded once and then mapped from a file of the cache.
 
@@ -224,7 +225,7 @@ def _streamed(raw: Raw, rows: Rows) -> Streamed:
 def _read(
     found: ImageFolder,
     config: DatasetConfig,
-    image_size: int,
+    image_size: Size,
     folder: Path | None = None,
     contents: Sequence[str] | None = None,
     written: list[Path] | None = None,
@@ -259,13 +260,13 @@ def _read(
     return _join(found, shards, notes, reading)
 
 
-def _check_room(images: int, image_size: int, channels: int, cache: Path) -> None:
+def _check_room(images: int, image_size: Size, channels: int, cache: Path) -> None:
     """Say how large a large cache will be, and refuse what the disk cannot hold.
 
     Raises:
         DataError: there is not enough room; twice the images are there before the end.
     """
-    needed = 2 * images * channels * image_size**2
+    needed = 2 * images * channels * image_size.area
     if needed < LARGE:
         return
     free = shutil.disk_usage(next(each for each in (cache, *cache.parents) if each.exists())).free

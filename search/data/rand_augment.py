@@ -88,23 +88,24 @@ MOTIONS: Final[dict[str, float]] = {
 
 
 def _move(pixels: Tensor, kinds: Tensor, strength: Tensor) -> Tensor:
-    """Each square image by its motion (1 is the first), bilinear, zeros around."""
+    """Each image by its motion (1 is the first), bilinear, zeros around."""
     far = {
         name: torch.where(kinds == number, most * strength, 0.0)
         for number, (name, most) in enumerate(MOTIONS.items(), 1)
     }
     turn = far["rotate"]
+    high, wide = pixels.shape[1:3]
+    steep = high / wide  # places are shares of each side, angles are of pixels
     rows = torch.stack(
         [
-            *(turn.cos(), far["shear_x"] - turn.sin(), 2 * far["translate_x"]),
-            *(turn.sin() + far["shear_y"], turn.cos(), 2 * far["translate_y"]),
+            *(turn.cos(), (far["shear_x"] - turn.sin()) * steep, 2 * far["translate_x"]),
+            *((turn.sin() + far["shear_y"]) / steep, turn.cos(), 2 * far["translate_y"]),
         ]
     ).view(2, 3, -1, 1)
-    side = pixels.shape[1]
-    places = (torch.arange(side) * 2 + 1) / side - 1
+    columns, lines = ((torch.arange(side) * 2 + 1) / side - 1 for side in (wide, high))
     # F.affine_grid takes longer than the sampling.
-    across, down = rows[:, 0] * places, rows[:, 1] * places + rows[:, 2]
-    grid = torch.empty(len(pixels), side, side, 2)
+    across, down = rows[:, 0] * columns, rows[:, 1] * lines + rows[:, 2]
+    grid = torch.empty(len(pixels), high, wide, 2)
     torch.add(across[0][:, None, :], down[0][:, :, None], out=grid[..., 0])
     torch.add(across[1][:, None, :], down[1][:, :, None], out=grid[..., 1])
     moved = F.grid_sample(pixels.permute(0, 3, 1, 2).contiguous(), grid, align_corners=False)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blocks.arch import Size, size_from
 from search.data.cache import obtain
 from search.data.splits import PARTS, ImageData, Split
 from search.data.stored import Stored, Streamed
@@ -18,31 +19,31 @@ MAPPED_BYTES: Final = 2**26
 _CHUNK: Final = 4096
 
 
-def resize(images: Tensor, resolution: int) -> Tensor:
-    """uint8 (N, C, H, W) → uint8 (N, C, resolution, resolution), antialiased bilinear."""
-    if tuple(images.shape[2:]) == (resolution, resolution):
+def resize(images: Tensor, size: Size | int) -> Tensor:
+    """uint8 (N, C, H, W) → uint8 (N, C, *size), antialiased bilinear."""
+    size = size_from(size)
+    if tuple(images.shape[2:]) == size:
         return images
-    return torch.cat(list(_resized(images, resolution)))
+    return torch.cat(list(_resized(images, size)))
 
 
-def _resized(images: Tensor, resolution: int) -> Iterator[Tensor]:
+def _resized(images: Tensor, size: Size) -> Iterator[Tensor]:
     for chunk in torch.split(images, _CHUNK):
         # Channels first: the kernel for channels last rounds otherwise.
         plain = chunk.to(torch.float32, memory_format=torch.contiguous_format)
-        resized = F.interpolate(plain, (resolution, resolution), mode="bilinear", antialias=True)
+        resized = F.interpolate(plain, tuple(size), mode="bilinear", antialias=True)
         yield resized.round_().clamp_(0, 255).to(torch.uint8, memory_format=torch.channels_last)
 
 
-def splits_at(data: ImageData, resolution: int) -> tuple[Split, Split, Split]:
-    """Train, val and test of `data` at `resolution` pixels."""
+def splits_at(data: ImageData, size: Size | int) -> tuple[Split, Split, Split]:
+    """Train, val and test of `data` at `size` pixels."""
+    size = size_from(size)
     splits: list[Split] = [getattr(data, part) for part in PARTS]
     sizes = {tuple(split.images.shape[2:]) for split in splits}
-    if data.home is None or sizes == {(resolution,) * 2} or not mapped(data, resolution):
-        train, val, test = (
-            Split(resize(split.images, resolution), split.labels) for split in splits
-        )
+    if data.home is None or sizes == {tuple(size)} or not mapped(data, size):
+        train, val, test = (Split(resize(split.images, size), split.labels) for split in splits)
         return train, val, test
-    stored = obtain(_path(data.home, resolution), partial(_build, splits, resolution))
+    stored = obtain(_path(data.home, size), partial(_build, splits, size))
     train, val, test = (
         Split(stored.tensor(part).permute(0, 3, 1, 2), split.labels)
         for part, split in zip(PARTS, splits, strict=True)
@@ -50,24 +51,24 @@ def splits_at(data: ImageData, resolution: int) -> tuple[Split, Split, Split]:
     return train, val, test
 
 
-def mapped(data: ImageData, resolution: int) -> bool:
-    """Whether the images are mapped from a file at this resolution, and no process's own memory."""
+def mapped(data: ImageData, size: Size) -> bool:
+    """Whether the images are mapped from a file at this size, and no process's own memory."""
     images = sum(len(getattr(data, part)) for part in PARTS)
-    return data.home is not None and images * data.in_channels * resolution**2 >= MAPPED_BYTES
+    return data.home is not None and images * data.in_channels * size.area >= MAPPED_BYTES
 
 
-def _path(home: Path, resolution: int) -> Path:
+def _path(home: Path, size: Size) -> Path:
     """PyTorch resizes: another version may round otherwise."""
-    return home / f"at-{resolution}-torch-{torch.__version__}.bin"
+    return home / f"at-{size}-torch-{torch.__version__}.bin"
 
 
-def _build(splits: list[Split], resolution: int) -> Stored:
+def _build(splits: list[Split], size: Size) -> Stored:
     def streamed(split: Split) -> Streamed:
-        shape = (len(split), resolution, resolution, split.images.shape[1])
+        shape = (len(split), *size, split.images.shape[1])
         return Streamed(
             torch.uint8,
             shape,
-            lambda: (chunk.permute(0, 2, 3, 1) for chunk in _resized(split.images, resolution)),
+            lambda: (chunk.permute(0, 2, 3, 1) for chunk in _resized(split.images, size)),
         )
 
     return Stored({part: streamed(split) for part, split in zip(PARTS, splits, strict=True)}, {})

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blocks.arch import Size
 from blocks.errors import one_line
 from search.config.schema import DatasetConfig
 from search.data.arrays import FASHION_CLASSES, from_arrays
@@ -16,7 +17,7 @@ from search.data.splits import Raw, root_of
 from search.errors import DataError
 
 
-def load_fashion_mnist_full(config: DatasetConfig, image_size: int) -> Raw:
+def load_fashion_mnist_full(config: DatasetConfig, image_size: Size) -> Raw:
     """idx files in root, plain or gzipped, or torchvision's own layout under root."""
     from torchvision.datasets import FashionMNIST
     from torchvision.datasets.mnist import read_image_file, read_label_file
@@ -54,7 +55,7 @@ def load_fashion_mnist_full(config: DatasetConfig, image_size: int) -> Raw:
     return from_arrays(FASHION_CLASSES, parts, str(folder))
 
 
-def load_cifar(config: DatasetConfig, image_size: int) -> Raw:
+def load_cifar(config: DatasetConfig, image_size: Size) -> Raw:
     """CIFAR-10 or CIFAR-100, whichever the configuration names."""
     from torchvision.datasets import CIFAR10, CIFAR100
 

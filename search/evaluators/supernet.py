@@ -58,7 +58,7 @@ def judge_job(job: Job, supernet: Supernet, data: ImageData, images: int) -> Eva
     """
     started = time.perf_counter()
     arch = parse_arch(job.arch)
-    scores = judge(supernet, arch, prepare(data, arch.resolution), images)
+    scores = judge(supernet, arch, prepare(data, arch.image), images)
     if not math.isfinite(scores.loss):
         raise TrainingError("nan", f"the validation loss became {scores.loss}")
     cost = count(arch, data.num_classes)

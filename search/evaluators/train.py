@@ -98,7 +98,7 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
         device = resolve_device(workers.device)
         compiled(proxy, device)  # built here, once, and not by every worker at the same time
         # Here too, once, are the images brought to the resolution that most networks have.
-        batches = prepare_folds(data, proxy.resolution)
+        batches = prepare_folds(data, proxy.size)
         work = partial(
             run_job, data=data, proxy=proxy, supernet=supernet, device=device, shared=batches
         )
@@ -144,10 +144,10 @@ def run_job(
         TrainingError: the loss stopped being a number.
     """
     arch = parse_arch(job.arch)
-    if shared is not None and arch.resolution == proxy.resolution:
+    if shared is not None and arch.image == proxy.size:
         batches = shared[job.fold]
     else:
-        batches = prepare_folds(data, arch.resolution)[job.fold]
+        batches = prepare_folds(data, arch.image)[job.fold]
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
     if job.long:
         proxy = replace(proxy, start_resolution=1.0)

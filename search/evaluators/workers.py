@@ -43,8 +43,9 @@ def plan_workers(
     each = PROCESS_BYTES + 4 * max(MAPS * batch, EVALUATED) * largest
     # Images at other resolutions than the proxy's, which are shared, are each process's own,
     # unless they are mapped.
-    own = set(map(int, space.choices["resolution"])) - {config.proxy.resolution}
-    kept = (side**2 for side in own if not mapped(data, side))
+    sizes = {space.image.at_height(int(each)) for each in space.choices["resolution"]}
+    own = sizes - {config.proxy.size}
+    kept = (size.area for size in own if not mapped(data, size))
     pixels = sum(sorted(kept, reverse=True)[:PREPARED])
     # Folds are views of a ring, which has most images twice.
     images = len(data.train) * (1 if data.folds is None else 2) + len(data.val) + len(data.test)

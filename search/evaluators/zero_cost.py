@@ -32,7 +32,7 @@ def score_job(job: Job, data: ImageData, batch_seed: int) -> Evaluation:
         DataError, TrainingError: see `search.zero_cost.score`.
     """
     arch = parse_arch(job.arch)
-    images, labels = draw_batch(prepare(data, arch.resolution), batch_seed)
+    images, labels = draw_batch(prepare(data, arch.image), batch_seed)
     started = time.perf_counter()
     scores = score(arch, data.num_classes, images, labels, job.seed)
     seconds = {"scores": time.perf_counter() - started}

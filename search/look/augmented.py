@@ -23,14 +23,14 @@ USUAL_CUTMIX: Final = 1.0
 def augmented_sheet(data: ImageData, proxy: ProxyConfig) -> bytes:
     """PNG of ten training images, the same in each row: as they are, by each augmentation alone, at
     its setting or, where that is off, at a usual value; then by all that are on."""
-    batches = prepare(data, proxy.resolution)
+    batches = prepare(data, proxy.size)
     chosen = spaced(len(data.train.labels))
     # By class, so that a few are of many.
     order = chosen if data.several else data.train.labels.argsort(stable=True)[chosen]
     images, labels = batches.train.images[order], batches.train.labels[order]
     on = augmentation_of(proxy)
     rows = [Row(("as they are",), images)]
-    for name, usual in usual_values(proxy.resolution).items():
+    for name, usual in usual_values(proxy.size.shorter).items():
         value = getattr(on, name)
         shown = value or usual
         said = f"{name}={_said(shown)}"
@@ -44,13 +44,13 @@ def augmented_sheet(data: ImageData, proxy: ProxyConfig) -> bytes:
     return sheet(rows)
 
 
-def usual_values(resolution: int) -> dict[str, Any]:
-    """Of each augmentation one that is usual."""
+def usual_values(side: int) -> dict[str, Any]:
+    """Of each augmentation one that is usual, for images of this shorter side."""
     return {
         "flip": True,
-        "crop_padding": max(1, round(resolution / CROP)),
+        "crop_padding": max(1, round(side / CROP)),
         "rand_augment": USUAL_RAND_AUGMENT,
-        "cutout": max(1, resolution // USUAL_CUTOUT),
+        "cutout": max(1, side // USUAL_CUTOUT),
         "mixup": USUAL_MIXUP,
         "cutmix": USUAL_CUTMIX,
     }

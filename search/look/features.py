@@ -26,7 +26,7 @@ def probe_network(data: ImageData, subject: Subject, network: Network) -> Probe:
     network.classifier = nn.Identity()  # type: ignore[assignment]
     splits = {part: getattr(data, part) for part in PARTS}
     images = sum(len(split) for split in splits.values())
-    size = network.arch.resolution
+    size = network.arch.image
     say(f"features of {images:,} images at {size} px by {subject.name}")
     moments = moments_of(network.arch.in_channels, subject.mean, subject.std)
     found = {part: _pooled(network, split.images, *moments) for part, split in splits.items()}
@@ -40,9 +40,9 @@ def _pooled(network: Network, images: Tensor, mean: Tensor, std: Tensor) -> Tens
     """uint8 (N, C, H, W) → float (N, features)."""
     arch = network.arch
     parts = []
-    for chunk in torch.split(images, batch_size(arch.resolution)):
+    for chunk in torch.split(images, batch_size(arch.image)):
         pixels = chunk.float().contiguous() / 255
-        pixels = shrink(match_channels(pixels, arch.in_channels, "the data set"), arch.resolution)
+        pixels = shrink(match_channels(pixels, arch.in_channels, "the data set"), arch.image)
         found: Tensor = network((pixels - mean) / std)
         parts.append(found)
     return torch.cat(parts)

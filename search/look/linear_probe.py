@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blocks.arch import Size, size_from
 from blocks.latency.device import torch_threads
 from search.data.resized import resize
 from search.data.splits import PARTS, ImageData
@@ -56,25 +57,27 @@ class Probe:
     metric: str = "accuracy"
 
 
-def probe_pixels(data: ImageData, resolution: int) -> Probe:
+def probe_pixels(data: ImageData, seen: Size | int) -> Probe:
     """Fitted on the pixels that networks see, averaged to fewer where they are many."""
-    side = _side(data, resolution)
+    seen = size_from(seen)
+    size = _averaged(data, seen)
     splits = {part: getattr(data, part) for part in PARTS}
-    pixels = {part: resize(split.images, side).flatten(1) for part, split in splits.items()}
+    pixels = {part: resize(split.images, size).flatten(1) for part, split in splits.items()}
     labels = {part: split.labels for part, split in splits.items()}
-    on = "raw pixels" if side == resolution else f"raw pixels, averaged to {side}×{side}"
+    on = "raw pixels" if size == seen else f"raw pixels, averaged to {size.height}×{size.width}"
     return fit_probe(Features(**pixels, labels=labels, num_classes=data.num_classes), on)
 
 
-def _side(data: ImageData, resolution: int) -> int:
-    """Pixels a side: all, or 16, or 8 where there are many classes."""
+def _averaged(data: ImageData, seen: Size) -> Size:
+    """All pixels, or 16 of the shorter side, or 8 where there are many classes."""
     classes = data.num_classes
     images = min(len(data.train), 100 * classes)
-    for side in (resolution, 16, 8):
-        values = data.in_channels * side**2
-        if side <= resolution and values <= MOST_PIXELS and images * values * classes <= MOST_WORK:
-            return side
-    return min(8, resolution)
+    sizes = [seen, *(seen.scaled(side / seen.shorter) for side in (16, 8) if side < seen.shorter)]
+    for size in sizes:
+        values = data.in_channels * size.area
+        if values <= MOST_PIXELS and images * values * classes <= MOST_WORK:
+            return size
+    return sizes[-1]
 
 
 def fit_probe(features: Features, on: str) -> Probe:

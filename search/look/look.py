@@ -91,10 +91,10 @@ def look(config: RunConfig, trained: tuple[Subject, Network] | None = None) -> L
     probes = []
     if config.search.probe:
         say("fitting a linear probe on the pixels")
-        probes.append(probe_pixels(data, config.proxy.resolution))
+        probes.append(probe_pixels(data, config.proxy.size))
     if trained is not None:
         probes.append(probe_network(data, *trained))
-    mean, std = normalisation(data, config.proxy.resolution)
+    mean, std = normalisation(data, config.proxy.size)
     return Look(
         config,
         data,

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from blocks.arch import Size
 from blocks.figure import INK, font_file
 from search.data.splits import ImageData
 
@@ -56,18 +57,19 @@ def spaced(count: int, wanted: int = COLUMNS) -> Tensor:
 
 def sheet(rows: Sequence[Row]) -> bytes:
     """PNG of the rows, one below the other."""
-    side = max(_LEAST, min(_MOST, max(row.images.shape[-1] for row in rows)))
+    largest = Size(*max((row.images.shape[-2:] for row in rows), key=max))
+    drawn_at = largest.scaled(max(_LEAST, min(_MOST, largest.longer)) / largest.longer)
     columns = max(len(row.images) for row in rows)
-    step = side + _GAP
-    page = Image.new("RGB", (_LABEL + columns * step, len(rows) * step + _GAP), "white")
+    step, down = drawn_at.width + _GAP, drawn_at.height + _GAP
+    page = Image.new("RGB", (_LABEL + columns * step, len(rows) * down + _GAP), "white")
     draw = ImageDraw.Draw(page)
     font = ImageFont.truetype(font_file(), 12)
     for number, row in enumerate(rows):
-        top = _GAP + number * step
+        top = _GAP + number * down
         text = "\n".join(_short(line) for line in row.lines)
-        draw.text((_GAP, top + side // 2), text, fill=INK, font=font, anchor="lm")
+        draw.text((_GAP, top + drawn_at.height // 2), text, fill=INK, font=font, anchor="lm")
         for column, image in enumerate(row.images):
-            drawn = picture(image).resize((side, side), Image.Resampling.BILINEAR)
+            drawn = picture(image).resize(drawn_at[::-1], Image.Resampling.BILINEAR)
             page.paste(drawn, (_LABEL + column * step, top))
     content = io.BytesIO()
     page.save(content, "PNG")

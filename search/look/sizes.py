@@ -8,6 +8,7 @@ from typing import Final
 
 from PIL import Image
 
+from blocks.arch import Size
 from search.data.decode import side_by_side
 from search.data.splits import PARTS, ImageData
 
@@ -43,9 +44,10 @@ class Sizes:
         ordered = sorted(width / height for width, height in self.sides)
         return ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]
 
-    def smaller_than(self, side: int) -> float:
-        """The share of images whose shorter side has fewer pixels."""
-        return sum(min(each) < side for each in self.sides) / len(self.sides)
+    def smaller_than(self, seen: Size) -> float:
+        """The share of images of which a side has fewer pixels than what networks see."""
+        small: int = sum(high < seen.height or wide < seen.width for wide, high in self.sides)
+        return small / len(self.sides)
 
 
 def file_sizes(paths: Sequence[Path]) -> Sizes | None:

@@ -35,14 +35,14 @@ def read_all(config: RunConfig) -> Source:
     Raises:
         DataError: what `load_data` raises of more than single files.
     """
-    dataset, resolution = config.dataset, config.proxy.resolution
+    dataset, size = config.dataset, config.proxy.size
     try:
-        data = load_data(dataset, resolution, config.several)
+        data = load_data(dataset, size, config.several)
     except DataError as first:
         if not _of_files(config) or dataset.on_corrupt == "skip":
             raise
         try:
-            data = load_data(replace(dataset, on_corrupt="skip"), resolution, config.several)
+            data = load_data(replace(dataset, on_corrupt="skip"), size, config.several)
         except DataError:
             raise first from None
         return Source(data, refused=True)

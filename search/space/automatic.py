@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Final
 
+from blocks.arch import Size
 from search.config.schema import SpaceConfig, StageConfig
 
 LAST_MAP: Final = (4, 8)
@@ -23,9 +24,9 @@ STAGES: Final = (
 """B0's seven, those of one map size together; the first never halves the map, as in B0."""
 
 
-def automatic(config: SpaceConfig, resolution: int) -> SpaceConfig:
-    """`config` with stages, and places to halve the map, for images of `resolution` pixels."""
-    patterns = stride_patterns(resolution, len(STAGES))
+def automatic(config: SpaceConfig, image: Size) -> SpaceConfig:
+    """`config` with stages, and places to halve the map, for images of this size."""
+    patterns = stride_patterns(image.shorter, len(STAGES))
     # The stem and each stage halve the map once at most: so many are needed, the rest may go.
     spare = len(STAGES) + 1 - max(pattern.count("2") for pattern in patterns)
     stages = []
@@ -40,7 +41,7 @@ def automatic(config: SpaceConfig, resolution: int) -> SpaceConfig:
 
 def stride_patterns(resolution: int, stages: int) -> list[str]:
     """Every way to halve the map, once a stage at most and not in the first, that leaves a last map
-    of `LAST_MAP` pixels; early halvings, which are the cheapest, first.
+    of `LAST_MAP` pixels on its shorter side; early halvings, which are the cheapest, first.
 
     Of images that are too large or too small for that, the nearest.
     """

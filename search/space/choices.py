@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blocks.arch import ArchSpec, StageSpec
+from blocks.arch import ArchSpec, Size, StageSpec, size_from
 from blocks.arch.walk import has_identity
 from blocks.cost import BLOCK_NUMBERS, ArchColumns, count
 from blocks.errors import ArchError
@@ -36,18 +36,20 @@ class SearchSpace:
     """Architectures spanned by lists of choices.
 
     `choices` maps a parameter's name (`stage1.kernel`, …) to its values. Every member has
-    every parameter, so that samplers see one fixed box.
+    every parameter, so that samplers see one fixed box. `image` is what the proxy sees; members of
+    another resolution, which is their height, are as wide in proportion.
     """
 
     config: SpaceConfig
     in_channels: int
+    image: Size
     choices: Mapping[str, tuple[Any, ...]]
 
     @classmethod
     def named(
         cls,
         space: str = "tiny",
-        resolution: int = 28,
+        resolution: int | str = 28,
         in_channels: int = 3,
         num_classes: int = 10,
         **settings: Any,
@@ -64,7 +66,8 @@ class SearchSpace:
         changed = {f"space.{name}": value for name, value in settings.items()}
         config = config_from(space=space, **changed)
         most = Budget("macs", UNLIMITED)
-        return build_space(config.space, resolution, in_channels, num_classes, most)
+        image = size_from(resolution, "resolution")
+        return build_space(config.space, image, in_channels, num_classes, most)
 
     def draw(self, number: int, seed: int = 0) -> list[ArchSpec]:
         """At most `number` distinct random members, the same ones for the same seed."""
@@ -79,6 +82,11 @@ class SearchSpace:
             if len(found) == number:
                 break
         return list(found)
+
+    @property
+    def largest_image(self) -> Size:
+        """Of all members' images."""
+        return self.image.at_height(max(self.choices["resolution"]))
 
     def __len__(self) -> int:
         """Combinations of choices; some spell the same architecture."""
@@ -125,6 +133,7 @@ class SearchSpace:
             stages=tuple(stages),
             head=_times(round_channels, self.config.head, values.get("head.width")),
             resolution=values["resolution"],
+            wide=self.image.at_height(values["resolution"]).width,
             act=self.config.act,
             stem_stride=int(strides[0]),
             in_channels=self.in_channels,
@@ -180,8 +189,7 @@ class SearchSpace:
         width = of_stages("width").astype(np.float64)
         base = np.array([stage.channels for stage in self.config.stages], dtype=np.float64)
         return replace(
-            same,
-            resolution=chosen["resolution"].astype(np.int64),
+            same.at_heights(chosen["resolution"].astype(np.int64), self.image),
             stem=self._whole_width(chosen, "stem", self.config.stem, len(codes)),
             head=self._whole_width(chosen, "head", self.config.head, len(codes)),
             stem_stride=strides[:, 0],
@@ -236,7 +244,7 @@ class SearchSpace:
 
 
 def build_space(
-    config: SpaceConfig, proxy_resolution: int, in_channels: int, num_classes: int, budget: Budget
+    config: SpaceConfig, image: Size | int, in_channels: int, num_classes: int, budget: Budget
 ) -> SearchSpace:
     """The space of a configuration, checked.
 
@@ -245,9 +253,10 @@ def build_space(
             cheapest member meets, or hardly any shape can be brought to.
     """
     choices: dict[str, tuple[Any, ...]] = {}
-    resolutions = config.resolution if config.resolution is not None else [proxy_resolution]
+    image = size_from(image)
+    resolutions = config.resolution if config.resolution is not None else [image.height]
     if not config.stages:
-        config = automatic(config, max(resolutions, default=proxy_resolution))
+        config = automatic(config, image.at_height(max(resolutions, default=image.height)))
     choices["resolution"] = _choices("space.resolution", resolutions)
     if config.strides is not None:
         choices["strides"] = _choices("space.strides", config.strides)
@@ -276,7 +285,7 @@ def build_space(
                     _check_width(where, value)
                 elif not (name == "repeats" and value == 0):
                     _check_choice(where, name, value)
-    space = SearchSpace(config, in_channels, choices)
+    space = SearchSpace(config, in_channels, image, choices)
     try:
         smallest = space.smallest(num_classes)
     except ArchError as error:

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blocks.arch import ArchSpec, StageSpec
-from blocks.arch.walk import last_side
+from blocks.arch import ArchSpec, Size, StageSpec, size_from
+from blocks.arch.walk import last_map
 from blocks.cost import ArchColumns
 from blocks.zoo import find_arch
 from search.errors import ConfigError
@@ -54,7 +54,7 @@ class Reference:
 
 
 def make_reference(
-    name: str, resolution: int, in_channels: int, budget: Budget, num_classes: int
+    name: str, image: Size | int, in_channels: int, budget: Budget, num_classes: int
 ) -> Reference:
     """The published network `name` for these images, at the budget.
 
@@ -65,12 +65,13 @@ def make_reference(
         ArchError: there is no such network.
         ConfigError: it cannot be brought to the budget; names the nearest that it can be.
     """
-    published = replace(find_arch(name), resolution=resolution, in_channels=in_channels)
+    image = size_from(image)
+    published = replace(find_arch(name).with_image(image), in_channels=in_channels)
     aim = float(budget.most if budget.target is None else budget.target)
     nearest = math.inf
     for kept in range(len(strided(published))):
         arch, taken = cut_to_images(published, kept)
-        if last_side(arch) < min(LAST_MAP, resolution):
+        if last_map(arch).shorter < min(LAST_MAP, image.shorter):
             break
         shapes, depths = _depths(arch)
         columns = ArchColumns.from_archs(shapes)
@@ -88,7 +89,7 @@ def make_reference(
         if not taken:
             break
     raise ConfigError(
-        f"{name} cannot be brought to the budget ({budget}) at {resolution} px; the nearest has "
+        f"{name} cannot be brought to the budget ({budget}) at {image} px; the nearest has "
         f"{budget.say(nearest)}"
     )
 
@@ -106,8 +107,8 @@ def cut_to_images(arch: ArchSpec, kept: int = 0) -> tuple[ArchSpec, int]:
     They are taken out from the front, all but the first `kept`.
     """
     taken = 0
-    least = min(LAST_MAP, arch.resolution)
-    while last_side(arch) < least and len(strided(arch)) > kept:
+    least = min(LAST_MAP, arch.image.shorter)
+    while last_map(arch).shorter < least and len(strided(arch)) > kept:
         arch, taken = _without_stride(arch, strided(arch)[kept]), taken + 1
     return arch, taken
 

@@ -29,7 +29,7 @@ SHAPE: Final = (
 )
 """Names of `describe_shape`'s columns. Means are over blocks; `squeezed` and `adding` are the
 shares of blocks with squeeze-excite and with a shortcut; the receptive field is in units of the
-image's side."""
+image's height."""
 
 
 def describe_shape(columns: ArchColumns) -> NDArray[np.float64]:
@@ -47,16 +47,16 @@ def describe_shape(columns: ArchColumns) -> NDArray[np.float64]:
         hidden = np.log(np.maximum(block.hidden, 1))
         out = np.log(np.maximum(block.out_channels, 1))
         depth += times
-        sums["log_side"] += times * np.log(block.out_side)
+        sums["log_side"] += times * np.log(block.out_map.height)
         sums["log_hidden"] += times * hidden
         sums["log_channels"] += times * out
         sums["kernel"] += times * kernel
         sums["log_expansion"] += times * np.log(columns.expand_ratio[:, block.position])
         sums["squeezed"] += times * (block.squeezed > 0)
         sums["adding"] += times * block.adds
-        receptive += times * (kernel - 1) * resolution / block.in_side
+        receptive += times * (kernel - 1) * resolution / block.in_map.height
         sums["log_last_channels"] = np.where(here, out, sums["log_last_channels"])
-        sums["halvings"] = np.log2(resolution / block.out_side)
+        sums["halvings"] = np.log2(resolution / block.out_map.height)
         narrowest = np.where(here, np.minimum(narrowest, out), narrowest)
     for name in (
         "log_side", "log_hidden", "log_channels", "kernel", "log_expansion", "squeezed", "adding"

@@ -80,7 +80,7 @@ def write_baseline(
     chosen, final = last.chosen.by_proxy, last.final
     reference = last.chosen.reference
     arch = parse_arch(chosen.arch)
-    mean, std = normalisation(data, arch.resolution)
+    mean, std = normalisation(data, arch.image)
     reading = reading_to_mapping(data.reading)
     latency = latency_mapping(cost_budget(config), chosen.arch, data.num_classes)
     content: dict[str, Any] = {

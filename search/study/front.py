@@ -55,7 +55,7 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
         for record in read_records(folder / "reference.jsonl")
         if isinstance(record, TrialRecord) and record.arch in names
     }
-    title = f"{config.study}: {config.dataset.name} at {config.proxy.resolution} px, "
+    title = f"{config.study}: {config.dataset.name} at {config.proxy.size} px, "
     title += judged_by(config)
     # At an exact budget of macs all have the same: what they cost besides is drawn.
     budget, macs = cost_budget(config), budget_macs(config)

@@ -21,6 +21,6 @@ def obtain_probe(config: RunConfig, data: ImageData, folder: StudyFolder) -> Pro
     try:
         return Probe(**json.loads((folder / PROBE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):  # not there, or damaged: the same is fitted again
-        probe = probe_pixels(data, config.proxy.resolution)
+        probe = probe_pixels(data, config.proxy.size)
         folder.write(PROBE, json.dumps(asdict(probe), indent=2) + "\n")
         return probe

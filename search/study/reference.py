@@ -34,9 +34,7 @@ def references_of(
     found = []
     for name in config.search.references:
         try:
-            found.append(
-                make_reference(name, config.proxy.resolution, in_channels, budget, num_classes)
-            )
+            found.append(make_reference(name, config.proxy.size, in_channels, budget, num_classes))
         except ConfigError as error:
             if tell:
                 say(f"reference left out: {error}")

@@ -161,7 +161,7 @@ def _introduction(study: OpenStudy) -> list[str]:
     what = "labels" if data.several else "classes"
     lines = [
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
-        f"{channels} images, {data.num_classes} {what}, at {config.proxy.resolution} px",
+        f"{channels} images, {data.num_classes} {what}, at {config.proxy.size} px",
         *describe_classes(config, data),
     ]
     device = config.workers.device

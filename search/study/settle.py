@@ -50,7 +50,7 @@ def open_members(config: RunConfig) -> tuple[ImageData, SpaceCandidates]:
     Raises:
         ConfigError, DataError: a space that does not fit the images, images that cannot be read.
     """
-    data = load_data(config.dataset, config.proxy.resolution, config.several)
+    data = load_data(config.dataset, config.proxy.size, config.several)
     return data, members_of(config, data)
 
 
@@ -66,9 +66,7 @@ def members_of(config: RunConfig, data: ImageData) -> SpaceCandidates:
             f"{data.in_channels} channels have not; expected 0"
         )
     budget = cost_budget(config)
-    space = build_space(
-        config.space, config.proxy.resolution, data.in_channels, data.num_classes, budget
-    )
+    space = build_space(config.space, config.proxy.size, data.in_channels, data.num_classes, budget)
     return SpaceCandidates(space, budget, data.num_classes)
 
 

@@ -110,7 +110,7 @@ class Study:
         if needs_baseline:
             read_baseline(folder)  # before images are read for nothing
         started = time.perf_counter()
-        data = load_data(settled.dataset, settled.proxy.resolution, settled.several)
+        data = load_data(settled.dataset, settled.proxy.size, settled.several)
         spent = time.perf_counter() - started
         found = OpenStudy(folder, settled, data, None, [], spent)
         if needs_baseline:
@@ -226,7 +226,7 @@ class Study:
         trained = self.folder.trained()
         facts = {
             "folder": str(self.path),
-            "images": f"{config.dataset.name} at {config.proxy.resolution} px",
+            "images": f"{config.dataset.name} at {config.proxy.size} px",
             "trials": f"{len(trained)} of {config.search.trials}",
             "search": f"sampler {config.sampler}, objective {config.steered_by}, "
             f"budget {cost_budget(config)}",

@@ -88,7 +88,7 @@ def step_seconds(
     arch: ArchSpec, num_classes: int, proxy: ProxyConfig, device: str
 ) -> dict[str, float]:
     """Seconds of a training step in each precision: the least of rounds that take turns."""
-    shape = (proxy.batch_size, arch.in_channels, arch.resolution, arch.resolution)
+    shape = (proxy.batch_size, arch.in_channels, *arch.image)
     images = torch.zeros(shape).to(device, memory_format=torch.channels_last)
     labels = torch.arange(proxy.batch_size, device=device) % num_classes
     with torch.random.fork_rng(devices=[]):  # networks are made on the CPU

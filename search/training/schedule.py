@@ -2,24 +2,26 @@
 
 import math
 
+from blocks.arch import Size
 from search.config.schema import ProxyConfig
 
 
-def side_of(resolution: int, start: float, epoch: int, epochs: int) -> int:
-    """Pixels that images have in an epoch (from 0): from the share `start` of the resolution
+def size_of(size: Size, start: float, epoch: int, epochs: int) -> Size:
+    """What size images have in an epoch (from 0): from the share `start` of both sides
     linearly to all of it in the last (progressive resizing, as in EfficientNetV2, §4.2)."""
     if epochs == 1:
-        return resolution
-    return max(1, round(resolution * (start + (1 - start) * epoch / (epochs - 1))))
+        return size
+    return size.scaled(start + (1 - start) * epoch / (epochs - 1))
 
 
 def macs_share(proxy: ProxyConfig) -> float:
     """Of the macs of a training at full resolution, the share that a proxy's images leave."""
-    sides = [
-        side_of(proxy.resolution, proxy.start_resolution, epoch, proxy.whole_epochs)
+    sizes = [
+        size_of(proxy.size, proxy.start_resolution, epoch, proxy.whole_epochs)
         for epoch in range(proxy.whole_epochs)
     ]
-    return sum(side**2 for side in sides) / len(sides) / proxy.resolution**2
+    share: float = sum(size.area for size in sizes) / len(sizes) / proxy.size.area
+    return share
 
 
 def warmup_cosine(step: int, steps: int, warmup_fraction: float) -> float:

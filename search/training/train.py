@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from blocks.arch import ArchSpec
+from blocks.arch import ArchSpec, Size
 from blocks.drop_block import DropBlockSpec
 from blocks.network import Network
 from search.config.schema import ProxyConfig
@@ -24,7 +24,7 @@ from search.training.evaluate import evaluate
 from search.training.label_metrics import LabelScores
 from search.training.loss import Loss, loss_of
 from search.training.metrics import Scores
-from search.training.schedule import average_decay, side_of, warmup_cosine
+from search.training.schedule import average_decay, size_of, warmup_cosine
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def train(
 
     It begins with random weights, or with `initial`, a state_dict. With `proxy.ema` the network is
     the moving average of the weights and statistics over the steps (see `average_decay`). With
-    `proxy.start_resolution` its images grow over the epochs (see `side_of`); it is validated at
+    `proxy.start_resolution` its images grow over the epochs (see `size_of`); it is validated at
     the full resolution.
 
     Everything random (weights, order, augmentation, dropout) follows `seed`. With a `checkpoint`
@@ -132,8 +132,8 @@ def train(
     started = time.perf_counter()
     end = epochs if until is None else until
     for epoch in range(len(training.losses), end):
-        side = side_of(arch.resolution, proxy.start_resolution, epoch, epochs)
-        loss = _train_epoch(training, batches, proxy, num_classes, side)
+        size = size_of(arch.image, proxy.start_resolution, epoch, epochs)
+        loss = _train_epoch(training, batches, proxy, num_classes, size)
         training.losses.append(loss)
         if not math.isfinite(loss):
             raise TrainingError("nan", f"the loss became {loss} in epoch {epoch + 1}")
@@ -194,9 +194,9 @@ def _begin(
 
 
 def _train_epoch(
-    training: _Training, batches: Batches, proxy: ProxyConfig, num_classes: int, side: int
+    training: _Training, batches: Batches, proxy: ProxyConfig, num_classes: int, size: Size
 ) -> float:
-    """One epoch at images of `side` pixels; the mean loss of its batches."""
+    """One epoch at images of `size` pixels; the mean loss of its batches."""
     network, optimizer, schedule = training.network, training.optimizer, training.schedule
     latest = _floats(network)
     average = None if training.average is None else _floats(training.average)
@@ -213,7 +213,7 @@ def _train_epoch(
             network.set_progress(schedule.last_epoch / max(1, training.steps - 1))
         images, labels = (each.to(training.device, non_blocking=True) for each in (images, labels))
         with autocast(proxy.precision, training.device):
-            logits = network(shrink(images, side))
+            logits = network(shrink(images, size))
             loss = training.loss(logits, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -106,7 +106,7 @@ def train_supernet(
         candidates.num_classes,
         derive_seed(seed, "supernet", "weights"),
     )
-    batches = prepare(data, max(candidates.space.choices["resolution"]))
+    batches = prepare(data, candidates.space.largest_image)
     training = _begin(supernet, batches, proxy, settings, seed)
     state = read_checkpoint(checkpoint)
     if state is not None:
@@ -242,7 +242,7 @@ def backward(
     """
     slices = list(supernet.slices(arch))
     copies = {name: copy_of(supernet.tensors[name][part]).requires_grad_() for name, part in slices}
-    logits = forward(arch, copies, shrink(images, arch.resolution), kernels=kernels)
+    logits = forward(arch, copies, shrink(images, arch.image), kernels=kernels)
     loss = cross_entropy(logits, wanted, smoothing, weights)
     loss.backward()  # type: ignore[no-untyped-call]
     for name, part in slices:

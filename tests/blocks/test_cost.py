@@ -57,7 +57,7 @@ def test_published_networks(name: str) -> None:
     with torch.device("meta"):
         peer = getattr(models, name)()
         ours = Network(arch)
-        image = torch.empty(1, 3, arch.resolution, arch.resolution)
+        image = torch.empty(1, 3, *arch.image)
     assert sum(p.numel() for p in peer.parameters()) == cost.params
     assert sum(p.numel() for p in ours.parameters()) == cost.params
     with FlopCounterMode(display=False) as counter:
@@ -107,7 +107,7 @@ def test_activations_are_outputs_of_convolutions_and_linear_layers(arch: ArchSpe
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             module.register_forward_hook(lambda _, __, out: seen.append(out.numel()))
     with torch.inference_mode():
-        network(torch.zeros(1, arch.in_channels, arch.resolution, arch.resolution))
+        network(torch.zeros(1, arch.in_channels, *arch.image))
     assert sum(seen) == count(arch, 7).activations
 
 

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blocks.arch import square
 from blocks.errors import ExportError
 from blocks.images.decode import (
     MANY_PAGES,
     TRANSPARENT,
-    centre_square,
+    centre_of,
     open_image,
     span_of,
-    whole_square,
+    whole_of,
 )
 from blocks.images.deep import NO_ORIENTATION
 from blocks.images.reading import USUAL, Reading, reading_from, reading_to_mapping
@@ -122,8 +123,8 @@ def test_four_channels(kind: str, dtype: type, tmp_path: Path) -> None:
     reading = USUAL if dtype is np.uint8 else Reading(span=(0, 255))
     pixels = opened(path, reading)
     assert (pixels == values).all()
-    square = centre_square(pixels, 5, Image.Resampling.BILINEAR)
-    assert (square == values[:, :5]).all() or (square == values[:, 1:]).all()
+    cut = centre_of(pixels, square(5), Image.Resampling.BILINEAR)
+    assert (cut == values[:, :5]).all() or (cut == values[:, 1:]).all()
 
 
 def test_channels_first_arrays_are_refused(tmp_path: Path) -> None:
@@ -140,12 +141,12 @@ def test_channels_first_arrays_are_refused(tmp_path: Path) -> None:
 
 def test_the_whole_of_a_wide_image(tmp_path: Path) -> None:
     wide = Image.new("RGB", (12, 6), (255, 0, 0))
-    squashed = whole_square(wide, 6, Image.Resampling.BILINEAR, None)
+    squashed = whole_of(wide, square(6), Image.Resampling.BILINEAR, None)
     assert (squashed == (255, 0, 0)).all()
-    padded = whole_square(wide, 6, Image.Resampling.BILINEAR, "black")
+    padded = whole_of(wide, square(6), Image.Resampling.BILINEAR, "black")
     assert padded[:, 0].sum(1).tolist() == [0, 255, 255, 255, 0, 0]
     array = np.repeat(np.asarray(wide)[..., :1], 4, axis=2)
-    assert whole_square(array, 6, Image.Resampling.BILINEAR, "white").shape == (6, 6, 4)
+    assert whole_of(array, square(6), Image.Resampling.BILINEAR, "white").shape == (6, 6, 4)
 
 
 def test_much_larger_jpegs_are_decoded_smaller(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_much_larger_jpegs_are_decoded_smaller(tmp_path: Path) -> None:
     small = open_image(tmp_path / "large.jpg", ExportError, near=40).image
     assert isinstance(small, Image.Image)
     assert small.size == (160, 120)
-    one, other = (centre_square(each, 40, Image.Resampling.BILINEAR) for each in (whole, small))
+    one, other = (centre_of(each, square(40), Image.Resampling.BILINEAR) for each in (whole, small))
     assert np.abs(one.astype(int) - other).max() <= 6
 
 

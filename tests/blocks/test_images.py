@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from blocks.arch import ArchSpec, parse_arch
+from blocks.arch import ArchSpec, parse_arch, square
 from blocks.errors import ExportError
 from blocks.images.batches import batch_size
 from blocks.images.folders import Labels, decode_image
@@ -61,7 +61,7 @@ def test_batches_are_all_images_in_order() -> None:
 
 
 def test_large_images_come_one_at_a_time() -> None:
-    assert (batch_size(28), batch_size(224), batch_size(4000)) == (256, 20, 1)
+    assert tuple(batch_size(square(side)) for side in (28, 224, 4000)) == (256, 20, 1)
 
 
 def test_taken_images_keep_their_labels() -> None:
@@ -163,8 +163,8 @@ def test_the_centre_is_cropped(tmp_path: Path) -> None:
     pixels[...] = BLUE
     pixels[2:14, 10:22] = RED
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    assert (decode_image(tmp_path / "wide.png", 12, crop=0.75) == RED).all()
-    whole = decode_image(tmp_path / "wide.png", 16, crop=1.0)
+    assert (decode_image(tmp_path / "wide.png", square(12), crop=0.75) == RED).all()
+    whole = decode_image(tmp_path / "wide.png", square(16), crop=1.0)
     assert (whole[0] == BLUE).all()
     assert (whole[8, 2:14] == RED).all()
 
@@ -175,7 +175,7 @@ def test_a_photograph_stands_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # orientation: upside down
     image.save(tmp_path / "turned.png", exif=exif)
-    upright = decode_image(tmp_path / "turned.png", 8, crop=1.0)
+    upright = decode_image(tmp_path / "turned.png", square(8), crop=1.0)
     assert (upright[0] == RED).all()
     assert (upright[7] == BLUE).all()
 

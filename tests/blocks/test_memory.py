@@ -59,7 +59,7 @@ def measured_peak(arch: ArchSpec, num_classes: int) -> int:
     network = Network(arch, num_classes).eval()
     # Not inference_mode, under which the operators inside pooling and group norm are not seen.
     with torch.no_grad():
-        image = torch.zeros(1, arch.in_channels, arch.resolution, arch.resolution)
+        image = torch.zeros(1, arch.in_channels, *arch.image)
         with AliveTensors() as tensors:
             network(image)
     return tensors.peak + image.numel() * 4

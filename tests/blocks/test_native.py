@@ -174,7 +174,7 @@ def test_any_network_trains_as_by_torch(arch: ArchSpec) -> None:
     stages = tuple(replace(stage, act=None) for stage in arch.stages)
     arch = replace(arch, stages=stages, act="silu", se_gate="sigmoid", se_act=None, stem_pool=False)
     network = Network(arch, 7).train()
-    x = torch.randn(8, arch.in_channels, arch.resolution, arch.resolution)
+    x = torch.randn(8, arch.in_channels, *arch.image)
     labels = torch.arange(8) % 7
     own, exact = gradients_of_torch(network, x, labels)
     accelerate(network)

@@ -1,9 +1,11 @@
 """The walk over blocks: by hand, against the modules, and on arrays against itself."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 
-from blocks.arch import ArchSpec, parse_arch
+from blocks.arch import ArchSpec, Size, parse_arch, square
 from blocks.arch.walk import has_identity, strides_to_the_end, walk, walk_alike
 from blocks.cost import ArchColumns
 from blocks.layers import Shortcut
@@ -21,10 +23,11 @@ def test_two_stages_by_hand() -> None:
         "stages.1.2",
     ]
     assert (first.in_channels, first.out_channels, first.hidden, first.squeezed) == (16, 16, 16, 0)
-    assert (first.stride, first.in_side, first.out_side) == (1, 16, 16)
+    assert (first.stride, first.in_map, first.out_map) == (1, square(16), square(16))
     assert (first.adds, first.is_last) == (True, True)
     assert (second.in_channels, second.out_channels, second.hidden) == (16, 24, 96)
-    assert (second.stride, second.in_side, second.out_side, second.squeezed) == (2, 16, 8, 4)
+    assert (second.stride, second.in_map, second.out_map) == (2, square(16), square(8))
+    assert second.squeezed == 4
     assert (second.adds, second.projects, second.is_last) == (False, False, False)
     assert (third.in_channels, third.hidden, third.squeezed, third.adds) == (24, 144, 6, True)
     assert fourth == third._replace(repeat=2)
@@ -58,7 +61,7 @@ def test_modules_stand_where_the_walk_says(arch: ArchSpec) -> None:
         module = modules[block.name]
         assert (module.skip, module.projects) == (block.adds, block.projects)
     last = blocks[-1]
-    assert strides_to_the_end(arch)[0] >= blocks[0].out_side // last.out_side
+    assert strides_to_the_end(arch)[0] >= blocks[0].out_map.height // last.out_map.height
 
 
 @given(archs())
@@ -68,10 +71,16 @@ def test_the_walk_on_arrays_is_the_walk(arch: ArchSpec) -> None:
     columns = ArchColumns.from_archs([arch, other])
     for row, each in enumerate((arch, other)):
         found = [
-            (blocks.position, *(np.asarray(column)[row].item() for column in blocks[1:]))
+            (blocks.position, *(_at(column, row) for column in blocks[1:]))
             for blocks in columns.blocks()
             if blocks.times[row]
         ]
         assert found == [
             (block.stage_index, times, *block[3:]) for block, times in walk_alike(each)
         ]
+
+
+def _at(column: Any, row: int) -> Any:
+    if isinstance(column, Size):
+        return Size(_at(column.height, row), _at(column.width, row))
+    return np.asarray(column)[row].item()

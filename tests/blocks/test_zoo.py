@@ -58,7 +58,7 @@ def test_macs_equal_half_of_torchs_flops(name: str) -> None:
     arch = find_arch(name)
     with torch.device("meta"):
         network = Network(arch).eval()
-        image = torch.empty(1, 3, arch.resolution, arch.resolution)
+        image = torch.empty(1, 3, *arch.image)
     with FlopCounterMode(display=False) as counter:
         network(image)
     assert counter.get_total_flops() == 2 * count(arch).macs

@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.table import Table
 
+from blocks.arch import Size
 from blocks.console import console
 from blocks.images.walk import reason_counts
 from search.assess.power import least_difference
@@ -33,7 +34,7 @@ def show_look(found: Look, arguments: Sequence[str]) -> None:
     console.print(_counts(found))
     for label, lines in (
         (what, _classes(found)),
-        ("sizes", _sizes(found.sizes, found.config.proxy.resolution)),
+        ("sizes", _sizes(found.sizes, found.config.proxy.size)),
         ("files", _files(found)),
         ("duplicates", _duplicates(found)),
         *([("mind", found.data.notes)] if found.data.notes else []),
@@ -108,7 +109,7 @@ def _classes(found: Look) -> list[str]:
     return lines
 
 
-def _sizes(sizes: Sizes | None, resolution: int) -> list[str]:
+def _sizes(sizes: Sizes | None, seen: Size) -> list[str]:
     if sizes is None:
         return ["no header could be read"]
     modes = ", ".join(f"{count:,} {mode}" for mode, count in sizes.modes.items())
@@ -121,10 +122,10 @@ def _sizes(sizes: Sizes | None, resolution: int) -> list[str]:
             f"height, by area); {modes}",
             f"width over height {least:.2f} to {most:.2f}, median {median:.2f}",
         ]
-    share = sizes.smaller_than(resolution)
+    share = sizes.smaller_than(seen)
     if share > 0.5:
         lines.append(
-            f"warning: {share:.0%} are smaller than proxy.resolution={resolution} and are "
+            f"warning: {share:.0%} are smaller than proxy.resolution={seen} and are "
             "enlarged, which costs macs and adds nothing"
         )
     return lines

@@ -111,14 +111,14 @@ def test_the_pieces_in_a_row_are_the_network(arch: ArchSpec) -> None:
     network = Network(arch, 7).eval()
     units = [unit for unit, times in units_of(arch, 7) for _ in range(times)]
     pieces = pieces_of(network)
-    x = image = torch.randn(2, arch.in_channels, arch.resolution, arch.resolution)
+    x = image = torch.randn(2, arch.in_channels, *arch.image)
     with torch_threads(1), torch.inference_mode():
         for unit, piece in zip(units, pieces, strict=True):
             if unit.kind not in ("stem", "tail"):
                 assert isinstance(piece, nn.Module)
                 found = [layer for layer in piece.modules() if isinstance(layer, nn.Conv2d)]
                 assert len(found) == len(convolutions(unit))
-            assert x.shape[1:] == (unit.inputs, unit.side, unit.side)
+            assert x.shape[1:] == (unit.inputs, *unit.in_map)
             x = piece(x)
         assert torch.equal(x, network(image))
 

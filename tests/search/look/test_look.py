@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blocks.arch import square
 from blocks.images.walk import reason_counts
 from search import look_at
 from search.config.schema import RunConfig
@@ -56,7 +57,7 @@ def test_each_row_is_of_the_file_that_it_is_said_to_be(pets: Path, cache: str) -
         assert len(names[part]) == len(split)
         for name, image, label in zip(names[part], split.images, split.labels, strict=True):
             assert Path(name).parent.name == data.classes[label]
-            pixels = decode_file(Path(name), 24)[0]
+            pixels = decode_file(Path(name), square(24))[0]
             np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), pixels)
 
 

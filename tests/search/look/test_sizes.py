@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from blocks.arch import square
 from search.look.sizes import array_sizes, file_sizes
 from tests.search.look.conftest import data_of
 
@@ -24,7 +25,7 @@ def test_files_are_measured_upright(tmp_path: Path) -> None:
     assert (found.smallest, found.median, found.largest) == ((10, 20), (30, 30), (50, 40))
     assert found.aspects == (0.5, 1.0, 1.25)
     assert found.modes == {"RGB": 2, "L": 1}
-    assert found.smaller_than(30) == 1 / 3
+    assert found.smaller_than(square(30)) == 1 / 3
     assert file_sizes([tmp_path / "no.png"]) is None
 
 

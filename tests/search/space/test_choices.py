@@ -117,7 +117,7 @@ def test_the_automatic_space_leaves_a_last_map_of_4_to_8_pixels(pixels: int) -> 
     space = space_of(config_of("space=auto", f"proxy.resolution={pixels}"))
     draw = random.Random(0)
     for _ in range(100):
-        side = [block.out_side for block in walk(space.build(random_member(space, draw)))][-1]
+        side = [block.out_map.height for block in walk(space.build(random_member(space, draw)))][-1]
         assert 4 <= side <= 8
 
 

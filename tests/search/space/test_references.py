@@ -13,7 +13,7 @@ from search.space.budget import Budget
 from search.space.references import (
     DEPTH_BY_WIDTH,
     cut_to_images,
-    last_side,
+    last_map,
     make_reference,
     strided,
     with_depth,
@@ -31,7 +31,7 @@ def test_every_reference_meets_the_budget_with_a_map_that_is_left(
 ) -> None:
     found = make_reference(name, pixels, 3, Budget("macs", 10**12, target), 10)
     assert abs(count(found.arch, 10).macs / target - 1) <= 0.02
-    assert last_side(found.arch) >= 4
+    assert last_map(found.arch).shorter >= 4
     assert (found.arch.resolution, found.arch.in_channels) == (pixels, 3)
     kept = len(strided(find_arch(name))) - found.taken
     assert len(strided(found.arch)) == kept
@@ -69,7 +69,7 @@ def test_a_level_of_the_map_keeps_a_block() -> None:
     least = with_depth(b0, 1 / 16)
     assert [stage.repeats for stage in least.stages] == [1, 1, 1, 1, 1]
     assert [stage.stride for stage in least.stages] == [1, 2, 2, 2, 2]
-    assert last_side(least) == last_side(b0)
+    assert last_map(least) == last_map(b0)
     assert with_depth(b0, 1.0) == b0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from blocks.arch import parse_arch
+from blocks.arch import parse_arch, square
 from blocks.drop_block import DropBlock
 from blocks.network import Network
 from search.config.schema import DatasetConfig, ProxyConfig
@@ -18,7 +18,7 @@ from search.data.splits import ImageData
 from search.errors import TrainingError
 from search.evaluators.train import Job, run_job
 from search.training.checkpoint import read_checkpoint
-from search.training.schedule import macs_share, side_of, warmup_cosine
+from search.training.schedule import macs_share, size_of, warmup_cosine
 from search.training.train import train
 
 ARCH = parse_arch("r8-i1-s16_s1-[ds_r1_k3_s2_e1_c16_se0.25|ir_r2_k3_s2_e3_c24]-h64")
@@ -54,11 +54,11 @@ def test_same_seed_same_network(batches: Batches) -> None:
 
 
 def test_images_grow_over_the_epochs(batches: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
-    sides = [side_of(28, 0.5, epoch, 4) for epoch in range(4)]
+    sides = [size_of(square(28), 0.5, epoch, 4).height for epoch in range(4)]
     assert sides == [14, 19, 23, 28]
-    assert side_of(28, 0.5, 0, 1) == 28
-    assert {side_of(28, 1.0, epoch, 4) for epoch in range(4)} == {28}
-    assert side_of(28, 0.01, 0, 4) == 1  # an image has a pixel
+    assert size_of(square(28), 0.5, 0, 1) == square(28)
+    assert {size_of(square(28), 1.0, epoch, 4) for epoch in range(4)} == {square(28)}
+    assert size_of(square(28), 0.01, 0, 4) == square(1)  # an image has a pixel
     share = macs_share(ProxyConfig(epochs=4, resolution=28, start_resolution=0.5))
     assert share == pytest.approx((14**2 + 19**2 + 23**2 + 28**2) / 4 / 28**2)
     assert macs_share(PROXY) == 1
