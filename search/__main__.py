@@ -73,7 +73,8 @@ settings (these are not all: `python -m search settings` lists them)
   search.scale=false       stop after the search
   search.probe=false       no linear probe beside B0
   proxy.epochs=N           of each training     [12, or as many as make 600 steps]
-  proxy.resolution=PX proxy.batch_size=N proxy.lr=X ...
+  proxy.resolution=PX      of a side, or height and width: 48x96             [28]
+  proxy.batch_size=N proxy.lr=X ...
   proxy.crop_padding=PX proxy.flip=false proxy.rand_augment=M (up to 10)
   proxy.cutout=PX proxy.mixup=ALPHA proxy.cutmix=ALPHA
                            [flip, a crop of a twelfth of the side, nothing else]

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blocks.arch import square
+from blocks.arch import Size, square
 from blocks.errors import ExportError
 from blocks.images.decode import (
     MANY_PAGES,
     TRANSPARENT,
     centre_of,
+    fitted_to,
     open_image,
     span_of,
     whole_of,
@@ -247,3 +248,36 @@ def test_damaged_pixels_of_sixteen_bits_are_refused_too(tmp_path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ExportError, match=r"cannot decode image .*x\.png"):
         opened(path)
+
+
+def test_images_that_are_not_square() -> None:
+    """A gradient from left to right, 20 high and 60 wide, of 1 a pixel."""
+    wide = Image.fromarray(np.tile(np.arange(60, dtype=np.uint8), (20, 1)))
+    bilinear = Image.Resampling.BILINEAR
+    assert (centre_of(wide, Size(20, 40), bilinear)[..., 0] == np.arange(10, 50)).all()
+    assert (centre_of(wide, Size(20, 60), bilinear)[..., 0] == np.arange(60)).all()
+    # The shape is wider than the image is: of the height 15 of 20 lines are left.
+    assert centre_of(wide, Size(15, 60), bilinear).shape == (15, 60, 1)
+    assert whole_of(wide, Size(10, 30), bilinear, None).shape == (10, 30, 1)
+    padded = whole_of(wide, Size(40, 60), bilinear, "white")
+    assert (padded[:10] == 255).all()
+    assert (padded[10:30, :, 0] == np.arange(60)).all()
+
+
+@pytest.mark.parametrize(
+    ("resize", "height", "width"), [("crop", 20, 40), ("pad", 13, 40), ("squash", 20, 40)]
+)
+def test_a_small_image_may_keep_its_size(
+    tmp_path: Path, resize: str, height: int, width: int
+) -> None:
+    image = Image.new("RGB", (60, 20), "red")
+    reading = Reading("black", resize=resize, enlarge=False)
+    made = fitted_to(image, Size(30, 40), Image.Resampling.BILINEAR, reading, tmp_path, ExportError)
+    there = np.argwhere(made[..., 0] > 0)
+    assert (np.ptp(there, axis=0) + 1).tolist() == [height, width]
+    top, left = there.min(0)
+    assert (top, left) == ((30 - height) // 2, (40 - width) // 2)
+    enlarged = fitted_to(
+        image, Size(30, 40), Image.Resampling.BILINEAR, USUAL, tmp_path, ExportError
+    )
+    assert (enlarged[..., 0] == 255).all()

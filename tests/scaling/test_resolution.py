@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from blocks.arch import parse_arch
+from blocks.arch import parse_arch, square
 from blocks.cost import count
 from blocks.errors import CompoundNasError
 from blocks.zoo import EFFICIENTNET_B0
@@ -34,7 +34,7 @@ def test_cost_has_stairs() -> None:
     assert sizes[225].stairs == pytest.approx(1.165 / (225 / 224) ** 2 - 1, abs=5e-4)
     assert abs(sizes[256].stairs) < 0.002
     assert (sizes[256].notes, sizes[257].notes) == ((), ("off 32: pays for 288",))
-    assert [size.last_map for size in sizes.values()] == [7, 8, 8, 9]
+    assert [size.last_map for size in sizes.values()] == [square(side) for side in (7, 8, 8, 9)]
 
 
 def test_sizes_of_a_small_network() -> None:
@@ -42,13 +42,13 @@ def test_sizes_of_a_small_network() -> None:
     # 20% to 50% are below five pixels, which three strides need; 80% and 70% are both 6.
     assert [size.arch.resolution for size in sizes] == [5, 6, 7, 8, 9, 10, 12]
     assert [size.percent for size in sizes if size.arch.resolution == 8] == [100]
-    assert [size.last_map for size in sizes] == [1, 1, 1, 1, 2, 2, 2]
+    assert [size.last_map.height for size in sizes] == [1, 1, 1, 1, 2, 2, 2]
     assert "last map 1×1" in sizes[0].notes
     for size in sizes:
         assert size.cost == count(replace(parse_arch(B0), resolution=size.arch.resolution), 10)
     with pytest.raises(ScalingError, match=r"resolution\.percents=20: resolution 2 is too small"):
         sizes_of(parse_arch(B0), 10, [20.0])
-    assert sizes_of(EFFICIENTNET_B0, 1000, [])[0].last_map == 7
+    assert sizes_of(EFFICIENTNET_B0, 1000, [])[0].last_map == square(7)
 
 
 def test_paired_gains_hold_the_truth_as_often_as_they_say() -> None:

@@ -230,6 +230,16 @@ def test_motions_are_those_of_affine_grid() -> None:
         assert torch.allclose(ours, theirs, atol=1e-2), kind
 
 
+@pytest.mark.parametrize("kind", [1, 2, 3])
+def test_angles_are_of_pixels_where_images_are_not_square(kind: int) -> None:
+    """Turned or sheared alone, a wide image is what it is in the middle of a square."""
+    square = torch.zeros(1, 24, 24, 3)
+    square[:, 6:18] = photos(1, 1, 24).movedim(1, 3)[:, 6:18].float()
+    number, strength = torch.tensor([kind]), torch.tensor([0.5])
+    wide = _move(square[:, 6:18].contiguous(), number, strength)
+    assert torch.allclose(wide, _move(square, number, strength)[:, 6:18], atol=1e-2)
+
+
 def test_rand_augment_changes_most_images_and_more_with_magnitude() -> None:
     smooth = torch.linspace(20, 230, 16).to(torch.uint8).expand(400, 3, 16, 16)
 

@@ -112,17 +112,21 @@ def test_a_shortcut_that_cannot_exist_has_one_spelling() -> None:
         assert len(spellings) == (1 if (repeats, width) == (1, 0.5) else 2)
 
 
-@pytest.mark.parametrize("pixels", [28, 32, 48, 64, 96, 128, 224])
-def test_the_automatic_space_leaves_a_last_map_of_4_to_8_pixels(pixels: int) -> None:
+@pytest.mark.parametrize("pixels", [28, 32, 48, 64, 96, 128, 224, "48x96", "100x33"])
+def test_the_automatic_space_leaves_a_last_map_of_4_to_8_pixels(
+    pixels: int | str,
+) -> None:
     space = space_of(config_of("space=auto", f"proxy.resolution={pixels}"))
     draw = random.Random(0)
     for _ in range(100):
-        side = [block.out_map.height for block in walk(space.build(random_member(space, draw)))][-1]
+        side = [block.out_map.shorter for block in walk(space.build(random_member(space, draw)))][
+            -1
+        ]
         assert 4 <= side <= 8
 
 
 def test_columns_are_the_networks_that_are_built() -> None:
-    space = space_of(config_of("space=auto", "proxy.resolution=32"))
+    space = space_of(config_of("space=auto", "proxy.resolution=32x50", "space.resolution=[32,40]"))
     draw = random.Random(1)
     members = [random_member(space, draw) for _ in range(200)]
     codes = np.array([[space.choices[n].index(v) for n, v in m.items()] for m in members])
