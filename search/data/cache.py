@@ -39,6 +39,11 @@ def cache_folder(setting: str | None) -> Path | None:
         return None
 
 
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there: on the same disk."""
+    return next(each for each in (folder, *folder.parents) if each.exists())
+
+
 def cache_key(identity: Any) -> str:
     """A file name of what JSON holds, the decoders' versions, and this file's own."""
     decoders = [DECODER, PIL.__version__, features.version("jpg"), features.version("webp")]

@@ -28,7 +28,7 @@ from blocks.images.reading import Reading, reading_from, reading_to_mapping
 from blocks.images.walk import Passed
 from blocks.messages import say
 from search.config.schema import DatasetConfig
-from search.data.cache import cache_key, keep, load_or_build
+from search.data.cache import cache_key, existing, keep, load_or_build
 from search.data.decode import decode_files, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
@@ -65,9 +65,14 @@ def list_files(config: DatasetConfig, several: bool = False) -> ImageFolder:
     return group_files(found, config.group)
 
 
-def load_files(config: DatasetConfig, image_size: Size, several: bool = False) -> Raw:
-    """The images, decoded into memory."""
-    return _read(list_files(config, several), config, image_size)
+def load_files(
+    config: DatasetConfig,
+    image_size: Size,
+    several: bool = False,
+    found: ImageFolder | None = None,
+) -> Raw:
+    """The images, decoded into memory; of those that are `found`, where they are listed already."""
+    return _read(found or list_files(config, several), config, image_size)
 
 
 def cached_files(
@@ -77,9 +82,7 @@ def cached_files(
 
     A folder in which nothing has changed since is not even listed.
     """
-    root = root_of(config)
-    stamp = folder_stamp(root) if config.name == "imagefolder" else None
-    index = cache / f"opened-{cache_key([str(root.resolve()), _settings(config), image_size])}.json"
+    stamp, index = _stamped(config, image_size, cache)
     if stamp is not None and (opened := _opened(config, cache, index, stamp)) is not None:
         return opened
     found = list_files(config, several)
@@ -134,6 +137,20 @@ def cached_files(
         with contextlib.suppress(CompoundNasError):
             write_whole(index, _index(stamp, home, found))
     return _from_stored(config, root, stored, home, found.passed, found.notes)
+
+
+def read_before(config: DatasetConfig, image_size: Size, cache: Path) -> ImageData | None:
+    """The images of a folder that the cache holds, and that has not changed since; else None."""
+    stamp, index = _stamped(config, image_size, cache)
+    return None if stamp is None else _opened(config, cache, index, stamp)
+
+
+def _stamped(config: DatasetConfig, image_size: Size, cache: Path) -> tuple[str | None, Path]:
+    """What tells whether a folder has changed, and the file that says what it was."""
+    root = root_of(config)
+    stamp = folder_stamp(root) if config.name == "imagefolder" else None
+    key = cache_key([str(root.resolve()), _settings(config), image_size])
+    return stamp, cache / f"opened-{key}.json"
 
 
 def _index(stamp: str, home: Path, found: ImageFolder) -> bytes:
@@ -269,7 +286,7 @@ def _check_room(images: int, image_size: Size, channels: int, cache: Path) -> No
     needed = 2 * images * channels * image_size.area
     if needed < LARGE:
         return
-    free = shutil.disk_usage(next(each for each in (cache, *cache.parents) if each.exists())).free
+    free = shutil.disk_usage(existing(cache)).free
     room = f"{needed / 1e9:.1f} GB in {cache}, of which half stays; {free / 1e9:.1f} GB are free"
     if needed > free:
         raise DataError(

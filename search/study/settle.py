@@ -116,15 +116,18 @@ def decide(
     data: ImageData,
     members: SpaceCandidates,
     folder: StudyFolder | None = None,
+    images: int | None = None,
 ) -> SettledConfig:
-    """`config` with its epochs, first rung, device, precision and number of workers decided.
+    """`config` with its epochs, first rung, device, precision and number of workers decided, for so
+    many training images (None: those of `data`).
 
     Raises:
         ConfigError: a first rung, or a longer schedule, that the epochs leave no room for.
     """
-    config = with_rung(with_epochs(config, len(data.train)), len(data.train))
+    images = len(data.train) if images is None else images
+    config = with_rung(with_epochs(config, images), images)
     check_epochs(config)
-    device, precision = settle_device(config, members, len(data.train), folder)
+    device, precision = settle_device(config, members, images, folder)
     known = replace(
         config,
         workers=replace(config.workers, device=device),

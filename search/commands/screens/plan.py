@@ -25,6 +25,8 @@ def show_plan(found: Plan) -> None:
     if found.config.search.scale:
         console.print("this plan leaves out the scaling fit that follows the search")
     console.print(_hours(found))
+    if found.part is not None:
+        console.print(found.part.describe())
     console.print(
         f"memory: about {found.worker_bytes / 2**30:.2f} GiB a worker, "
         f"{found.whole_bytes / 2**30:.2f} GiB in all (measured on a part of the images, the "
