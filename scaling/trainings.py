@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from search.data.splits import ImageData, Split
+from search.data.splits import ImageData
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator
 from search.record.trials import Record, derive_seed
@@ -51,5 +51,4 @@ def part_of(data: ImageData, fraction: float, seed: int) -> ImageData:
         members = order[labels == number]
         kept.append(members[: max(1, round(fraction * len(members)))])
     rows = torch.cat(kept).sort().values
-    pixels = data.train.images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
-    return replace(data, train=Split(pixels, data.train.labels[rows]), folds=None)
+    return replace(data, train=data.train.rows(rows), folds=None)

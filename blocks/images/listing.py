@@ -29,7 +29,8 @@ class ImageFile:
     be parted from.
 
     `labels`: of an image that may have several classes all that it has, ascending; `label` is then
-    the first of them, or -1.
+    the first of them, or -1. `weight`: how often it is trained on, relative to others; None: none
+    has one.
     """
 
     part: str
@@ -37,6 +38,7 @@ class ImageFile:
     name: str
     group: str | None = None
     labels: tuple[int, ...] | None = None
+    weight: float | None = None
 
     @property
     def path(self) -> Path:

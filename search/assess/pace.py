@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
-from search.data.splits import ImageData, Split
+from search.data.splits import ImageData
 from search.evaluators.train import Evaluation, TrainEvaluator, make_job, outcome
 from search.study.memory import rungs
 
@@ -48,7 +48,7 @@ def measure_pace(config: SettledConfig, data: ImageData, spellings: list[str]) -
         TrainingError: one failed.
     """
     images = min(len(data.train), BATCHES * config.proxy.batch_size)
-    part = replace(data, train=Split(data.train.images[:images], data.train.labels[:images]))
+    part = replace(data, train=data.train.between(0, images))
     # The first training of a process also loads libraries: its time is not theirs.
     warm = [make_job(spellings[0], 1, config.seed, r) for r in range(config.workers.count)]
     jobs = [make_job(spelling, 1, config.seed) for spelling in spellings]  # at full resolution

@@ -237,6 +237,12 @@ def _check_proxy(config: RunConfig) -> None:
     proxy = config.proxy
     if proxy.drop_block_size < 1 or proxy.drop_block_size % 2 == 0:
         raise ConfigError(f"proxy.drop_block_size={proxy.drop_block_size} is not odd and 1 or more")
+    if proxy.balanced_batches and config.dataset.columns.weight is not None:
+        raise ConfigError(
+            f"dataset.columns.weight={config.dataset.columns.weight} and "
+            "proxy.balanced_batches=true both say how often an image is trained on; expected one "
+            "of the two"
+        )
     if proxy.balanced_batches and proxy.class_weights != "none":
         raise ConfigError(
             f"proxy.class_weights={proxy.class_weights} and proxy.balanced_batches=true would "

@@ -48,6 +48,7 @@ class ColumnsConfig:
     label: str | None = None  # the class, or several labels
     split: str | None = None  # train, val or test, or another of their names
     group: str | None = None  # of images that no split parts
+    weight: str | None = None  # how often an image is trained on, relative to others
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,12 @@ class Batches:
         """One epoch of augmented training batches; a last batch below batch_size is dropped
         unless it is the only one. Labels are the split's, or float (N, num_classes) if mixed.
 
-        The epoch has every image once, or `balanced_order`.
+        The epoch has every image once, or `weighted_order` where they have weights, or
+        `balanced_order`.
         """
-        if balanced:
+        if self.train.weights is not None:
+            order = weighted_order(self.train.weights, generator)
+        elif balanced:
             order = balanced_order(self.train.labels, generator)
         else:
             order = torch.randperm(len(self.train), generator=generator)
@@ -99,6 +102,18 @@ def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
         turns = torch.rand((rounds, len(members)), generator=generator).argsort(1)
         parts.append(members[turns.flatten()[:wanted]])
     rows = torch.cat(parts)
+    return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def weighted_order(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows of as many images as there are, in random order: each as often as its share of the
+    weights makes it, rounded up or down at random (systematic sampling, Madow 1949)."""
+    order = torch.randperm(len(weights), generator=generator)
+    ends = (weights[order] / weights.sum() * len(weights)).cumsum(0)
+    ends[-1] = len(weights)  # whatever rounding left
+    start = torch.rand((), generator=generator, dtype=torch.float64)
+    until = (ends + start).floor().long()
+    rows = order.repeat_interleave(until.diff(prepend=until.new_zeros(1)))
     return rows[torch.randperm(len(rows), generator=generator)]
 
 
@@ -156,25 +171,29 @@ def _normalised(train: Split, val: Split, test: Split) -> Batches:
 def _folds(handle: _ById, size: Size) -> tuple[Batches, ...]:
     data = handle.data
     assert data.folds is not None
-    parts = [Split(resize(data.val.images, size), data.val.labels)]
-    pixels = resize(data.train.images, size).permute(0, 2, 3, 1)
-    for fold in range(1, int(data.folds.max()) + 1):
-        rows = (data.folds == fold).nonzero().flatten()
-        images = pixels.index_select(0, rows).permute(0, 3, 1, 2)
-        parts.append(Split(images, data.train.labels[rows]))
+    train = data.train.with_images(resize(data.train.images, size))
+    parts = [
+        data.val.with_images(resize(data.val.images, size)),
+        *(
+            train.rows((data.folds == fold).nonzero().flatten())
+            for fold in range(1, int(data.folds.max()) + 1)
+        ),
+    ]
     ring = [*parts, *parts[:-1]]
     # Concatenated as they lie in memory, channels last.
     images = torch.cat([part.images.permute(0, 2, 3, 1) for part in ring]).permute(0, 3, 1, 2)
-    labels = torch.cat([part.labels for part in ring])
+    whole_ring = Split(
+        images,
+        torch.cat([part.labels for part in ring]),
+        None if train.weights is None else torch.cat([part.weights for part in ring]),  # type: ignore[misc]
+    )
     whole = sum(map(len, parts))
-    test = Split(resize(data.test.images, size), data.test.labels)
+    test = data.test.with_images(resize(data.test.images, size))
     found, start = [], 0
     for part in parts:
         end = start + len(part)
-        val, train = slice(start, end), slice(end, start + whole)
-        found.append(
-            _normalised(Split(images[train], labels[train]), Split(images[val], labels[val]), test)
-        )
+        held, others = whole_ring.between(start, end), whole_ring.between(end, start + whole)
+        found.append(_normalised(others, held, test))
         start = end
     return tuple(found)
 

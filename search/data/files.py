@@ -33,7 +33,7 @@ from search.data.decode import decode_files, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
 from search.data.near import keep_together
-from search.data.splits import PARTS, ImageData, Labels, Raw, Rows, Split, divide, root_of
+from search.data.splits import PARTS, ImageData, Labels, Raw, Rows, Split, Weights, divide, root_of
 from search.data.stamp import folder_stamp
 from search.data.stored import Stored, Streamed, read_stored
 from search.data.table import list_table
@@ -97,7 +97,7 @@ def cached_files(
             [
                 *(list(found.classes), list(found.parts), image_size, _settings(config)),
                 [
-                    [file.part, _known(file), file.group, name, content]
+                    [file.part, _known(file), file.group, name, content, *_weight_of(file)]
                     for file, name, content in zip(found.files, names, contents, strict=True)
                 ],
             ]
@@ -112,6 +112,8 @@ def cached_files(
             rows = divided.rows[part]
             tensors[f"{part}.images"] = _streamed(raw, rows)
             tensors[f"{part}.labels"] = torch.from_numpy(raw.labels[rows])
+            if raw.weights is not None:
+                tensors[f"{part}.weights"] = torch.from_numpy(raw.weights[rows])
             if raw.together is not None:
                 tensors[f"{part}.rows"] = torch.from_numpy(rows)
         if divided.folds is not None:
@@ -192,7 +194,11 @@ def _from_stored(
     notes: Sequence[str],
 ) -> ImageData:
     train, val, test = (
-        Split(stored.tensor(f"{part}.images").permute(0, 3, 1, 2), stored.tensor(f"{part}.labels"))
+        Split(
+            stored.tensor(f"{part}.images").permute(0, 3, 1, 2),
+            stored.tensor(f"{part}.labels"),
+            stored.tensor(f"{part}.weights") if f"{part}.weights" in stored.tensors else None,
+        )
         for part in PARTS
     )
     return ImageData(
@@ -216,6 +222,17 @@ def _from_stored(
 def _known(file: ImageFile) -> int | list[int]:
     """Its class, or its labels where it may have several."""
     return file.label if file.labels is None else list(file.labels)
+
+
+def _weight_of(file: ImageFile) -> list[float]:
+    return [] if file.weight is None else [file.weight]
+
+
+def weights_of(files: Sequence[ImageFile]) -> Weights | None:
+    """float64 (N,); None where images have no weights."""
+    if not files or files[0].weight is None:
+        return None
+    return np.array([file.weight for file in files], dtype=np.float64)
 
 
 def labels_of(files: Sequence[ImageFile], num_classes: int) -> Labels:
@@ -341,6 +358,7 @@ def _join(
         ),
         reading,
         tuple(file.name for file in files),
+        weights=weights_of(files),
     )
 
 
@@ -350,8 +368,8 @@ def _pick(shard: Stored, rows: Tensor, channels: int) -> Tensor:
     if kinds == [channels]:
         there = torch.searchsorted(shard.tensor(f"rows.{channels}"), rows)
         return shard.tensor(f"pixels.{channels}").index_select(0, there)
-    side = shard.tensor(f"pixels.{kinds[0]}").shape[1]
-    images = torch.empty((len(rows), side, side, channels), dtype=torch.uint8)
+    size = shard.tensor(f"pixels.{kinds[0]}").shape[1:3]
+    images = torch.empty((len(rows), *size, channels), dtype=torch.uint8)
     for kind in kinds:
         own = shard.tensor(f"rows.{kind}")
         mine = torch.isin(rows, own)

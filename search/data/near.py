@@ -162,6 +162,7 @@ def keep_together(config: DatasetConfig, raw: Raw) -> Raw:
         notes=(*raw.notes, *notes),
         paths=None if raw.paths is None else tuple(raw.paths[row] for row in kept),
         together=sets[kept],
+        weights=None if raw.weights is None else raw.weights[kept],
     )
 
 

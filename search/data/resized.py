@@ -41,11 +41,11 @@ def splits_at(data: ImageData, size: Size | int) -> tuple[Split, Split, Split]:
     splits: list[Split] = [getattr(data, part) for part in PARTS]
     sizes = {tuple(split.images.shape[2:]) for split in splits}
     if data.home is None or sizes == {tuple(size)} or not mapped(data, size):
-        train, val, test = (Split(resize(split.images, size), split.labels) for split in splits)
+        train, val, test = (split.with_images(resize(split.images, size)) for split in splits)
         return train, val, test
     stored = obtain(_path(data.home, size), partial(_build, splits, size))
     train, val, test = (
-        Split(stored.tensor(part).permute(0, 3, 1, 2), split.labels)
+        split.with_images(stored.tensor(part).permute(0, 3, 1, 2))
         for part, split in zip(PARTS, splits, strict=True)
     )
     return train, val, test

@@ -6,9 +6,10 @@ stays the same on every machine and run, and equal images never sit on both side
 """
 
 import hashlib
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ FILES: Final = ("imagefolder", "table")
 FEW: Final = 20
 """Images of a class in a part, on average: below, chance would make it too large or too small."""
 Rows = NDArray[np.int64]
+Weights = NDArray[np.float64]
 Labels = NDArray[np.integer[Any]]
 """int64 (N,): the class of each image; or uint8 (N, K): 1 for each of K labels that it has."""
 
@@ -36,13 +38,30 @@ Labels = NDArray[np.integer[Any]]
 @dataclass(frozen=True)
 class Split:
     """`images`: uint8 (N, C, H, W), in channels-last memory as loaded; `labels`: int64 (N,), or
-    uint8 (N, K) of 0 and 1 where an image may have several of K labels."""
+    uint8 (N, K) of 0 and 1 where an image may have several of K labels. `weights`: float64 (N,),
+    how often an image is trained on, relative to others; None: all alike."""
 
     images: Tensor
     labels: Tensor
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def with_images(self, images: Tensor) -> "Split":
+        """The same with other pixels."""
+        return replace(self, images=images)
+
+    def between(self, start: int, end: int) -> "Split":
+        """A view of the images from position `start` to before `end`."""
+        weights = None if self.weights is None else self.weights[start:end]
+        return Split(self.images[start:end], self.labels[start:end], weights)
+
+    def rows(self, rows: Tensor) -> "Split":
+        """The images at these positions, as they lie in memory, channels last."""
+        pixels = self.images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
+        weights = None if self.weights is None else self.weights[rows]
+        return Split(pixels, self.labels[rows], weights)
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,7 @@ class Raw:
 
     `read` gives the images of some rows of one part, uint8 (n, H, W, C), a few thousand at a time.
     `paths`: the file of each image. `together`: a number, (images,), which those have in common
-    that no split may part, whatever their groups.
+    that no split may part, whatever their groups. `weights`: as `Split`'s.
     """
 
     classes: tuple[str, ...]
@@ -116,6 +135,7 @@ class Raw:
     reading: Reading = USUAL
     paths: tuple[str, ...] | None = None
     together: Rows | None = None
+    weights: Weights | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +157,9 @@ def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
     divided = divide(config, raw)
     train, val, test = (
         Split(
-            torch.cat(list(raw.read(rows))).permute(0, 3, 1, 2), torch.from_numpy(raw.labels[rows])
+            torch.cat(list(raw.read(rows))).permute(0, 3, 1, 2),
+            torch.from_numpy(raw.labels[rows]),
+            None if raw.weights is None else torch.from_numpy(raw.weights[rows]),
         )
         for rows in (divided.rows[part] for part in PARTS)
     )
@@ -198,8 +220,23 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
             (raw.hashes[row], int(fold)) for row, fold in zip(rows["train"], folds, strict=True)
         ):
             digest.update(image_hash + fold.to_bytes(4, "little"))
+    if raw.weights is not None:
+        digest.update(b"weights")
+        for image_hash, weight in sorted(
+            (raw.hashes[row], float(raw.weights[row])) for row in rows["train"]
+        ):
+            digest.update(image_hash + struct.pack("<d", weight))
+        _check_weights(raw, rows["train"])
     notes += _across(raw, rows)
     return Divided(rows, digest.hexdigest(), (*raw.notes, *notes), folds)
+
+
+def _check_weights(raw: Raw, train: Rows) -> None:
+    assert raw.weights is not None
+    of_class = raw.labels if raw.labels.ndim == 2 else np.eye(len(raw.classes))[raw.labels]
+    for name, total in zip(raw.classes, raw.weights[train] @ of_class[train], strict=True):
+        if total == 0 and raw.labels.ndim == 1:
+            raise DataError(f"all training images of class {name!r} have the weight 0")
 
 
 def _in_folds(config: DatasetConfig, raw: Raw, rows: Rows) -> Rows:

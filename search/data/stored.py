@@ -22,6 +22,8 @@ from blocks.errors import CompoundNasError
 from blocks.files import whole_file, write_whole
 
 _ALIGNMENT: Final = 64
+_KINDS: Final = {str(kind): kind for kind in (torch.uint8, torch.int64, torch.float64)}
+"""Of tensors that are kept, by the name that they have in a file."""
 SETTLED_SECONDS: Final = 2.0
 """A file changed within so short a time before it was hashed may change again unseen, as its
 clock ticks no finer."""
@@ -112,7 +114,7 @@ def read_stored(path: Path) -> Stored | None:
     start = 64 + len(head)
     tensors: dict[str, Tensor | Streamed] = {}
     for name, (dtype, shape, offset) in content["tensors"].items():
-        kind = {"torch.uint8": torch.uint8, "torch.int64": torch.int64}[dtype]
+        kind = _KINDS[dtype]
         size = math.prod(shape) * kind.itemsize
         tensors[name] = whole[start + offset : start + offset + size].view(kind).view(shape)
     return Stored(tensors, content["fields"])

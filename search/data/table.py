@@ -5,8 +5,9 @@ different values. `dataset.columns` says it where both are silent. Where an imag
 labels, a cell holds them beside one another, or each has a row, or a column, of its own.
 """
 
+import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,12 +57,14 @@ class _Columns:
     split: str | None = None
     group: str | None = None
     separator: str | None = None
+    weight: str | None = None
 
     def __str__(self) -> str:
         label = f"{len(self.one_hot)} columns of 0 and 1" if self.label is None else self.label
         if self.separator is not None and self.label is not None:
             label += f" (several: between them {self.separator!r})"
         parts = {"files": self.path, "labels": label, "splits": self.split, "groups": self.group}
+        parts["weights"] = self.weight
         return ", ".join(f"{kind} in {name}" for kind, name in parts.items() if name is not None)
 
 
@@ -72,6 +75,7 @@ class _Rows:
     label_of: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     part_of: dict[Path, str] = field(default_factory=dict)
     group_of: dict[Path, str | None] = field(default_factory=dict)
+    weight_of: dict[Path, float | None] = field(default_factory=dict)
     passed: list[Passed] = field(default_factory=list)
     again: int = 0
     added: int = 0
@@ -99,7 +103,7 @@ def list_table(config: DatasetConfig, several: bool = False) -> ImageFolder:
         raise DataError(
             f"{path}: its first row names the file {named!r}; expected a row of column names above"
         )
-    columns = _choose(table, config, path, find, several)
+    columns = replace(_choose(table, config, path, find, several), weight=config.columns.weight)
     rows = _Rows()
     for number, row in enumerate(table.to_dict("records"), 2):
         _read_row(row, f"{path}, row {number}", columns, find, config, rows, several)
@@ -161,6 +165,7 @@ def _image_file(rows: _Rows, file: Path, labels: list[int], several: bool) -> Im
         str(file),
         rows.group_of[file],
         tuple(labels) if several else None,
+        rows.weight_of[file],
     )
 
 
@@ -239,7 +244,8 @@ def _choose(
     group = config.group if config.group in table.columns else by_name("group", ())
     if config.group is not None and group is None:
         raise DataError(f"dataset.group={config.group}: {path} has the columns {listed}")
-    left = [c for c in map(str, table.columns) if c not in (file, split, group)]
+    taken = (file, split, group, given.get("weight"))
+    left = [c for c in map(str, table.columns) if c not in taken]
     likely = [
         n for n in LABEL_NAMES if names.get(n) in left and _is_label(table, names[n], several)
     ]
@@ -320,6 +326,7 @@ def _read_row(
         rows.passed.append(Passed(file, "no label"))
         return
     part = _part(row[columns.split], where) if columns.split is not None else "train"
+    weight = None if columns.weight is None else _weight(row[columns.weight], where, columns.weight)
     if file in rows.label_of:
         before = rows.label_of[file]
         if before != labels and not several:
@@ -329,6 +336,11 @@ def _read_row(
             )
         if rows.part_of[file] != part:
             raise DataError(f"{where}: {name!r} is in {part}, and in {rows.part_of[file]} before")
+        if rows.weight_of[file] != weight:
+            raise DataError(
+                f"{where}: {name!r} has the weight {weight:g}, and {rows.weight_of[file]:g} in a "
+                "row before"
+            )
         if set(labels) <= set(before):
             rows.again += 1
         else:
@@ -337,6 +349,7 @@ def _read_row(
         return
     rows.label_of[file] = labels
     rows.part_of[file] = part
+    rows.weight_of[file] = weight
     if columns.group is not None:
         # Without a name, an image is a group of its own.
         rows.group_of[file] = row[columns.group].strip() or str(file)
@@ -351,6 +364,16 @@ def _labels(row: dict[Any, Any], columns: _Columns) -> tuple[str, ...]:
     cell = str(row[columns.label])
     found = [cell] if columns.separator is None else cell.split(columns.separator)
     return tuple(dict.fromkeys(label.strip() for label in found if label.strip()))
+
+
+def _weight(value: str, where: str, column: str) -> float:
+    try:
+        weight = float(value)
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight >= 0):
+        raise DataError(f"{where}: {column} {value!r} is not a weight; expected 0 or more")
+    return weight
 
 
 def _part(value: str, where: str) -> str:

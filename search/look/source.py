@@ -13,7 +13,7 @@ from search.config.schema import RunConfig
 from search.data.cache import cache_folder
 from search.data.datasets import load_data
 from search.data.decode import side_by_side
-from search.data.files import labels_of, list_files, relative
+from search.data.files import labels_of, list_files, relative, weights_of
 from search.data.hashes import content_hashes
 from search.data.splits import FILES, PARTS, ImageData, Raw, divide
 from search.errors import DataError
@@ -86,6 +86,7 @@ def _paths(config: RunConfig, data: ImageData) -> dict[str, list[str]] | None:
         tuple(_hashes(config, found.root, files)),
         lambda rows: iter(()),
         None if None in groups else tuple(str(group) for group in groups),
+        weights=weights_of(files),
     )
     divided = divide(config.dataset, raw)
     if divided.sha256 != data.sha256:

@@ -11,7 +11,7 @@ from blocks.arch import square
 from search.assess.plan import plan
 from search.config.face import config_from
 from search.config.schema import DatasetConfig
-from search.data import hashes, stored
+from search.data import hashes, stamp, stored
 from search.data import sample as module
 from search.data.datasets import load_data
 from search.data.sample import sample
@@ -23,7 +23,7 @@ def root(tmp_path: Path, digits: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(module, "MANY", 100)
     monkeypatch.setattr(module, "TAKEN", 30)
     monkeypatch.setattr(module, "OF_EACH", 8)
-    for trusting in (hashes, stored):  # files of this second
+    for trusting in (hashes, stamp, stored):  # files of this second
         monkeypatch.setattr(trusting, "SETTLED_SECONDS", 0.0)
     with np.load(digits) as arrays:
         images, labels = arrays["x_train"], arrays["y_train"]
