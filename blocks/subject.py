@@ -1,6 +1,7 @@
 """What a command is about: a network named on a command line, with what is known of it."""
 
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,7 @@ import yaml
 
 from blocks.arch import ArchSpec, parse_arch
 from blocks.errors import ArchError, one_line
-from blocks.images.reading import USUAL, Reading, reading_from
+from blocks.images.reading import PUBLISHED, USUAL, Reading, reading_from
 from blocks.zoo import find_arch
 
 NO_TOP_1: Final = (
@@ -21,7 +22,8 @@ NO_TOP_1: Final = (
 @dataclass(frozen=True)
 class Subject:
     """`name` is fit for a file name. `weights`, `mean`, `std`, `classes` and `reading` are what its
-    file says; so is `task`, multilabel where an image may have several labels.
+    file says; so is `task`, multilabel where an image may have several labels, which are those of
+    at least the probability `threshold`.
 
     `mean` and `std` are per channel, of pixels in 0…1; `reading` is how its images were read.
     """
@@ -35,6 +37,7 @@ class Subject:
     classes: tuple[str, ...] | None = None
     reading: Reading = USUAL
     task: str = "classes"
+    threshold: float | None = None
 
     @property
     def several(self) -> bool:
@@ -43,24 +46,35 @@ class Subject:
 
 
 def read_subject(text: str, num_classes: int | None = None) -> Subject:
-    """A name of the zoo, a spelling, or a YAML file that a search or a family wrote.
+    """A name of the zoo, a spelling, a YAML file that a search, a family or a training wrote, or a
+    folder that holds one of these: model.yaml or b0.yaml.
 
     `num_classes`, where given, is instead of the file's, or of ImageNet's 1,000.
 
     Raises:
         ArchError: none of the three, a file without a readable `arch`, or no classes.
     """
-    path = Path(text)
+    path = file_of(Path(text))
     if path.suffix in (".yaml", ".yml"):
         subject = _read_file(path)
     else:
-        subject = Subject("network" if "[" in text else text, find_arch(text))
+        name = "network" if "[" in text else text
+        subject = Subject(name, find_arch(text), reading=PUBLISHED)
     if num_classes is not None:
         known = subject.classes if num_classes == subject.num_classes else None
         subject = replace(subject, num_classes=num_classes, classes=known)
     if subject.num_classes < 1:
         raise ArchError(f"num_classes {subject.num_classes} is not a whole number of 1 or more")
     return subject
+
+
+HELD: Final = ("model.yaml", "b0.yaml")
+"""What a folder of a trained network, and that of a study, is asked for."""
+
+
+def file_of(path: Path) -> Path:
+    """The YAML file that a folder holds; what is no such folder as it is."""
+    return next((path / name for name in HELD if (path / name).is_file()), path)
 
 
 def _read_file(path: Path) -> Subject:
@@ -84,17 +98,35 @@ def _read_file(path: Path) -> Subject:
         raise ArchError(f"{path}: weights {weights!r} is not the name of a file")
     moments = content.get("normalisation", {})
     mean, std = (_moment(path, arch, moments, name) for name in ("mean", "std"))
+    threshold = content.get("threshold")
+    if threshold is not None and not isinstance(threshold, int | float):
+        raise ArchError(f"{path}: threshold {threshold!r} is not a number")
     return Subject(
-        name=path.stem,
+        name=_name(path, content.get("name")),
         arch=arch,
         num_classes=num_classes,
         weights=path.parent / weights if weights is not None else None,
         mean=mean,
         std=std,
         classes=_classes(content.get("dataset"), num_classes),
-        reading=_reading(path, content.get("reading")),
+        reading=_reading(path, content.get("reading"), usual_reading(mean)),
         task=str(content.get("task", "classes")),
+        threshold=None if threshold is None else float(threshold),
     )
+
+
+def usual_reading(mean: object) -> Reading:
+    """How images are read for a network of which no file says it: a search and a training say what
+    they normalise by, and read the whole square; others are meant as published."""
+    return PUBLISHED if mean is None else USUAL
+
+
+def _name(path: Path, name: Any) -> str:
+    """Of what is trained, files are all called model.yaml."""
+    if path.name != HELD[0]:
+        return path.stem
+    known = isinstance(name, str) and re.fullmatch(r"[\w.-]+", name)
+    return name if known else path.absolute().parent.name
 
 
 def _classes(dataset: Any, num_classes: int) -> tuple[str, ...] | None:
@@ -105,9 +137,9 @@ def _classes(dataset: Any, num_classes: int) -> tuple[str, ...] | None:
     return tuple(map(str, names))
 
 
-def _reading(path: Path, content: Any) -> Reading:
+def _reading(path: Path, content: Any, usual: Reading) -> Reading:
     if content is None:
-        return USUAL
+        return usual
     try:
         return reading_from(content)
     except (TypeError, ValueError) as error:

@@ -1,13 +1,19 @@
-"""Threads of the libraries for linear algebra and trees."""
+"""Threads: of the libraries for linear algebra and trees, and for many files."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
+Item = TypeVar("Item")
+
+_SIDE_BY_SIDE: Final = 64
+"""Files from which on several threads are worth starting."""
 
 
 def on_one_thread(function: Callable[Given, Found]) -> Callable[Given, Found]:
@@ -23,3 +29,23 @@ def on_one_thread(function: Callable[Given, Found]) -> Callable[Given, Found]:
             return function(*args, **kwargs)
 
     return alone
+
+
+def side_by_side(
+    work: Callable[[Item], Found], items: Sequence[Item]
+) -> Generator[Found, None, None]:
+    """`map` in as many threads as this process has cores: for what leaves Python's lock alone,
+    as reading, hashing and Pillow's decoding and resizing do."""
+    cores = cores_here()
+    if len(items) < _SIDE_BY_SIDE or cores == 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(cores) as pool:
+        yield from pool.map(work, items)
+
+
+def cores_here() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

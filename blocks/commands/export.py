@@ -1,6 +1,7 @@
 """`python -m blocks export ARCH`."""
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from blocks.subject import NO_TOP_1, Subject, read_subject
 
 if TYPE_CHECKING:
     from blocks.images.batches import Images
+    from blocks.images.reading import Reading
     from blocks.network import Network
     from blocks.quantise import Int8Report
 
@@ -66,9 +68,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop",
         type=float,
-        default=0.875,
         metavar="FRACTION",
-        help="of a photograph's shorter side (default: 0.875)",
+        help="of a photograph's shorter side (default: what the network was trained with; of "
+        "published networks 0.875)",
     )
     parser.add_argument(
         "--mean",
@@ -101,7 +103,8 @@ def run(arguments: argparse.Namespace) -> None:
             "done yet"
         )
     mean, std = arguments.mean or subject.mean, arguments.std or subject.std
-    meaning = Meaning(mean, std, subject.classes, subject.reading)
+    reading = _reading(subject, arguments.crop)
+    meaning = Meaning(mean, std, subject.classes, reading, subject.task, subject.threshold)
     read = partial(
         read_images,
         arguments.images,
@@ -110,9 +113,8 @@ def run(arguments: argparse.Namespace) -> None:
         mean=mean,
         std=std,
         labels=arguments.labels,
-        crop=arguments.crop,
         classes=subject.classes,
-        reading=subject.reading,
+        reading=reading,
         labelled=not subject.several,
     )
     test = read(part="test")
@@ -161,6 +163,16 @@ def _subject(arguments: argparse.Namespace) -> Subject:
             )
         return subject
     return read_subject(arguments.arch, arguments.num_classes)
+
+
+def _reading(subject: Subject, crop: float | None) -> "Reading":
+    """How images are read for the network, with another crop where one is asked for."""
+    if crop is None:
+        return subject.reading
+    try:
+        return replace(subject.reading, crop=crop)
+    except ValueError as error:
+        raise ExportError(f"--crop: {error}") from None
 
 
 def _build(

@@ -13,7 +13,7 @@ from torch import Tensor
 from blocks.arch import Size, format_arch
 from blocks.errors import ExportError
 from blocks.images.batches import batch_size
-from blocks.images.reading import USUAL, Reading, reading_to_mapping
+from blocks.images.reading import USUAL, Reading, whole_mapping
 from blocks.network import Network
 
 
@@ -46,12 +46,15 @@ def prepared(network: Network) -> tuple[Network, Tensor, tuple[dict[int, Any]]]:
 @dataclass(frozen=True)
 class Meaning:
     """What a network's input and output mean: `mean` and `std`, by which its images are normalised,
-    per channel, of pixels in 0…1; the names of its classes; how its images were read."""
+    per channel, of pixels in 0…1; the names of its classes; how its images were read; whether an
+    image may have several labels (`task`: multilabel), those of a probability of `threshold`."""
 
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     classes: Sequence[str] | None = None
     reading: Reading = USUAL
+    task: str = "classes"
+    threshold: float | None = None
 
 
 NOTHING_KNOWN: Final = Meaning()
@@ -68,8 +71,12 @@ def spec_of(network: Network, meaning: Meaning = NOTHING_KNOWN) -> dict[str, str
         found |= {"mean": json.dumps(list(meaning.mean)), "std": json.dumps(list(meaning.std))}
     if meaning.classes is not None:
         found["classes"] = json.dumps(list(meaning.classes))
-    if meaning.reading != USUAL:
-        found["reading"] = json.dumps(reading_to_mapping(meaning.reading))
+    if meaning != NOTHING_KNOWN:
+        found["reading"] = json.dumps(whole_mapping(meaning.reading))
+    if meaning.task != "classes":
+        found["task"] = meaning.task
+    if meaning.threshold is not None:
+        found["threshold"] = repr(meaning.threshold)
     return found
 
 

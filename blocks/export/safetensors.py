@@ -1,15 +1,16 @@
 """Safetensors files that hold a whole network: the weights, and its specification beside them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from blocks.arch import parse_arch
 from blocks.errors import WeightsError
 from blocks.export.prepare import NOTHING_KNOWN, Meaning, optional_package, spec_of
 from blocks.files import whole_file
-from blocks.images.reading import USUAL, reading_from
+from blocks.images.reading import reading_from
 from blocks.network import Network
-from blocks.subject import Subject
+from blocks.subject import Subject, usual_reading
 from blocks.weights.fit import load_weights
 
 
@@ -49,6 +50,15 @@ def read_spec(path: Path) -> Subject:
         raise WeightsError(
             f"{path} has no 'arch' in its metadata; expected a file of `save_safetensors`"
         )
+    return subject_of(metadata, path)
+
+
+def subject_of(metadata: Mapping[str, str], path: Path) -> Subject:
+    """What `blocks.export.prepare.spec_of` wrote into the metadata of a file.
+
+    Raises:
+        WeightsError, ArchError: it cannot be read.
+    """
     try:
         mean, std = (
             tuple(map(float, json.loads(metadata[key]))) if key in metadata else None
@@ -58,11 +68,24 @@ def read_spec(path: Path) -> Subject:
         classes = (
             tuple(map(str, json.loads(metadata["classes"]))) if "classes" in metadata else None
         )
-        reading = reading_from(json.loads(metadata["reading"])) if "reading" in metadata else USUAL
+        reading = usual_reading(mean)
+        if "reading" in metadata:
+            reading = reading_from(json.loads(metadata["reading"]))
+        threshold = float(metadata["threshold"]) if "threshold" in metadata else None
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: its metadata cannot be read: {error}") from None
-    arch = parse_arch(metadata["arch"])
-    return Subject(path.stem, arch, num_classes, path, mean, std, classes, reading)
+    return Subject(
+        path.stem,
+        parse_arch(metadata["arch"]),
+        num_classes,
+        path,
+        mean,
+        std,
+        classes,
+        reading,
+        metadata.get("task", "classes"),
+        threshold,
+    )
 
 
 def load_safetensors(path: Path) -> Network:

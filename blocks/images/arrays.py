@@ -8,7 +8,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from blocks.arch import ArchSpec
 from blocks.errors import ExportError, one_line
 from blocks.images.batches import Part, match_channels
 from blocks.images.decode import Pixels
+from blocks.images.inputs import inputs_of
 
 NPZ_DAMAGE: Final = (
     OSError, ValueError, EOFError, KeyError, AttributeError, NotImplementedError, zlib.error,
@@ -37,12 +37,7 @@ class ArrayImages:
         return len(self.pixels)
 
     def __call__(self, numbers: Sequence[int]) -> Tensor:
-        images = torch.from_numpy(self.pixels[list(numbers)]).permute(0, 3, 1, 2).float()
-        size = tuple(self.arch.image)
-        if tuple(images.shape[2:]) != size:
-            images = F.interpolate(images, size, mode="bilinear", antialias=True)
-            images = images.round_().clamp_(0, 255)
-        return match_channels(images / 255, self.arch.in_channels, self.where)
+        return inputs_of(self.pixels[list(numbers)], self.arch, self.where)
 
 
 def from_npz(

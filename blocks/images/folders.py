@@ -4,34 +4,23 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from blocks.arch import ArchSpec, Size
+from blocks.arch import ArchSpec
 from blocks.errors import ExportError
-from blocks.images.batches import Part, match_channels
-from blocks.images.decode import (
-    IMAGE_SUFFIXES,
-    Pixels,
-    fitted_to,
-    open_image,
-    size_of,
-)
+from blocks.images.batches import Part
+from blocks.images.decode import IMAGE_SUFFIXES
+from blocks.images.inputs import decode_for
 from blocks.images.listing import list_folder
 from blocks.images.reading import USUAL, Reading
 from blocks.images.walk import flat_images
 
-CROP_FRACTION: Final = 224 / 256
-"""The part of a photograph's shorter side that the centre crop keeps, as in most evaluations."""
 Labels = Literal["folder", "name"]
-
-_MOST_ELONGATED: Final = 64
-"""A photograph whose sides differ more is not one, and would be enlarged beyond all memory."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +29,6 @@ class FileImages:
 
     paths: tuple[Path, ...]
     arch: ArchSpec
-    crop: float
     reading: Reading = USUAL
 
     @property
@@ -48,13 +36,12 @@ class FileImages:
         return len(self.paths)
 
     def __call__(self, numbers: Sequence[int]) -> Tensor:
-        images = []
-        for number in numbers:
-            path = self.paths[number]
-            pixels = decode_image(path, self.arch.image, self.crop, self.reading)
-            image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-            images.append(match_channels(image, self.arch.in_channels, str(path)))
-        return torch.cat(images)
+        return torch.stack(
+            [
+                decode_for(self.paths[number], self.arch, self.reading, ExportError)
+                for number in numbers
+            ]
+        )
 
 
 def from_folder(
@@ -63,7 +50,6 @@ def from_folder(
     num_classes: int,
     part: Part,
     labels: Labels,
-    crop: float,
     classes: Sequence[str] | None = None,
     reading: Reading = USUAL,
 ) -> tuple[str, FileImages, NDArray[np.int64] | None]:
@@ -73,10 +59,10 @@ def from_folder(
     """
     try:
         if labels == "name":
-            return _labelled_by_name(folder, arch, crop, reading)
+            return _labelled_by_name(folder, arch, reading)
         flat = flat_images(folder)
         if flat and not any(path.is_dir() for path in folder.iterdir()):
-            return str(folder), FileImages(tuple(flat), arch, crop, reading), None
+            return str(folder), FileImages(tuple(flat), arch, reading), None
         if not any(folder.iterdir()):
             _some([], folder)
     except OSError as error:
@@ -89,7 +75,7 @@ def from_folder(
     files = [file for file in found.files if file.part == taken]
     paths = _some([file.path for file in files], where)
     known = np.array([numbers[file.label] for file in files], dtype=np.int64)
-    return str(where), FileImages(paths, arch, crop, reading), known
+    return str(where), FileImages(paths, arch, reading), known
 
 
 def _numbers_of(
@@ -113,7 +99,7 @@ def _numbers_of(
 
 
 def _labelled_by_name(
-    folder: Path, arch: ArchSpec, crop: float, reading: Reading
+    folder: Path, arch: ArchSpec, reading: Reading
 ) -> tuple[str, FileImages, NDArray[np.int64]]:
     """`imagenet_00_243.jpg` → 243."""
     paths = _some(flat_images(folder), folder)
@@ -125,30 +111,10 @@ def _labelled_by_name(
         labels.append(int(numbers[-1]))
     if max(labels) >= 2**31:
         raise ExportError(f"{folder}: label {max(labels)} in a file name is not a class")
-    return str(folder), FileImages(paths, arch, crop, reading), np.array(labels, dtype=np.int64)
+    return str(folder), FileImages(paths, arch, reading), np.array(labels, dtype=np.int64)
 
 
 def _some(paths: list[Path], folder: Path) -> tuple[Path, ...]:
     if not paths:
         raise ExportError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)})")
     return tuple(paths)
-
-
-def decode_image(
-    path: Path,
-    size: Size,
-    crop: float = CROP_FRACTION,
-    reading: Reading = USUAL,
-) -> Pixels:
-    """uint8 (*size, C): resized bicubically, the centre cut out, or all of it as
-    `reading` says.
-
-    Raises:
-        ExportError: not an image, a damaged one, or one too narrow.
-    """
-    image = open_image(path, ExportError, reading).image
-    width, height = size_of(image)
-    if reading.resize == "crop" and max(width, height) > _MOST_ELONGATED * min(width, height):
-        raise ExportError(f"image {path} is {width}×{height}: too narrow to crop")
-    bicubic = Image.Resampling.BICUBIC
-    return fitted_to(image, size, bicubic, reading, path, ExportError, crop)

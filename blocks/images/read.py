@@ -13,7 +13,7 @@ from blocks.arch import ArchSpec
 from blocks.errors import ExportError
 from blocks.images.arrays import ArrayImages, from_npz
 from blocks.images.batches import Images, Part
-from blocks.images.folders import CROP_FRACTION, FileImages, Labels, from_folder
+from blocks.images.folders import FileImages, Labels, from_folder
 from blocks.images.reading import USUAL, Reading
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -32,7 +32,6 @@ def read_images(
     std: Sequence[float] | None = None,
     part: Part = "test",
     labels: Labels = "folder",
-    crop: float = CROP_FRACTION,
     classes: Sequence[str] | None = None,
     reading: Reading = USUAL,
     labelled: bool = True,
@@ -43,8 +42,7 @@ def read_images(
     else `images`, `labels`), which are resized. A folder is what `list_folder` reads: a folder per
     class, or folders of splits of such; each is the label that `classes`, the network's own names,
     gives it, and without these they are 0, 1, … in the order of their names. Or it holds images
-    alone, without labels, or with `labels="name"` the last whole number of each file name. Those
-    are resized so that the centre square of `crop` of the shorter side fits, and cropped. None
+    alone, without labels, or with `labels="name"` the last whole number of each file name. None
     is the embedded Fashion-MNIST, without its labels if the network has not its 10 classes.
 
     `part="train"` prefers the training images where there are both. Grey is repeated for RGB
@@ -57,8 +55,6 @@ def read_images(
             0…num_classes-1.
     """
     moments = moments_of(arch.in_channels, mean, std)
-    if not 0 < crop <= 1:
-        raise ExportError(f"crop {crop} is not a fraction of more than 0 and at most 1")
     reader: ArrayImages | FileImages
     if path is None:
         embedded = importlib.resources.files("blocks.embedded") / _EMBEDDED
@@ -67,9 +63,7 @@ def read_images(
         if num_classes != 10:
             found = None
     elif path.is_dir():
-        where, reader, found = from_folder(
-            path, arch, num_classes, part, labels, crop, classes, reading
-        )
+        where, reader, found = from_folder(path, arch, num_classes, part, labels, classes, reading)
     else:
         try:
             with path.open("rb") as file:

@@ -23,9 +23,10 @@ from harness import check, check_finite, make_parser, parse, photographs, print_
 from PIL import ImageEnhance
 
 from blocks.arch import square
+from blocks.threads import side_by_side
 from search.config.schema import DatasetConfig
 from search.data.datasets import load_data
-from search.data.decode import decode_file, side_by_side
+from search.data.decode import decode_file
 from search.data.splits import ImageData
 
 SIZE = (500, 375)

@@ -22,11 +22,12 @@ from harness import check_finite, make_parser, parse, print_foot, spread
 from image_cache import write_photographs
 
 from blocks.arch import square
+from blocks.threads import side_by_side
 from search.config.schema import DatasetConfig
 from search.data.augment import Augmentation
 from search.data.batches import prepare
 from search.data.datasets import load_data
-from search.data.decode import decode_file, side_by_side
+from search.data.decode import decode_file
 
 BATCHES = 50
 """That a worker draws."""

@@ -1,42 +1,29 @@
 """Image files decoded, on all cores, a few thousand at a time."""
 
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from blocks.arch import Size
-from blocks.images.decode import (
-    fitted_to,
-    open_image,
-    size_of,
-    span_of,
-)
+from blocks.images.decode import span_of
+from blocks.images.inputs import decode_at
 from blocks.images.listing import ImageFile
 from blocks.images.reading import USUAL, Reading
+from blocks.threads import side_by_side
 from search.config.schema import DatasetConfig
 from search.data.stored import Stored, Streamed
 from search.errors import DataError
 
-LONGEST: Final = 32
-"""Of an image, its longer side over its shorter: what is beyond is cut off before resizing."""
 BLANK: Final = "are of one colour throughout"
-_SIDE_BY_SIDE: Final = 64
-"""Files from which on several threads are worth starting."""
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 Pixels = NDArray[np.uint8]
 
 
@@ -96,19 +83,6 @@ def _reason(error: DataError, path: Path) -> str:
     return said.removeprefix("cannot decode image: ")
 
 
-def side_by_side(
-    work: Callable[[_Item], _Result], items: Sequence[_Item]
-) -> Generator[_Result, None, None]:
-    """`map` in as many threads as this process has cores: for what leaves Python's lock alone,
-    as reading, hashing and Pillow's decoding and resizing do."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if len(items) < _SIDE_BY_SIDE or cores == 1:
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(cores) as pool:
-        yield from pool.map(work, items)
-
-
 def decode_file(
     path: Path,
     image_size: Size,
@@ -120,27 +94,11 @@ def decode_file(
     Raises:
         DataError: see `blocks.images.decode.open_image`.
     """
-    opened = open_image(path, DataError, reading, near=image_size.longer)
-    image = _shortened(opened.image) if reading.resize == "crop" else opened.image
-    pixels = fitted_to(image, image_size, Image.Resampling.BILINEAR, reading, path, DataError)
+    pixels, opened = decode_at(path, image_size, reading, DataError)
     notes = opened.notes
     if pixels.min() == pixels.max():
         notes = (*notes, BLANK)
     return pixels, opened.content, notes
-
-
-def _shortened(image: Image.Image | Pixels) -> Image.Image | Pixels:
-    """Without what is beyond `LONGEST`: a line of pixels would be made an image of gigabytes, to be
-    cut off again."""
-    width, height = size_of(image)
-    most = LONGEST * min(width, height)
-    if max(width, height) <= most:
-        return image
-    wide, tall = min(width, most), min(height, most)
-    left, top = (width - wide) // 2, (height - tall) // 2
-    if isinstance(image, Image.Image):
-        return image.crop((left, top, left + wide, top + tall))
-    return image[top : top + tall, left : left + wide]
 
 
 def settle_reading(config: DatasetConfig, files: Sequence[ImageFile]) -> tuple[Reading, list[str]]:

@@ -33,7 +33,18 @@ from search.data.decode import decode_files, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
 from search.data.near import keep_together
-from search.data.splits import PARTS, ImageData, Labels, Raw, Rows, Split, Weights, divide, root_of
+from search.data.splits import (
+    PARTS,
+    ImageData,
+    Labels,
+    Raw,
+    Rows,
+    Split,
+    Weights,
+    decoded_to,
+    divide,
+    root_of,
+)
 from search.data.stamp import folder_stamp
 from search.data.stored import Stored, Streamed, read_stored
 from search.data.table import list_table
@@ -210,7 +221,7 @@ def _from_stored(
         stored.fields["sha256"],
         (*passed, *(Passed(root / name, reason) for name, reason in stored.fields["passed"])),
         (*notes, *stored.fields["notes"]),
-        reading_from(stored.fields["reading"]),
+        decoded_to(reading_from(stored.fields["reading"]), train),
         home,
         stored.tensor("folds") if "folds" in stored.tensors else None,
         {part: stored.tensor(f"{part}.rows").numpy() for part in PARTS}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from blocks.errors import CompoundNasError
 from blocks.files import write_whole
-from search.data.decode import side_by_side
+from blocks.threads import side_by_side
 from search.data.stored import SETTLED_SECONDS
 
 _VERSION: Final = 1

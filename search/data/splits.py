@@ -172,10 +172,16 @@ def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
         divided.sha256,
         raw.passed,
         divided.notes,
-        raw.reading,
+        raw.reading if raw.paths is None else decoded_to(raw.reading, train),
         folds=None if divided.folds is None else torch.from_numpy(divided.folds),
         rows=None if raw.together is None else divided.rows,
     )
+
+
+def decoded_to(reading: Reading, split: Split) -> Reading:
+    """How files became the images of a split, with the size that they were decoded to."""
+    height, width = split.images.shape[2:]
+    return replace(reading, image_size=(height, width))
 
 
 def divide(config: DatasetConfig, raw: Raw) -> Divided:

@@ -9,7 +9,7 @@ from typing import Final
 from PIL import Image
 
 from blocks.arch import Size
-from search.data.decode import side_by_side
+from blocks.threads import side_by_side
 from search.data.splits import PARTS, ImageData
 
 _ORIENTATION: Final = 0x0112

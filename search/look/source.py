@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blocks.images.listing import ImageFile
+from blocks.threads import side_by_side
 from search.config.schema import RunConfig
 from search.data.cache import cache_folder
 from search.data.datasets import load_data
-from search.data.decode import side_by_side
 from search.data.files import labels_of, list_files, relative, weights_of
 from search.data.hashes import content_hashes
 from search.data.splits import FILES, PARTS, ImageData, Raw, divide

@@ -10,8 +10,11 @@ from PIL import Image
 from blocks.arch import ArchSpec, parse_arch, square
 from blocks.errors import ExportError
 from blocks.images.batches import batch_size
-from blocks.images.folders import Labels, decode_image
+from blocks.images.decode import Pixels
+from blocks.images.folders import Labels
+from blocks.images.inputs import decode_at
 from blocks.images.read import IMAGENET_MEAN, IMAGENET_STD, read_images
+from blocks.images.reading import USUAL, Reading
 
 GREY = parse_arch("r8-i1-s8-[ds_r1_k3_s1_e1_c8]-h8")
 RGB = parse_arch("r8-s8-[ds_r1_k3_s1_e1_c8]-h8")
@@ -157,14 +160,18 @@ def test_images_alone_have_labels_only_in_their_names(tmp_path: Path) -> None:
     assert named.labels.tolist() == [243, 7]
 
 
+def squared(path: Path, side: int, reading: Reading = USUAL) -> Pixels:
+    return decode_at(path, square(side), reading, ExportError)[0]
+
+
 def test_the_centre_is_cropped(tmp_path: Path) -> None:
     """16×32: a blue frame of 1/8 of the shorter side, which the crop of 3/4 leaves out."""
     pixels = np.zeros((16, 32, 3), np.uint8)
     pixels[...] = BLUE
     pixels[2:14, 10:22] = RED
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    assert (decode_image(tmp_path / "wide.png", square(12), crop=0.75) == RED).all()
-    whole = decode_image(tmp_path / "wide.png", square(16), crop=1.0)
+    assert (squared(tmp_path / "wide.png", 12, Reading(crop=0.75)) == RED).all()
+    whole = squared(tmp_path / "wide.png", 16)
     assert (whole[0] == BLUE).all()
     assert (whole[8, 2:14] == RED).all()
 
@@ -175,7 +182,7 @@ def test_a_photograph_stands_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # orientation: upside down
     image.save(tmp_path / "turned.png", exif=exif)
-    upright = decode_image(tmp_path / "turned.png", square(8), crop=1.0)
+    upright = squared(tmp_path / "turned.png", 8)
     assert (upright[0] == RED).all()
     assert (upright[7] == BLUE).all()
 
@@ -218,9 +225,6 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         read_images(tmp_path / "set", RGB, 10)
     (tmp_path / "set" / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
     with pytest.raises(ExportError, match=r"cannot decode image .*broken\.jpg"):
-        read_images(tmp_path / "set", RGB, 10).load()
-    save(tmp_path / "set" / "broken.jpg", RED, size=(1000, 2))
-    with pytest.raises(ExportError, match=r"1000×2: too narrow"):
         read_images(tmp_path / "set", RGB, 10).load()
 
 
