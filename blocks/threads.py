@@ -1,12 +1,13 @@
 """Threads: of the libraries for linear algebra and trees, and for many files."""
 
-import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import Final, ParamSpec, TypeVar
 
 from threadpoolctl import threadpool_limits
+
+from blocks.latency.device import available_cores
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
@@ -36,16 +37,9 @@ def side_by_side(
 ) -> Generator[Found, None, None]:
     """`map` in as many threads as this process has cores: for what leaves Python's lock alone,
     as reading, hashing and Pillow's decoding and resizing do."""
-    cores = cores_here()
+    cores = available_cores()
     if len(items) < _SIDE_BY_SIDE or cores == 1:
         yield from map(work, items)
         return
     with ThreadPoolExecutor(cores) as pool:
         yield from pool.map(work, items)
-
-
-def cores_here() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

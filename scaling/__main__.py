@@ -109,6 +109,11 @@ COMMANDS: Final = {
     "verify": "scaling.commands.verify",
     "compare": "scaling.commands.compare",
     "resolution": "scaling.commands.resolution",
+    "predict": "scaling.commands.predict",
+    "evaluate": "scaling.commands.evaluate",
+    "explain": "scaling.commands.explain",
+    "publish": "scaling.commands.publish",
+    "ensemble": "scaling.commands.ensemble",
 }
 """Name → module with `run(arguments)`; imported when it is called."""
 

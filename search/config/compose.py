@@ -82,6 +82,17 @@ def compose_config(config_name: str, overrides: Sequence[str], schema: type[Any]
         raise ConfigError(f"{key}: {said}" if key else said) from None
 
 
+def settings_of(overrides: Sequence[str], schema: type[Any]) -> Any:
+    """`name=value` words as a dataclass without groups, whose defaults are its own.
+
+    Raises:
+        ConfigError: as `compose_config`.
+    """
+    lines = as_typed(overrides, schema, grouped=False)
+    parsed = [_parse(_readable(line, schema)) for line in lines]
+    return build(schema, {each.key_or_group: each.value() for each in parsed}, listed=where(schema))
+
+
 def to_object(config: DictConfig, schema: type[Any] = RunConfig) -> Any:
     """The dataclass behind a DictConfig: where Hydra's types stop.
 

@@ -1,0 +1,1 @@
+"""A trained network at work: what it says of images, and how good that is."""
