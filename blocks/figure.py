@@ -5,12 +5,14 @@ Figures are made without pyplot, so that a notebook keeps its own backend.
 
 import io
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 import matplotlib.ticker
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 INK, FRONT, CLOUD, REFERENCE, CHOSEN = "#222222", "#c1440e", "#8fa6b8", "#2a6f4e", "#f0b429"
 
@@ -60,3 +62,8 @@ def si(value: float) -> str:
 def font_file() -> str:
     """The font of matplotlib's own, DejaVu Sans, which is the same on every machine."""
     return str(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
+
+
+def heat_colours(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Numbers in 0…1 (H, W) as colours (H, W, 3), dark to bright."""
+    return np.asarray(mpl.colormaps["inferno"](values)[..., :3], dtype=np.float64)

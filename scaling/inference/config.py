@@ -54,7 +54,7 @@ class ExplainConfig(UseConfig):
 
     limit: int = 12  # images, spread over those that are found
     stages: int = 3  # that are looked into, the last one of each size of maps
-    steps: int = 32  # of integrated gradients
+    steps: int = 24  # of integrated gradients
     label: str | None = None  # the class that is explained; null: the predicted one
     output: str | None = None  # folder of the files; null: beside the network
 

@@ -1,0 +1,130 @@
+"""Where a network looks: Grad-CAM of several stages, integrated gradients of the pixels.
+
+Captum computes both. Its hooks see modules that are really called, so networks are explained in
+evaluation mode, where the compiled operators stand back.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blocks.arch import ArchSpec
+from blocks.arch.walk import walk
+from blocks.network import Network
+from scaling.compound import ScalingError
+
+SMALLEST: Final = 2
+"""Pixels of a side of a map that still says where something is."""
+_AT_ONCE: Final = 16
+"""Steps of integrated gradients that are run at a time."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in the network: what it is called, and the side of its maps in pixels."""
+
+    name: str
+    side: int
+    module: nn.Module
+
+
+def captum(name: str) -> Any:
+    """A class of `captum.attr`.
+
+    Raises:
+        ScalingError: the package is not installed.
+    """
+    try:
+        import captum.attr
+    except ImportError:
+        raise ScalingError('explaining needs captum: pip install "compound-nas[explain]"') from None
+    return getattr(captum.attr, name)
+
+
+def explainable(network: Network) -> Network:
+    """A copy on the CPU in evaluation mode whose activations leave their input alone, as what a
+    hook has kept must not change afterwards."""
+    network = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
+    for module in network.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
+    return network.requires_grad_(False)
+
+
+def choose_layers(network: Network, count: int) -> list[Layer]:
+    """The last stage of each size of maps, of the `count` smallest sizes; of the last one the head,
+    which the classifier reads. Maps of fewer than `SMALLEST` pixels are left out."""
+    sides = _sides(network.arch)
+    last: dict[int, int] = {side: number for number, side in enumerate(sides)}
+    chosen = [
+        Layer(f"stage {number + 1} ({side}×{side})", side, _last_block(network, number))
+        for side, number in last.items()
+        if side >= min(SMALLEST, max(sides))
+    ][-count:]
+    if chosen[-1].side == sides[-1] and not isinstance(network.head, nn.Identity):
+        side = chosen[-1].side
+        chosen[-1] = Layer(f"head ({side}×{side})", side, network.head)
+    return chosen
+
+
+def _sides(arch: ArchSpec) -> list[int]:
+    """Pixels of a side of what each stage gives."""
+    side = -(-arch.resolution // arch.stem_stride)
+    side = -(-side // 2) if arch.stem_pool else side
+    found = [0] * len(arch.stages)
+    for block in walk(arch):
+        side = -(-side // block.stride)
+        found[block.stage_index] = side
+    return found
+
+
+def _last_block(network: Network, stage: int) -> nn.Module:
+    blocks = network.stages[stage]
+    assert isinstance(blocks, nn.Sequential)
+    return blocks[len(blocks) - 1]
+
+
+def grad_cam(network: Network, layer: Layer, image: Tensor, target: int) -> Tensor:
+    """Where `layer` speaks for class `target`: float32 (H, W), 0 or more, of an image (1, C, H, W),
+    normalised.
+
+    Source: Selvaraju et al. (arXiv 1610.02391).
+    """
+    with torch.enable_grad():
+        found = captum("LayerGradCam")(network, layer.module).attribute(
+            image.clone().requires_grad_(), target, relu_attributions=True
+        )
+    size = image.shape[2:]
+    return F.interpolate(found.detach(), size, mode="bilinear", align_corners=False)[0, 0]
+
+
+def integrated_gradients(network: Network, image: Tensor, target: int, steps: int) -> Tensor:
+    """What each pixel brings to the logit of class `target` on the way from the mean image: the
+    sizes, float32 (H, W), smoothed over 3×3 pixels.
+
+    Source: Sundararajan et al. (arXiv 1703.01365).
+    """
+    with torch.enable_grad():
+        found = captum("IntegratedGradients")(network).attribute(
+            image.clone().requires_grad_(),
+            baselines=torch.zeros_like(image),
+            target=target,
+            n_steps=steps,
+            internal_batch_size=_AT_ONCE,
+        )
+    sizes = found.detach().float().sum(1, keepdim=True).abs()
+    return F.avg_pool2d(sizes, 3, 1, 1)[0, 0]
+
+
+def maps_of(
+    network: Network, layers: Sequence[Layer], image: Tensor, target: int, steps: int
+) -> Iterator[tuple[str, Tensor]]:
+    """Each kind of map by name, the deepest last but for the pixels' own."""
+    for layer in layers:
+        yield layer.name, grad_cam(network, layer, image, target)
+    yield "pixels", integrated_gradients(network, image, target, steps)
