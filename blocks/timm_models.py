@@ -8,6 +8,8 @@ name with a slash as a folder or a Hub repository, hence the underscore.) timm i
 dependency of the toolkit: import this module where it is installed.
 """
 
+import hashlib
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -23,9 +25,11 @@ from torch import nn
 from blocks.arch import ACTIVATIONS, BOTTLENECKS, ArchSpec, StageSpec
 from blocks.arch.walk import walk
 from blocks.errors import ArchError
+from blocks.images.reading import PUBLISHED, Reading
 from blocks.layers import ACTIVATION_LAYERS, GATE_LAYERS
 from blocks.network import Network
 from blocks.rounding import squeezed_channels
+from blocks.subject import read_subject
 from blocks.weights.fit import load_weights
 from blocks.weights.rename import to_foreign
 from blocks.weights.timm import timm_stages
@@ -44,12 +48,13 @@ def register(
     num_classes: int = 1000,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    reading: Reading = PUBLISHED,
 ) -> str:
     """Register `arch` with timm in this process; returns the name to create it by.
 
     `weights` (any layout that `blocks.weights` reads, of `num_classes` classes) are what
-    `pretrained=True` loads. `mean` and `std` of pixels in 0…1 are for timm's transforms; None is
-    ImageNet's for RGB, 0.5 else.
+    `pretrained=True` loads. `mean` and `std` of pixels in 0…1 are for timm's transforms, as are
+    the crop and the interpolation of `reading`; None is ImageNet's for RGB, 0.5 else.
 
     Raises:
         ArchError: timm's builder cannot say the architecture, or the name is taken or none.
@@ -74,6 +79,9 @@ def register(
         "input_size": (arch.in_channels, *arch.image),
         "mean": mean,
         "std": std,
+        "interpolation": reading.interpolation,
+        "crop_pct": reading.crop,
+        "crop_mode": {"crop": "center", "pad": "border", "squash": "squash"}[reading.resize],
         "first_conv": "conv_stem",
         "classifier": "classifier",
     }
@@ -99,6 +107,33 @@ def register(
     entrypoint.__module__ = __name__
     register_model(entrypoint)
     return full_name
+
+
+def register_folder(folder: str | Path) -> str:
+    """Register the network of a folder that `python -m scaling publish` wrote; returns the name to
+    create it by. A second time it does nothing.
+
+        model = timm.create_model(register_folder("results/published/b0"), pretrained=True).eval()
+
+    Raises:
+        ArchError, WeightsError: as `register`, or the folder holds no network with weights.
+    """
+    subject = read_subject(str(folder))
+    if subject.weights is None or not subject.weights.is_file():
+        raise ArchError(f"{folder} holds no weights; expected a folder of `scaling publish`")
+    digest = hashlib.sha256(subject.weights.read_bytes()).hexdigest()[:8]
+    name = f"{re.sub(r'[^A-Za-z0-9_]', '_', subject.name)}_{digest}"
+    if is_model(PREFIX + name):
+        return PREFIX + name
+    return register(
+        name,
+        subject.arch,
+        weights=subject.weights,
+        num_classes=subject.num_classes,
+        mean=subject.mean,
+        std=subject.std,
+        reading=subject.reading,
+    )
 
 
 def _keep_size_in_stem(model: Any) -> None:

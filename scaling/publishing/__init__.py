@@ -1,0 +1,1 @@
+"""A trained network handed on: a folder that other programs load, with a card."""
