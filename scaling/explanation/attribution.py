@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blocks.arch import ArchSpec
+from blocks.arch import ArchSpec, Size
 from blocks.arch.walk import walk
 from blocks.network import Network
 from scaling.compound import ScalingError
@@ -26,10 +26,10 @@ _AT_ONCE: Final = 16
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in the network: what it is called, and the side of its maps in pixels."""
+    """A place in the network: what it is called, and the size of its maps in pixels."""
 
     name: str
-    side: int
+    size: Size
     module: nn.Module
 
 
@@ -59,28 +59,29 @@ def explainable(network: Network) -> Network:
 def choose_layers(network: Network, count: int) -> list[Layer]:
     """The last stage of each size of maps, of the `count` smallest sizes; of the last one the head,
     which the classifier reads. Maps of fewer than `SMALLEST` pixels are left out."""
-    sides = _sides(network.arch)
-    last: dict[int, int] = {side: number for number, side in enumerate(sides)}
+    sizes = _sizes(network.arch)
+    last: dict[Size, int] = {size: number for number, size in enumerate(sizes)}
+    least = min(SMALLEST, max(size.shorter for size in sizes))
     chosen = [
-        Layer(f"stage {number + 1} ({side}×{side})", side, _last_block(network, number))
-        for side, number in last.items()
-        if side >= min(SMALLEST, max(sides))
+        Layer(_named(f"stage {number + 1}", size), size, _last_block(network, number))
+        for size, number in last.items()
+        if size.shorter >= least
     ][-count:]
-    if chosen[-1].side == sides[-1] and not isinstance(network.head, nn.Identity):
-        side = chosen[-1].side
-        chosen[-1] = Layer(f"head ({side}×{side})", side, network.head)
+    if chosen[-1].size == sizes[-1] and not isinstance(network.head, nn.Identity):
+        chosen[-1] = Layer(_named("head", sizes[-1]), sizes[-1], network.head)
     return chosen
 
 
-def _sides(arch: ArchSpec) -> list[int]:
-    """Pixels of a side of what each stage gives."""
-    side = -(-arch.resolution // arch.stem_stride)
-    side = -(-side // 2) if arch.stem_pool else side
-    found = [0] * len(arch.stages)
-    for block in walk(arch):
-        side = -(-side // block.stride)
-        found[block.stage_index] = side
-    return found
+def _named(name: str, size: Size) -> str:
+    return f"{name} ({size.height}×{size.width})"
+
+
+def _sizes(arch: ArchSpec) -> list[Size]:
+    """Of what each stage gives, in pixels."""
+    return [
+        next(block.out_map for block in walk(arch) if block.stage_index == number)
+        for number in range(len(arch.stages))
+    ]
 
 
 def _last_block(network: Network, stage: int) -> nn.Module:

@@ -1,7 +1,8 @@
 """Whether a map is faithful: what it points at is taken away first, and the answer must go.
 
 Source: the deletion metric of RISE (Petsiuk et al., arXiv 1806.07421), over patches instead of
-pixels, so that a random order is no noise that no photograph has.
+pixels, and blurred instead of grey: the edges of holes confuse a network by themselves, most where
+they lie scattered at random.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
 
 GRID: Final = 14
 """Patches along a side, or fewer where an image has not twice as many pixels."""
@@ -24,8 +26,8 @@ Probable = Callable[[Tensor], Tensor]
 
 
 def deletion_curve(run: Probable, image: Tensor, heat: Tensor, target: int) -> Array:
-    """The probability of `target`, (STEPS + 1,), while patches of the image (1, C, H, W) become the
-    mean, those first that `heat` (H, W) points at; the first is of the whole image."""
+    """The probability of `target`, (STEPS + 1,), while patches of the image (1, C, H, W) are
+    blurred, those first that `heat` (H, W) points at; the first is of the whole image."""
     grid = _grid(image)
     score = F.adaptive_avg_pool2d(heat[None, None], grid)[0, 0].flatten()
     return _curve(run, image, score.argsort(descending=True, stable=True), grid, target)
@@ -45,6 +47,15 @@ def area(curve: Array) -> float:
     return float(trapezoids.mean() / max(curve[0], 1e-9))
 
 
+def blurred(image: Tensor) -> Tensor:
+    """An image without anything that is smaller than a few patches."""
+    sigma = min(image.shape[2:]) / GRID
+    # A kernel is reflected at the borders, and no longer than the image.
+    kernel = min(2 * round(2 * sigma) + 1, 2 * (min(image.shape[2:]) // 2) - 1)
+    out: Tensor = gaussian_blur(image, [kernel, kernel], [sigma, sigma])
+    return out
+
+
 def _grid(image: Tensor) -> int:
     return max(2, min(GRID, min(image.shape[2:]) // 2))
 
@@ -55,6 +66,6 @@ def _curve(run: Probable, image: Tensor, order: Tensor, grid: int, target: int) 
     rank[order] = torch.arange(len(order))
     places = F.interpolate(rank.reshape(1, 1, grid, grid).float(), (height, width), mode="nearest")
     taken = torch.linspace(0, len(order), STEPS + 1).round().reshape(-1, 1, 1, 1)
-    images = torch.where(places < taken, torch.zeros_like(image), image)
+    images = torch.where(places < taken, blurred(image), image)
     chunks = torch.split(images, max(1, 2**20 // (height * width)))
     return np.asarray(torch.cat([run(chunk)[:, target] for chunk in chunks]).double().numpy())

@@ -16,7 +16,7 @@ from torch import Tensor
 from blocks.errors import ExportError
 from blocks.figure import heat_colours
 from blocks.files import write_whole
-from blocks.images.squares import decode_for
+from blocks.images.inputs import decode_for
 from blocks.latency.device import available_cores, torch_threads
 from blocks.names import did_you_mean
 from blocks.network import Network

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from blocks.errors import ExportError
-from blocks.images.squares import decode_for
+from blocks.images.inputs import decode_for
 from blocks.latency.device import available_cores, torch_threads
 from scaling.compound import ScalingError
 from scaling.inference.model import Model

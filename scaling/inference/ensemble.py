@@ -4,10 +4,12 @@ Probabilities are averaged. What it costs are the macs of all that is run, so th
 of the same cost is what it has to beat.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,9 @@ from scaling.inference.evaluate import Labelled, answers_to
 from scaling.inference.model import Model
 from scaling.inference.views import VIEWS, View, views_of
 from scaling.judging import Figure, bootstrapped, paired_difference
+
+MOST: Final = 4
+"""Networks of which every combination is asked."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,8 @@ def ensembles(
     on_corrupt: str = "refuse",
     draws: int = 1000,
 ) -> Ensembles:
-    """Each network alone, with each of `views`, and, from the cheapest on, the first two, three, …
-    together; `labelled` are the same images as each network reads them.
+    """Each network alone, with each of `views`, and any of them together; of more than `MOST`, from
+    the cheapest on, the first two, three, …. `labelled` are the same images as each network reads them.
 
     Raises:
         ScalingError: fewer than one network, networks of other classes, or images that differ.
@@ -119,8 +124,7 @@ def ensembles(
             found.append(asked)
             if view == "plain":
                 plain.append(asked)
-    for count in range(2, len(plain) + 1):
-        some = plain[:count]
+    for some in _together(plain):
         mean = torch.stack([each.probabilities for each in some]).mean(0)
         members = tuple(name for each in some for name in each.members)
         macs = sum(each.macs for each in some)
@@ -130,6 +134,13 @@ def ensembles(
     found.sort(key=lambda each: each.macs)
     compared = tuple(_compared(each, plain) for each in found)
     return Ensembles(compared, _measure(models[0]), kept, unread)
+
+
+def _together(plain: Sequence[Asked]) -> list[tuple[Asked, ...]]:
+    counts = range(2, len(plain) + 1)
+    if len(plain) > MOST:
+        return [tuple(plain[:count]) for count in counts]
+    return [some for count in counts for some in itertools.combinations(plain, count)]
 
 
 def _averaged(model: Model, views: Sequence[View], images: Tensor) -> Tensor:

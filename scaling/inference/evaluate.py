@@ -127,7 +127,7 @@ def images_of_study(model: Model, folder: StudyFolder, part: str) -> Labelled:
         ScalingError: they are of other classes than the network's.
     """
     config = folder.require().read_config()
-    data = load_data(config.dataset, config.proxy.resolution, config.several)
+    data = load_data(config.dataset, config.proxy.size, config.several)
     check_data(folder, data)
     if (data.num_classes, data.in_channels) != (model.subject.num_classes, model.arch.in_channels):
         raise ScalingError(
@@ -136,7 +136,7 @@ def images_of_study(model: Model, folder: StudyFolder, part: str) -> Labelled:
             f"{data.in_channels}"
         )
     assert part in PARTS
-    split = getattr(prepare(data, model.arch.resolution), part)
+    split = getattr(prepare(data, model.arch.image), part)
     return Labelled(
         f"{len(split):,} {part} images of study {folder.study} ({data.name})",
         split.labels,

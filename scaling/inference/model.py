@@ -78,7 +78,7 @@ class Model:
 
     def at_a_time(self, batch: int | None) -> int:
         """Images in a batch."""
-        return batch or batch_size(self.arch.resolution)
+        return batch or batch_size(self.arch.image)
 
 
 def read_model(config: UseConfig, text: str | None = None) -> Model:

@@ -9,7 +9,7 @@ import torch
 
 from blocks.arch import format_arch
 from blocks.files import write_whole
-from blocks.images.squares import decode_for
+from blocks.images.inputs import decode_for
 from blocks.machine import machine, versions
 from scaling.compound import ScalingError
 from scaling.inference.evaluate import Evaluation, worst

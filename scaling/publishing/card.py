@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import yaml
 
+from blocks.arch import Size
 from blocks.images.reading import Reading
 from blocks.machine import machine
 from scaling.publishing.folder import ONNX, Published
@@ -69,16 +70,16 @@ def _intro(published: Published) -> str:
     model, names = published.model, published.model.classes
     kind = "any of several labels" if model.subject.several else "one of several classes"
     shown = ", ".join(names[:10]) + (f", … ({len(names):,} in all)" if len(names) > 10 else "")
-    side, channels = model.arch.resolution, model.arch.in_channels
+    size, channels = model.arch.image, model.arch.in_channels
     return (
-        f"Gives an image {kind}: {shown}. It sees {side}×{side} pixels of {channels} "
+        f"Gives an image {kind}: {shown}. It sees {size.height}×{size.width} pixels of {channels} "
         f"channel{'s' if channels > 1 else ''}.\n\n`{published.content['arch']}`"
     )
 
 
 def _use(published: Published) -> str:
     arch, where = published.model.arch, published.folder.name
-    shape = f"(N, {arch.in_channels}, {arch.resolution}, {arch.resolution})"
+    shape = f"(N, {arch.in_channels}, {arch.image.height}, {arch.image.width})"
     timm = (
         f"""With timm:
 
@@ -128,24 +129,26 @@ def _images(published: Published) -> str:
     )
     return f"""## How images are prepared
 
-{_prepared(model.subject.reading, model.arch.resolution)} Pixels of 0 to 1, less the mean ({mean}),
+{_prepared(model.subject.reading, model.arch.image)} Pixels of 0 to 1, less the mean ({mean}),
 over the deviation ({std}). `model.yaml` and the metadata of the ONNX and safetensors files hold the
 same, with the names of the classes in order. {answer}"""
 
 
-def _prepared(reading: Reading, side: int) -> str:
+def _prepared(reading: Reading, size: Size) -> str:
     shapes = {
-        "crop": "The centre square is cut out"
+        "crop": "The centre is cut out"
         if reading.crop == 1
-        else f"The centre square of {reading.crop:.4g} of the shorter side is cut out",
-        "pad": f"The image is made square by filling with {reading.background}",
-        "squash": "The image is made square by changing each side by its own",
+        else f"The centre of {reading.crop:.4g} of the shorter side is cut out",
+        "pad": f"The image is brought to the network's shape by filling with {reading.background}",
+        "squash": "The image is brought to the network's shape, each side by its own",
     }
     steps = [f"{shapes[reading.resize]} and resized ({reading.interpolation}) to "]
     if reading.image_size is not None:
         height, width = reading.image_size
         steps.append(f"{height}×{width} pixels, and from there (antialiased bilinear) to ")
-    steps.append(f"{side}×{side} pixels.")
+    if not reading.enlarge:
+        steps[0] += "(a smaller image keeps its size, in the middle of the background) "
+    steps.append(f"{size.height}×{size.width} pixels.")
     if reading.span is not None:
         steps.append(
             f" Of more than 8 bits, {reading.span[0]:g} is black, {reading.span[1]:g} white."

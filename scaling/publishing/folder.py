@@ -113,7 +113,7 @@ def _examples(model: Model, evaluation: Evaluation | None) -> Tensor:
     else:
         arch = model.arch
         generator = torch.Generator().manual_seed(0)
-        shape = (CHECKED, arch.in_channels, arch.resolution, arch.resolution)
+        shape = (CHECKED, arch.in_channels, *arch.image)
         pixels = torch.rand(shape, generator=generator)
     return (pixels - model.mean) / model.std
 
