@@ -48,8 +48,8 @@ def area(curve: Array) -> float:
 
 
 def blurred(image: Tensor) -> Tensor:
-    """An image without anything that is smaller than a few patches."""
-    sigma = min(image.shape[2:]) / GRID
+    """An image without anything that is smaller than an eighth of its side."""
+    sigma = min(image.shape[2:]) / 8
     # A kernel is reflected at the borders, and no longer than the image.
     kernel = min(2 * round(2 * sigma) + 1, 2 * (min(image.shape[2:]) // 2) - 1)
     out: Tensor = gaussian_blur(image, [kernel, kernel], [sigma, sigma])

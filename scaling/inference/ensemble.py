@@ -96,7 +96,8 @@ def ensembles(
     draws: int = 1000,
 ) -> Ensembles:
     """Each network alone, with each of `views`, and any of them together; of more than `MOST`, from
-    the cheapest on, the first two, three, …. `labelled` are the same images as each network reads them.
+    the cheapest on, the first two, three, …. `labelled`: the same images as each network reads
+    them.
 
     Raises:
         ScalingError: fewer than one network, networks of other classes, or images that differ.
