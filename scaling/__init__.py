@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from scaling.compound import PAPER, ScalingCoefficients, ScalingError, scale
     from scaling.face import compare, emit, fit, solve_family
+    from scaling.inference.face import evaluate, predict
     from scaling.rules import RULES
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "ScalingError",
     "compare",
     "emit",
+    "evaluate",
     "fit",
+    "predict",
     "scale",
     "solve_family",
 ]
@@ -37,7 +40,9 @@ _HOMES: Final = {
     "ScalingError": "scaling.compound",
     "compare": "scaling.face",
     "emit": "scaling.face",
+    "evaluate": "scaling.inference.face",
     "fit": "scaling.face",
+    "predict": "scaling.inference.face",
     "scale": "scaling.compound",
     "solve_family": "scaling.face",
 }

@@ -1,4 +1,4 @@
-"""`python -m scaling fit|emit|verify|compare|resolution`."""
+"""`python -m scaling fit|emit|verify|compare|resolution|predict|evaluate|…`."""
 
 import importlib
 import os
@@ -34,6 +34,18 @@ commands
            accuracy and cost of a trained network (the study's B0) at 20 to 150% of its
            resolution, and the best one under a budget; writes scaling/resolution.csv, .json,
            .png; of a NETWORK (a name, a spelling, a YAML file) without weights the costs alone
+  predict MODEL FILE|FOLDER|-
+           what a trained network says of images, as JSON lines or CSV
+  evaluate MODEL IMAGES
+           how good it is: accuracy, calibration, by class, with intervals and pictures
+  explain MODEL FILE|FOLDER
+           where it looks, and whether its answers rest on that; needs captum
+  publish MODEL
+           a folder for this package, timm and ONNX Runtime, with a model card
+  ensemble MODEL [MODEL ...] IMAGES
+           networks asked together, and several looks at an image, at summed macs
+
+The last five take study=NAME for MODEL; python -m scaling predict --help lists their settings.
 
 settings
   study=NAME                 a study of python -m search run                 [main]
@@ -101,6 +113,8 @@ examples
   python -m scaling compare paper=table7
   python -m scaling resolution study=main resolution.max_macs=1M
   python -m scaling resolution efficientnet_b0
+  python -m scaling predict study=main photos
+  python -m scaling evaluate study=main
 """
 
 COMMANDS: Final = {
@@ -129,6 +143,12 @@ INTERRUPTED: Final = {
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
+    if arguments and {"-h", "--help"} & set(arguments[1:]):
+        from scaling.inference.usage import HELP as OWN
+
+        if arguments[0] in OWN:
+            print(OWN[arguments[0]], end="")
+            sys.exit(0)
     if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
         print(HELP, end="")
         sys.exit(0 if arguments else 2)

@@ -109,6 +109,7 @@ SLOW: Final = (
     r"python -m search run -m .*",
     r"python -m search run study=(?!main).*",
     r"python -m scaling (fit|compare study).*",
+    r"python -m scaling (explain|publish).*",
     r"python -m blocks (profile|latency-table|predict|export|load).*",
 )
 """Commands that take more than a second or two however small they are made."""
@@ -295,6 +296,10 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
     elif words[:2] == ["scaling", "compare"] and "study=main" in given:
         less = {"compare.ratios": "[2]", "compare.seeds": "2", "compare.random": "0"}
         less |= {"compare.rules": "[width]"}
+    elif words[:2] == ["scaling", "explain"]:
+        less = {"limit": "2", "steps": "2", "stages": "1"}
+    elif words[:1] == ["scaling"] and verb in ("evaluate", "publish", "ensemble"):
+        less = {"draws": "20"}
     elif words[:2] == ["scaling", "emit"] and "study=main" in given:
         less = {} if any(s.startswith(("phis", "budgets")) for s in given) else {"members": "2"}
     return replaced(given, less)

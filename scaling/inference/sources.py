@@ -18,7 +18,7 @@ _TEXT_CONTROLS: Final = frozenset(b"\t\n\r\f")
 
 @contextlib.contextmanager
 def open_source(text: str, stdin: BinaryIO) -> Iterator[tuple[Iterator[Path], list[Passed]]]:
-    """The image files in order, and what of a folder is no image, known once they are read.
+    """The image files that are meant, as `images_in` gives them.
 
     `-` is standard input: paths, one a line, as `find` prints them; or the bytes of one image.
 
@@ -29,7 +29,16 @@ def open_source(text: str, stdin: BinaryIO) -> Iterator[tuple[Iterator[Path], li
         with _from_stdin(stdin) as paths:
             yield paths, []
         return
-    path = Path(text).expanduser()
+    yield images_in(Path(text).expanduser())
+
+
+def images_in(path: Path) -> tuple[Iterator[Path], list[Passed]]:
+    """The image files of a folder, at any depth and in order, or the one that is named; and what of
+    the folder is no image, known once they are read.
+
+    Raises:
+        ScalingError: there is nothing there.
+    """
     if path.is_dir():
         walk = Walk(path)
         found = walk.images(path)
@@ -37,13 +46,12 @@ def open_source(text: str, stdin: BinaryIO) -> Iterator[tuple[Iterator[Path], li
         if first is None:
             passed = f" ({describe_passed(walk.passed)})" if walk.passed else ""
             raise ScalingError(f"{path} holds no images{passed}")
-        yield (Path(each) for each in itertools.chain([first], found)), walk.passed
-        return
+        return (Path(each) for each in itertools.chain([first], found)), walk.passed
     if not path.exists():
         raise ScalingError(f"there is no {path}; expected an image, a folder of images, or -")
     if (why := why_unread(path)) is not None:
         raise ScalingError(f"{path} is not read: {why}")
-    yield iter([path]), []
+    return iter([path]), []
 
 
 @contextlib.contextmanager

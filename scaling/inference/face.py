@@ -1,0 +1,81 @@
+"""A trained network from Python: `from scaling import evaluate, predict`."""
+
+from collections.abc import Iterable
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scaling.inference.answers import ask
+from scaling.inference.config import EvaluateConfig, PredictConfig, make_config
+from scaling.inference.evaluate import Evaluation, find_images, images_of_study
+from scaling.inference.evaluate import evaluate as evaluate_on
+from scaling.inference.model import read_model
+from scaling.inference.predict import labels_of, name_of
+from scaling.inference.sources import images_in
+from search.record.folder import StudyFolder
+
+Named = str | PathLike[str] | None
+
+
+def predict(
+    model: Named, images: str | PathLike[str] | Iterable[str | PathLike[str]], **settings: Any
+) -> pd.DataFrame:
+    """What a trained network says of images: a row per file, `class` and `probability`, or
+    `labels`, and the probability of every class.
+
+    `model` as the command line has it; None, where `study` names one. `images`: a file, a folder,
+    or files. `settings`: study, member, weights, on_corrupt, ….
+
+        predict("results/main", "photos")
+
+    Raises:
+        ScalingError, ArchError, WeightsError, ExportError, StudyError: see the messages.
+    """
+    config = make_config(PredictConfig, **settings)
+    network = read_model(config, None if model is None else fspath(model))
+    if isinstance(images, str | PathLike):
+        paths, _ = images_in(Path(images).expanduser())
+    else:
+        paths = iter([Path(each) for each in images])
+    threshold = network.threshold if config.threshold is None else config.threshold
+    rows = []
+    for answers in ask(network, paths, batch=config.batch, on_corrupt=config.on_corrupt):
+        for path, row in zip(answers.paths, answers.found, strict=True):
+            best = int(row.argmax())
+            said: dict[str, Any] = {"file": name_of(path)}
+            if network.subject.several:
+                said["labels"] = labels_of(network, row, threshold)
+            else:
+                said |= {"class": network.classes[best], "probability": float(row[best])}
+            rows.append(said | dict(zip(network.classes, row.tolist(), strict=True)))
+    return pd.DataFrame(rows)
+
+
+def evaluate(
+    model: Named, images: str | PathLike[str] | None = None, **settings: Any
+) -> Evaluation:
+    """How good a trained network is on labelled images; without `images` on those of its `study`.
+
+        found = evaluate(None, study="main")
+        found.judged.figures["accuracy"].low, found.judged.classes
+
+    Raises:
+        ScalingError, ArchError, WeightsError, ExportError, StudyError, DataError: see the messages.
+    """
+    config = make_config(EvaluateConfig, **settings)
+    network = read_model(config, None if model is None else fspath(model))
+    if images is None:
+        study = StudyFolder(config.results_dir, config.study or "main")
+        labelled = images_of_study(network, study, config.part)
+    else:
+        labelled = find_images(network, fspath(images), config.part, config.labels)
+    return evaluate_on(
+        network,
+        labelled,
+        batch=config.batch,
+        on_corrupt=config.on_corrupt,
+        threshold=config.threshold,
+        draws=config.draws,
+    )
