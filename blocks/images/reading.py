@@ -1,7 +1,7 @@
 """How image files become pixels; a network must see at work what it saw when it was trained."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 
@@ -44,6 +44,11 @@ USUAL: Final = Reading()
 """How a search reads the images that it trains and tests on: all of the centre."""
 PUBLISHED: Final = Reading(interpolation="bicubic", crop=224 / 256)
 """How published networks are evaluated, in most papers and in timm."""
+
+
+def decoded_to(reading: Reading, height: int, width: int) -> Reading:
+    """The same, of files that were decoded to this size."""
+    return replace(reading, image_size=(height, width))
 
 
 def reading_to_mapping(reading: Reading) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from blocks.errors import CompoundNasError
 from blocks.files import write_whole
 from blocks.images.decode import IMAGE_SUFFIXES
 from blocks.images.listing import ImageFile, ImageFolder, list_folder
-from blocks.images.reading import Reading, reading_from, reading_to_mapping
+from blocks.images.reading import Reading, decoded_to, reading_from, reading_to_mapping
 from blocks.images.walk import Passed
 from blocks.messages import say
 from search.config.schema import DatasetConfig
@@ -41,7 +41,6 @@ from search.data.splits import (
     Rows,
     Split,
     Weights,
-    decoded_to,
     divide,
     root_of,
 )
@@ -221,7 +220,7 @@ def _from_stored(
         stored.fields["sha256"],
         (*passed, *(Passed(root / name, reason) for name, reason in stored.fields["passed"])),
         (*notes, *stored.fields["notes"]),
-        decoded_to(reading_from(stored.fields["reading"]), train),
+        decoded_to(reading_from(stored.fields["reading"]), *train.images.shape[2:]),
         home,
         stored.tensor("folds") if "folds" in stored.tensors else None,
         {part: stored.tensor(f"{part}.rows").numpy() for part in PARTS}

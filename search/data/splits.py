@@ -9,7 +9,7 @@ import hashlib
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blocks.images.reading import USUAL, Reading
+from blocks.images.reading import USUAL, Reading, decoded_to
 from blocks.images.walk import Passed
 from search.config.schema import DatasetConfig
 from search.data.folds import deal
@@ -172,16 +172,10 @@ def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
         divided.sha256,
         raw.passed,
         divided.notes,
-        raw.reading if raw.paths is None else decoded_to(raw.reading, train),
+        raw.reading if raw.paths is None else decoded_to(raw.reading, *train.images.shape[2:]),
         folds=None if divided.folds is None else torch.from_numpy(divided.folds),
         rows=None if raw.together is None else divided.rows,
     )
-
-
-def decoded_to(reading: Reading, split: Split) -> Reading:
-    """How files became the images of a split, with the size that they were decoded to."""
-    height, width = split.images.shape[2:]
-    return replace(reading, image_size=(height, width))
 
 
 def divide(config: DatasetConfig, raw: Raw) -> Divided:
