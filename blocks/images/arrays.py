@@ -13,7 +13,7 @@ from torch import Tensor
 
 from blocks.arch import ArchSpec
 from blocks.errors import ExportError, one_line
-from blocks.images.batches import Part, match_channels
+from blocks.images.batches import PART_ORDER, Part, match_channels
 from blocks.images.decode import Pixels
 from blocks.images.inputs import inputs_of
 
@@ -44,11 +44,11 @@ def from_npz(
     stream: BinaryIO, where: str, arch: ArchSpec, part: Part, labelled: bool = True
 ) -> tuple[str, ArrayImages, NDArray[np.int64] | None]:
     """Where the images of `part` are from, they, and their labels (None: there are none)."""
-    first, second = ("x_train", "x_test") if part == "train" else ("x_test", "x_train")
+    order = [f"x_{name}" for name in PART_ORDER[part]]
     try:
         with np.load(stream, allow_pickle=False) as arrays:
             names = list(arrays.files)
-            name = next((n for n in (first, second, "images") if n in names), None)
+            name = next((n for n in (*order, "images") if n in names), None)
             if name is None:
                 raise ExportError(
                     f"{where} has arrays {', '.join(names) or 'none'}; expected x_test and "

@@ -14,8 +14,14 @@ from torch import Tensor
 from blocks.arch import Size
 from blocks.errors import ExportError
 
-Part = Literal["test", "train"]
-"""The images that are meant, where there are both."""
+Part = Literal["test", "val", "train"]
+"""The images that are meant, where there are several splits."""
+PART_ORDER: Final[dict[Part, tuple[Part, ...]]] = {
+    "test": ("test", "val", "train"),
+    "val": ("val", "test", "train"),
+    "train": ("train", "val", "test"),
+}
+"""What is taken where a part is missing."""
 
 _BATCH_PIXELS: Final = 2**20
 _LUMINANCE: Final = (0.299, 0.587, 0.114)

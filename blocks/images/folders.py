@@ -13,7 +13,7 @@ from torch import Tensor
 
 from blocks.arch import ArchSpec
 from blocks.errors import ExportError
-from blocks.images.batches import Part
+from blocks.images.batches import PART_ORDER, Part
 from blocks.images.decode import IMAGE_SUFFIXES
 from blocks.images.inputs import decode_for
 from blocks.images.listing import list_folder
@@ -68,8 +68,7 @@ def from_folder(
     except OSError as error:
         raise ExportError(f"cannot read images {folder}: {error.strerror}") from None
     found = list_folder(folder, ExportError, name="--images", skip_unlabelled=True)
-    order = ("train", "val", "test") if part == "train" else ("test", "val", "train")
-    taken = next(name for name in order if name in found.parts)
+    taken = next(name for name in PART_ORDER[part] if name in found.parts)
     where = found.parts[taken]
     numbers = _numbers_of(found.classes, classes, num_classes, where)
     files = [file for file in found.files if file.part == taken]

@@ -39,11 +39,11 @@ def _named(config: EnsembleConfig, words: list[str]) -> tuple[list[Model], list[
     """The networks, and the images as each of them reads them."""
     if config.study is None:
         if len(words) < 2:
-            raise ScalingError(f"ensemble has {len(words)} words ({' '.join(words)}): {USAGE}")
+            raise ScalingError(f"ensemble {' '.join(words) or 'of nothing'}: {USAGE}")
         models = [read_model(config, word) for word in words[:-1]]
     else:
         if len(words) > 1:
-            raise ScalingError(f"ensemble has {len(words)} words ({' '.join(words)}): {USAGE}")
+            raise ScalingError(f"ensemble {' '.join(words) or 'of nothing'}: {USAGE}")
         study = StudyFolder(config.results_dir, config.study).require()
         files = [member_file(config, name) for name in _members(config, study)]
         models = [read_model(config, str(file)) for file in files]

@@ -6,12 +6,11 @@ from blocks.console import console
 from scaling.compound import ScalingError
 from scaling.inference.config import EvaluateConfig, read_words
 from scaling.inference.evaluate import Evaluation, evaluate, find_images, images_of_study
-from scaling.inference.model import read_model
+from scaling.inference.model import read_model, study_of
 from scaling.inference.written import folder_for, write_evaluation
 from scaling.judging import confused_pairs
-from search.record.folder import StudyFolder
 
-USAGE = "expected MODEL and FOLDER; or study=NAME, with a folder or without"
+USAGE = "expected MODEL and images; or study=NAME, with images or without"
 MOST_CLASSES = 30
 """Of which the table of classes is printed; the file has all."""
 
@@ -20,13 +19,15 @@ def run(arguments: list[str]) -> None:
     """Show how good a network is on labelled images."""
     config, words = read_words(EvaluateConfig, arguments)
     named = config.study is None
-    if len(words) not in ((2,) if named else (0, 1)):
-        raise ScalingError(f"evaluate has {len(words)} words ({' '.join(words)}): {USAGE}")
+    if len(words) not in ((1, 2) if named else (0, 1)):
+        raise ScalingError(f"evaluate {' '.join(words) or 'of nothing'}: {USAGE}")
     model = read_model(config, words[0] if named else None)
     if words[1:] or (words and not named):
         labelled = find_images(model, words[-1], config.part, config.labels)
     else:
-        study = StudyFolder(config.results_dir, str(config.study))
+        study = study_of(config, model)
+        if study is None:
+            raise ScalingError(f"evaluate {words[0]}: on which images? It is of no study here")
         labelled = images_of_study(model, study, config.part)
     found = evaluate(
         model,

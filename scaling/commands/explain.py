@@ -19,7 +19,7 @@ def run(arguments: list[str]) -> None:
     """Show where a network looks, and whether that is what its answers rest on."""
     config, words = read_words(ExplainConfig, arguments)
     if len(words) != (1 if config.study is not None else 2):
-        raise ScalingError(f"explain has {len(words)} words ({' '.join(words)}): {USAGE}")
+        raise ScalingError(f"explain {' '.join(words) or 'of nothing'}: {USAGE}")
     model = read_model(config, words[0] if config.study is None else None)
     with open_source(words[-1], sys.stdin.buffer) as (paths, _):
         found = explain(

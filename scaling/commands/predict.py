@@ -1,6 +1,7 @@
 """`python -m scaling predict MODEL FILE|FOLDER|-`."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,16 @@ USAGE = "expected MODEL and FILE, FOLDER or -; or study=NAME and the images"
 
 def run(arguments: list[str]) -> None:
     """Print what a network says of each image; all else goes to standard error."""
+    try:
+        _run(arguments)
+    except BrokenPipeError:  # who reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> None:
     config, words = read_words(PredictConfig, arguments)
     if len(words) != (1 if config.study is not None else 2):
-        raise ScalingError(f"predict has {len(words)} words ({' '.join(words)}): {USAGE}")
+        raise ScalingError(f"predict {' '.join(words) or 'of nothing'}: {USAGE}")
     model = read_model(config, words[0] if config.study is None else None)
     threshold = model.threshold if config.threshold is None else config.threshold
     skipped = 0

@@ -9,10 +9,9 @@ from blocks.files import write_whole
 from scaling.compound import ScalingError
 from scaling.inference.config import PublishConfig, read_words
 from scaling.inference.evaluate import Evaluation, evaluate, find_images, images_of_study
-from scaling.inference.model import Model, read_model
+from scaling.inference.model import Model, read_model, study_of
 from scaling.publishing.card import card
 from scaling.publishing.folder import CARD, Published, publish
-from search.record.folder import StudyFolder
 
 NONE = "none"
 
@@ -22,7 +21,7 @@ def run(arguments: list[str]) -> None:
     config, words = read_words(PublishConfig, arguments)
     if len(words) != (0 if config.study is not None else 1):
         raise ScalingError(
-            f"publish has {len(words)} words ({' '.join(words)}): expected MODEL, or study=NAME"
+            f"publish {' '.join(words) or 'of nothing'}: expected MODEL, or study=NAME"
         )
     model = read_model(config, words[0] if config.study is None else None)
     name = config.name or model.name
@@ -37,7 +36,7 @@ def run(arguments: list[str]) -> None:
 
 def _evaluation(config: PublishConfig, model: Model) -> Evaluation | None:
     """On the images that are named, or the test images of the study that the network is of."""
-    study = _study_of(config, model)
+    study = study_of(config, model)
     if config.images == NONE or (config.images is None and study is None):
         return None
     if config.images is not None:
@@ -48,17 +47,6 @@ def _evaluation(config: PublishConfig, model: Model) -> Evaluation | None:
     return evaluate(
         model, labelled, batch=config.batch, on_corrupt=config.on_corrupt, draws=config.draws
     )
-
-
-def _study_of(config: PublishConfig, model: Model) -> StudyFolder | None:
-    if config.study is not None:
-        return StudyFolder(config.results_dir, config.study)
-    if model.source is None:
-        return None
-    for folder in list(model.source.absolute().parents)[:3]:
-        if (folder / "config.yaml").is_file():
-            return StudyFolder(str(folder.parent), folder.name)
-    return None
 
 
 def _show(published: Published) -> None:

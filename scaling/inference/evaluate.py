@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from blocks.images.batches import PART_ORDER, Part
 from blocks.images.folders import FileImages
 from blocks.images.read import read_images
 from scaling.compound import ScalingError
@@ -57,12 +58,13 @@ class Evaluation:
     unread: tuple[tuple[Path, str], ...]
 
 
-def find_images(model: Model, text: str, part: str, labels: str) -> Labelled:
+def find_images(model: Model, text: str, split: str, labels: str) -> Labelled:
     """The labelled images of a folder, of an .npz file, or of a table of labels.
 
     Raises:
         ScalingError, ExportError, DataError: none, or of classes that the network has not.
     """
+    part = cast(Part, split)
     path = Path(text).expanduser()
     if path.suffix.lower() in TABLES:
         return _of_table(model, path, part)
@@ -78,7 +80,7 @@ def find_images(model: Model, text: str, part: str, labels: str) -> Labelled:
         subject.num_classes,
         mean=subject.mean,
         std=subject.std,
-        part="train" if part == "train" else "test",
+        part=part,
         labels="name" if labels == "name" else "folder",
         classes=subject.classes,
         reading=subject.reading,
@@ -97,9 +99,9 @@ def find_images(model: Model, text: str, part: str, labels: str) -> Labelled:
     return Labelled(found.where, found.labels, pixels=pixels)
 
 
-def _of_table(model: Model, path: Path, part: str) -> Labelled:
+def _of_table(model: Model, path: Path, part: Part) -> Labelled:
     listed = list_table(DatasetConfig(name="table", path=str(path)), model.subject.several)
-    chosen = part if part in listed.parts else next(iter(listed.parts))
+    chosen = next(name for name in PART_ORDER[part] if name in listed.parts)
     files = [file for file in listed.files if file.part == chosen]
     known = {name: number for number, name in enumerate(model.classes)}
     strangers = [name for name in listed.classes if name not in known]

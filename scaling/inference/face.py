@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from scaling.compound import ScalingError
 from scaling.inference.answers import ask
 from scaling.inference.config import EvaluateConfig, PredictConfig, make_config
 from scaling.inference.evaluate import Evaluation, find_images, images_of_study
 from scaling.inference.evaluate import evaluate as evaluate_on
-from scaling.inference.model import read_model
+from scaling.inference.model import read_model, study_of
 from scaling.inference.predict import labels_of, name_of
 from scaling.inference.sources import images_in
-from search.record.folder import StudyFolder
 
 Named = str | PathLike[str] | None
 
@@ -56,7 +56,7 @@ def predict(
 def evaluate(
     model: Named, images: str | PathLike[str] | None = None, **settings: Any
 ) -> Evaluation:
-    """How good a trained network is on labelled images; without `images` on those of its `study`.
+    """How good a trained network is on labelled images; without `images` on those of its study.
 
         found = evaluate(None, study="main")
         found.judged.figures["accuracy"].low, found.judged.classes
@@ -67,7 +67,9 @@ def evaluate(
     config = make_config(EvaluateConfig, **settings)
     network = read_model(config, None if model is None else fspath(model))
     if images is None:
-        study = StudyFolder(config.results_dir, config.study or "main")
+        study = study_of(config, network)
+        if study is None:
+            raise ScalingError(f"evaluate {model}: on which images? It is of no study here")
         labelled = images_of_study(network, study, config.part)
     else:
         labelled = find_images(network, fspath(images), config.part, config.labels)

@@ -183,6 +183,18 @@ def trained_members(base: StudyFolder) -> list[str]:
     return sorted(trained | ({"b0"} if (base / "b0.yaml").is_file() else set()))
 
 
+def study_of(config: UseConfig, model: Model) -> StudyFolder | None:
+    """The study that is named, or in whose folder the network lies; None: it is of none."""
+    if config.study is not None:
+        return StudyFolder(config.results_dir, config.study)
+    if model.source is None:
+        return None
+    for folder in list(model.source.absolute().parents)[:3]:
+        if (folder / "config.yaml").is_file():
+            return StudyFolder(str(folder.parent), folder.name)
+    return None
+
+
 def _classes(subject: Subject) -> tuple[str, ...]:
     """Their names: the file's; ImageNet's of a published network; else numbers."""
     if subject.classes is not None:

@@ -41,13 +41,13 @@ examples
   find photos -name '*.jpg' | python -m scaling predict results/main/b0.yaml -
 """,
     "evaluate": f"""\
-usage: python -m scaling evaluate MODEL IMAGES [SETTING=VALUE ...]
+usage: python -m scaling evaluate MODEL [IMAGES] [SETTING=VALUE ...]
        python -m scaling evaluate study=NAME [IMAGES] [SETTING=VALUE ...]
 
 How good a trained network is: top-1 and top-5, balanced accuracy, macro F1, calibration error, each
 with its 95% interval, and all of it by class; writes evaluation.json, classes.csv, confused.csv,
 confusion.png, calibration.png, worst.png. IMAGES is a folder per class (of splits, `part`), an
-.npz file, or a table of labels; of a study without IMAGES they are its own test images.
+.npz file, or a table of labels; without IMAGES they are the test images of the network's study.
 
 {_MODEL}
 settings

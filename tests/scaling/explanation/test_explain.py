@@ -124,7 +124,7 @@ def test_what_is_written(study: Path, digit_files: Path, tmp_path: Path) -> None
 
 
 def test_mistakes_are_one_line(refuse: Refuse, study: Path, onnx_file: Path) -> None:
-    assert "explain has 1 words" in refuse("scaling", "explain", str(study))
+    assert ": expected MODEL and FILE, FOLDER or -" in refuse("scaling", "explain", str(study))
     said = refuse("scaling", "explain", str(onnx_file), str(study / "pareto.png"))
     assert "is an ONNX file, which has no gradients" in said
 

@@ -92,5 +92,5 @@ def test_a_study_is_asked_with_all_that_is_trained(
     said = here("ensemble", *home, "views=[flip]", "draws=20", "output=out")
     assert "b0, flip" in said.stdout
     assert (tmp_path / "out" / "ensemble.csv").is_file()
-    assert "ensemble has 1 words" in refuse("scaling", "ensemble", str(study))
+    assert "expected MODEL … and FOLDER" in refuse("scaling", "ensemble", str(study))
     assert "views=upside" in refuse("scaling", "ensemble", *home, "views=[upside]")

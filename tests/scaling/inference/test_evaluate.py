@@ -43,8 +43,10 @@ def test_a_folder_a_table_and_arrays_agree(
 
 
 def test_a_study_is_judged_on_its_own_test_images(study: Path) -> None:
-    found = evaluate(None, study="main", results_dir=str(study.parent), draws=20)
-    assert len(found.labelled) == 397
+    for named in ((None, {"study": "main", "results_dir": str(study.parent)}), (study, {})):
+        model, settings = named
+        found = evaluate(model, draws=20, **settings)
+        assert len(found.labelled) == 397
     assert found.labelled.sha256 is not None
 
 
@@ -82,9 +84,26 @@ def test_several_labels_come_from_a_table(
         evaluate(model.source, digit_files)
 
 
-def test_mistakes_are_one_line(refuse: Refuse, study: Path, digit_files: Path) -> None:
+def test_the_split_that_is_asked_for_is_taken(
+    model: Model, digit_files: Path, tmp_path: Path
+) -> None:
+    for part, count in (("train", 30), ("val", 20), ("test", 10)):
+        for path in sorted(digit_files.rglob("*.png"))[:count]:
+            copy = tmp_path / part / path.parent.name / path.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+        assert len(find_images(model, str(tmp_path), part, "folder")) == count
+
+
+def test_mistakes_are_one_line(
+    refuse: Refuse, study: Path, digit_files: Path, tmp_path: Path
+) -> None:
     b0 = str(study / "b0.yaml")
-    assert "expected MODEL and FOLDER" in refuse("scaling", "evaluate", b0)
+    assert "expected MODEL and images" in refuse("scaling", "evaluate", b0, "one", "two")
+    alone = tmp_path / "alone.yaml"
+    alone.write_text((study / "b0.yaml").read_text())
+    (tmp_path / "b0.pt").write_bytes((study / "b0.pt").read_bytes())
+    assert "on which images?" in refuse("scaling", "evaluate", str(alone))
     flat = str(digit_files / "0")
     assert "has no labels" in refuse("scaling", "evaluate", b0, flat)
     assert "part=holdout is unknown" in refuse("scaling", "evaluate", b0, flat, "part=holdout")

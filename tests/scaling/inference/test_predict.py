@@ -119,7 +119,7 @@ def test_what_was_trained_wins(study: Path, tmp_path: Path, copied: Callable[...
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "predict has 0 words"),
+        ([], "predict of nothing: expected MODEL"),
         (["nothing.yaml", "."], "there is no nothing.yaml"),
         (["efficientnet_b0", "."], "efficientnet_b0 has no weights"),
         (["efficientnet_b9", "."], "unknown network 'efficientnet_b9'"),

@@ -77,7 +77,7 @@ def test_what_timm_cannot_say_is_said(
 def test_mistakes_are_one_line(
     refuse: Refuse, study: Path, onnx_file: Path, tmp_path: Path
 ) -> None:
-    assert "publish has 0 words" in refuse("scaling", "publish")
+    assert "publish of nothing: expected MODEL" in refuse("scaling", "publish")
     assert "is an ONNX file" in refuse("scaling", "publish", str(onnx_file), "images=none")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
