@@ -1,4 +1,4 @@
-"""`python -m scaling fit|emit|verify|compare|resolution`."""
+"""`python -m scaling fit|emit|verify|compare|resolution|train`."""
 
 import importlib
 import os
@@ -34,6 +34,10 @@ commands
            accuracy and cost of a trained network (the study's B0) at 20 to 150% of its
            resolution, and the best one under a budget; writes scaling/resolution.csv, .json,
            .png; of a NETWORK (a name, a spelling, a YAML file) without weights the costs alone
+  train [NETWORK]
+           train a member of the family, or a NETWORK, for good, by a recipe (small, finetune,
+           paper, timm, v2), on the study's images or dataset=...; writes trained/NAME/; goes on
+           where it stopped; python -m scaling train --help lists its settings
 
 settings
   study=NAME                 a study of python -m search run                 [main]
@@ -101,6 +105,7 @@ examples
   python -m scaling compare paper=table7
   python -m scaling resolution study=main resolution.max_macs=1M
   python -m scaling resolution efficientnet_b0
+  python -m scaling train study=main member=b0
 """
 
 COMMANDS: Final = {
@@ -109,6 +114,7 @@ COMMANDS: Final = {
     "verify": "scaling.commands.verify",
     "compare": "scaling.commands.compare",
     "resolution": "scaling.commands.resolution",
+    "train": "scaling.commands.train",
 }
 """Name → module with `run(arguments)`; imported when it is called."""
 
@@ -117,6 +123,7 @@ INTERRUPTED: Final = {
     "fit": _CONTINUES,
     "compare": _CONTINUES,
     "resolution": _CONTINUES,
+    "train": "the last checkpoint is on disk, and the same command goes on from it",
     "emit": "the family may be incomplete; run the command again",
 }
 """What Ctrl-C leaves; of `verify`, everything as it was."""
@@ -124,6 +131,11 @@ INTERRUPTED: Final = {
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
+    if arguments[:1] == ["train"] and {"-h", "--help"} & set(arguments):
+        from scaling.commands.train import help_text
+
+        print(help_text(), end="")
+        sys.exit(0)
     if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
         print(HELP, end="")
         sys.exit(0 if arguments else 2)

@@ -1,6 +1,6 @@
 """The plots of a fit, of a comparison and of resolutions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.ticker
 import numpy as np
@@ -142,4 +142,26 @@ def plot_resolution(
     below.set_ylabel("macs per image")
     below.set_xlabel("input resolution (pixels)")
     axes.legend(fontsize=8, frameon=False)
+    return png(figure)
+
+
+def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str], title: str) -> bytes:
+    """PNG: the share of each true class (rows) that is given each name (columns)."""
+    count = len(names)
+    figure, axes = one_axes((max(5.0, 0.42 * count + 2.5), max(4.5, 0.38 * count + 2)))
+    share = confusion / np.maximum(1, confusion.sum(1, keepdims=True))
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*confusion.shape):
+        if confusion[row, column]:
+            colour = "white" if share[row, column] > 0.5 else INK
+            axes.text(
+                column, row, str(confusion[row, column]), ha="center", va="center", fontsize=7,
+                color=colour,
+            )  # fmt: skip
+    labels = [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
+    axes.set_xticks(range(count), labels, rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(count), labels, fontsize=8)
+    axes.set_xlabel("given")
+    axes.set_ylabel("true")
+    axes.set_title(title)
     return png(figure)
