@@ -106,6 +106,7 @@ def _known_modules(arch: ArchSpec) -> list[dict[str, None]]:
     with torch.device("meta"):
         ours = Network(arch, 1).state_dict()
     known = [dict.fromkeys(name.rpartition(".")[0] for name in ours)]
-    for layout in LAYOUTS.values():
-        known.append(dict.fromkeys(theirs for _, theirs in layout(arch)(arch)))
+    known += [
+        dict.fromkeys(theirs for _, theirs in layout(arch)(arch)) for layout in LAYOUTS.values()
+    ]
     return [modules for modules in known if modules]

@@ -20,9 +20,11 @@ _TITLES = {
     "balanced_accuracy": "balanced",
     "macro_f1": "macro F1",
     "map": "mAP",
-    "calibration_error": "calibration error",
+    "calibration_error": "calibration",
 }
 """Figures of the test images that the table shows, and what they are called there."""
+_FEW = 20
+"""Classes, of which top-5 says little."""
 
 
 def run(arguments: list[str]) -> None:
@@ -105,15 +107,17 @@ def _new_bar() -> Progress:
 
 def show_table(trained: list[Trained]) -> None:
     """What each network reached on the test images, with what it costs."""
-    shown = [name for name in _TITLES if name in trained[0].test]
+    classes = trained[0].content["num_classes"]
+    left_out = {"top5_accuracy"} if classes <= _FEW else set()
+    shown = [name for name in _TITLES if name in trained[0].test and name not in left_out]
     content = trained[0].content
     screen = Table(
         title=f"test images of {content['dataset']['name']} ({content['dataset']['test']:,}), "
-        "each read once, with 95% intervals",
+        "each read once; with 95% interval",
         title_justify="left",
     )
     for heading in ("", "pixels", "macs", "params", *map(_TITLES.get, shown), "best epoch", "time"):
-        screen.add_column(str(heading), justify="right")
+        screen.add_column(str(heading), justify="right", no_wrap=True)
     for each in trained:
         cost, how = each.content["cost"], each.content["trained"]
         screen.add_row(
@@ -121,16 +125,23 @@ def show_table(trained: list[Trained]) -> None:
             str(each.content["fields"]["resolution"]),
             millions(cost["macs"]),
             f"{cost['params']:,}",
-            *(_with_interval(each.test[name], name) for name in shown),
+            *(_cell(each.test[name], name) for name in shown),
             f"{how['best_epoch']} of {how['epochs']}",
             duration(how["seconds"]),
         )
     console.print(screen)
 
 
-def _with_interval(figure: dict[str, float], name: str) -> str:
-    if name == "calibration_error":
-        return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+def _cell(figure: dict[str, float], name: str) -> str:
+    """A figure; its interval where it is the first of the table. All are in model.yaml."""
+    if name in ("accuracy", "map"):
+        return _with_interval(figure)
+    return (
+        f"{figure['value']:.3f}" if name == "calibration_error" else f"{100 * figure['value']:.2f}"
+    )
+
+
+def _with_interval(figure: dict[str, float]) -> str:
     value, low, high = (100 * figure[each] for each in ("value", "low", "high"))
     return f"{value:.2f} ({low:.1f} to {high:.1f})"
 
@@ -144,7 +155,7 @@ def show_comparison(found: Comparison) -> None:
         how = each.content["trained"]
         screen.add_row(
             label,
-            _with_interval(each.test[found.measure], found.measure),
+            _with_interval(each.test[found.measure]),
             str(how["best_epoch"]),
             duration(how["seconds"]),
         )

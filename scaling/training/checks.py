@@ -23,9 +23,9 @@ def validate_train(config: TrainConfig) -> None:
     Raises:
         ScalingError: names the setting, its value, and what was expected.
     """
-    for name, value in (("study", config.study), ("name", config.name)):
-        if value is not None:
-            _named(name, value)
+    for name, text in (("study", config.study), ("name", config.name)):
+        if text is not None:
+            _named(name, text)
     for name, word, words in (
         ("precision", config.precision, PRECISIONS),
         ("device", config.device, ("auto", "cpu", "cuda")),
@@ -49,9 +49,7 @@ def validate_train(config: TrainConfig) -> None:
     if config.weights is not None and config.start is not None:
         raise ScalingError("weights= and start= are given; a network starts from one of them")
     if config.compare == "pretrain" and config.weights is None and config.start is None:
-        raise ScalingError(
-            "compare=pretrain has nothing to start from; expected weights= or start="
-        )
+        raise ScalingError("compare=pretrain has no weights= or start= to begin with")
     if config.compare == "teacher" and config.teacher is None:
         raise ScalingError("compare=teacher has no teacher=; expected a trained member")
     from_timm = config.teacher is not None and config.teacher.startswith("timm:")

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from scaling.training.config import RecipeConfig
-from scaling.training.parallel import World
+from scaling.training.parallel import ALONE, World
 from scaling.training.transforms import Changed, drawn_from
 from search.config.schema import CROP
 from search.data.augment import Augmentation, cut_and_mix
@@ -36,7 +36,7 @@ class Feed:
     resolution: int
     seed: int
     loaders: int = 0
-    world: World = World()
+    world: World = ALONE
 
     @property
     def one_by_one(self) -> bool:
@@ -118,7 +118,9 @@ class Feed:
             return images
         from timm.data.random_erasing import RandomErasing
 
-        erase = RandomErasing(self.recipe.erasing, mode="pixel", device="cpu")
+        erase: Any = RandomErasing(  # type: ignore[no-untyped-call]
+            self.recipe.erasing, mode="pixel", device="cpu"
+        )
         with drawn_from(derive_seed(self.seed, "erase", epoch, number, self.world.rank)):
             erased: Tensor = erase(images)
         return erased
@@ -161,5 +163,6 @@ def about_feed(feed: Feed) -> str:
     """How batches are made, in words."""
     if not feed.one_by_one:
         return "changed as whole batches"
-    where: Any = f"{feed.loaders} processes" if feed.loaders else "this process"
+    several = "a process" if feed.loaders == 1 else f"{feed.loaders} processes"
+    where = f"{several} beside this" if feed.loaders else "this process"
     return f"changed one by one by {where}"

@@ -216,8 +216,8 @@ def _grow_stages(work: _Growing, small: Network, large: Network, spread: _Spread
             inputs = spread if place == 0 else outputs
             if place >= len(olds):
                 work.further(block, where)
-            elif isinstance(block, MBConv) and isinstance(olds[place], MBConv):
-                work.block(olds[place], block, inputs, outputs, where)
+            elif isinstance(block, MBConv) and isinstance(old := olds[place], MBConv):
+                work.block(old, block, inputs, outputs, where)
             else:
                 work.problems.append(f"{where} is no MBConv block")
         spread = outputs

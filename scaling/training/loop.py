@@ -19,7 +19,7 @@ from scaling.training.teacher import Distillation
 from search.config.quality import Quality
 from search.errors import TrainingError
 from search.record.trials import derive_seed
-from search.training.evaluate import evaluate
+from search.training.evaluate import EVALUATED, evaluate
 
 _LOOK: Final = 50
 """Steps after which losses are read of a GPU, which has to be waited for then."""
@@ -181,8 +181,7 @@ class Training:
 
     def _halve(self, error: BaseException, images: int) -> None:
         """After a lack of memory: compute the batch in twice as many parts."""
-        memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not memory and "allocate memory" not in str(error):
+        if not _is_memory(error):
             raise error
         progress = self.progress
         if self.feed.world.size > 1 or progress.parts * 2 * _LEAST > images:
@@ -224,7 +223,8 @@ class Training:
         best = ""
         if progress.best is not None:
             best = f", {self.folder / 'model.safetensors'} of epoch {progress.best['epoch']:.0f}"
-        last = f"; {self.folder / LAST} is of a step before" if progress.history else ""
+        path = self.folder / LAST
+        last = f"; {path} is of a step before" if path.is_file() else ""
         raise TrainingError(
             "nan",
             f"{self.name}: {what} (epoch {progress.epoch + 1}, lr {self._lr():.3g}){last}{best}; "
@@ -240,7 +240,16 @@ class Training:
         progress, batches = self.progress, self.feed.batches
         mean = torch.tensor(progress.losses, dtype=torch.float64).mean()
         mean = self.feed.world.mean(mean.to(self.machine.device)) if mean.numel() else mean
-        scores = evaluate(self.parts.judged, batches, batches.val)
+        try:
+            scores = evaluate(self.parts.judged, batches, batches.val)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_memory(error):
+                raise
+            raise TrainingError(
+                "oom",
+                f"too little memory to validate after epoch {progress.epoch + 1}, "
+                f"{EVALUATED} images at once; {self.folder / LAST} is of a step before",
+            ) from None
         if not math.isfinite(scores.loss):
             self._not_a_number(f"the validation loss became {scores.loss}")
         progress.epoch += 1
@@ -283,3 +292,9 @@ class Training:
     def _save(self) -> None:
         if self.feed.world.first:
             save_checkpoint(self.folder / LAST, self.key, self.progress, self.parts)
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether it is a lack of memory: on a CPU PyTorch says so in words alone."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "allocate memory" in str(error)

@@ -104,6 +104,22 @@ def _synced(norm: nn.BatchNorm2d) -> "SyncedNorm":
     return made
 
 
+class _Summed(torch.autograd.Function):
+    """The sum over processes; each one's gradient is the sum of all."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        summed = values.clone()
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        summed = gradient.clone()
+        dist.all_reduce(summed)
+        return summed
+
+
 class SyncedNorm(nn.BatchNorm2d):
     """`nn.BatchNorm2d` over the batches of all processes, on every device: PyTorch's own
     `SyncBatchNorm` is for GPUs alone. Each process must have as many images."""
@@ -111,18 +127,17 @@ class SyncedNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not dist.is_initialized():
             return super().forward(x)
-        from torch.distributed.nn.functional import all_reduce
-
         size = dist.get_world_size()
         wide = x.float()
         sums = torch.stack([wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))])
-        mean, square = all_reduce(sums) / size
+        mean, square = _Summed.apply(sums) / size  # type: ignore[no-untyped-call]
         var = (square - mean.square()).clamp_min(0)
         count = x.numel() / x.shape[1] * size
         self._remember(mean.detach(), var.detach() * count / max(1.0, count - 1))
         scale = self.weight * (var + self.eps).rsqrt()
         shift = self.bias - mean * scale
-        return (wide * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+        normalised: Tensor = wide * scale[:, None, None] + shift[:, None, None]
+        return normalised.to(x.dtype)
 
     def _remember(self, mean: Tensor, var: Tensor) -> None:
         assert self.running_mean is not None

@@ -13,7 +13,7 @@ from blocks.machine import processor
 from blocks.messages import say
 from scaling.training.checkpoint import Progress, check_key, check_room, read_last, restore
 from scaling.training.config import RecipeConfig, TrainConfig
-from scaling.training.feed import Feed, about_feed, loaders_for
+from scaling.training.feed import Feed, about_feed, changes_one_by_one, loaders_for
 from scaling.training.figures import Judged, judge_classes, judge_labels
 from scaling.training.images import Source, about_images, find_source, load_images
 from scaling.training.initial import Initial, begin, fit_conventions
@@ -42,6 +42,7 @@ from scaling.training.setup import (
 )
 from scaling.training.targets import Target, find_targets, suggested_study
 from scaling.training.teacher import Distillation, find_teacher
+from scaling.training.transforms import transform_of
 from search.data.batches import Batches, prepare
 from search.data.splits import ImageData
 from search.evaluators.process import keep_memory
@@ -157,6 +158,10 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
         recipe = replace(recipe, batch_size=max(world.size, size - size % world.size))
     known = None if stored is None else _precision(stored)
     machine = settle_machine(config, target, data.num_classes, known)
+    if world.size > 1 and config.sync_norm:  # the compiled layers normalise by their own images
+        machine = replace(machine, kernels="torch")
+    if changes_one_by_one(recipe):
+        transform_of(recipe, target.arch.resolution, data.in_channels)  # refused before it begins
     batches = prepare(data, target.arch.resolution)
     network = make_network(target, data.num_classes, recipe, config.seed)
     initial = begin(config, work.source.folder, network, config.seed)

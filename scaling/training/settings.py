@@ -33,7 +33,8 @@ def read_train(overrides: Sequence[str]) -> Asked:
     Raises:
         ConfigError, ScalingError: a misspelt setting, or a value that cannot be.
     """
-    own, others = [], []
+    own: list[str] = []
+    others: list[str] = []
     for line in overrides:
         name = line.lstrip("+~").partition("=")[0]
         (others if name.partition(".")[0] in _OF_IMAGES else own).append(line)

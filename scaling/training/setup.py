@@ -63,10 +63,9 @@ def settle_machine(
 
 
 def _measured(config: TrainConfig, target: Target, num_classes: int, device: str) -> str:
-    if device == "cpu":
-        # Measured once and for all: where the compiled operators are, bfloat16 was never as fast.
-        if compiled(ProxyConfig(kernels=config.kernels), device):
-            return "fp32"
+    # Where the compiled operators are, bfloat16 was never as fast on a CPU (docs/training.md).
+    if device == "cpu" and compiled(ProxyConfig(kernels=config.kernels), device):
+        return "fp32"
     proxy = ProxyConfig(batch_size=min(config.recipe.batch_size, 64), kernels=config.kernels)
     seconds = step_seconds(target.arch, num_classes, proxy, device)
     return "bf16" if seconds["fp32"] > GAIN * seconds["bf16"] else "fp32"
@@ -129,8 +128,8 @@ def make_parts(
     projection: nn.Module | None = None,
 ) -> Parts:
     """Everything that trains `network` by `recipe`, with `steps` in an epoch."""
-    from timm.scheduler import create_scheduler_v2
-    from timm.utils import ModelEmaV3
+    from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]  # timm's own face
+    from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 
     if world.size > 1 and sync_norm:
         with_synced_norm(network)
@@ -166,7 +165,7 @@ def make_parts(
 
 
 def _optimizer(trained: nn.Module, recipe: RecipeConfig, device: str) -> torch.optim.Optimizer:
-    from timm.optim import create_optimizer_v2
+    from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 
     settings: dict[str, Any] = {}
     if recipe.eps is not None:

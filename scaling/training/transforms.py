@@ -82,7 +82,7 @@ def transform_of(recipe: RecipeConfig, side: int, channels: int, share: float = 
     else:
         padding = round(side / CROP) if recipe.crop_padding is None else recipe.crop_padding
         cut = v2.Compose([v2.Resize((side, side), antialias=True), v2.RandomCrop(side, padding)])
-    steps = [v2.ToImage() if channels not in (1, 3) else _Picture(), cut]
+    steps = [_Picture() if channels in (1, 3) else _channels_first, cut]
     if recipe.flip:
         steps.append(v2.RandomHorizontalFlip())
     if recipe.policy is not None:
@@ -101,6 +101,10 @@ class _Picture:
         return Image.fromarray(image.contiguous().numpy())
 
 
+def _channels_first(image: Tensor) -> Tensor:
+    return image.permute(2, 0, 1)
+
+
 class _Bytes:
     """Pillow's image, or a tensor (C, H, W), → uint8 (C, H, W) of so many channels."""
 
@@ -113,6 +117,22 @@ class _Bytes:
             array = np.array(image, dtype=np.uint8)
             return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
         return image.as_subclass(Tensor)
+
+
+class _Policy:
+    """A policy of timm's. An image that it asks to be left without a bit, which Pillow refuses,
+    stays as it is."""
+
+    def __init__(self, change: Any) -> None:
+        self.change = change
+
+    def __call__(self, image: Any) -> Any:
+        try:
+            return self.change(image)
+        except ValueError as error:
+            if "bits" not in str(error):
+                raise
+            return image
 
 
 def _policy(name: str, side: int, share: float) -> Any:
@@ -128,7 +148,7 @@ def _policy(name: str, side: int, share: float) -> Any:
 
     settings = {"translate_const": int(side * 0.45), "img_mean": (_GREY,) * 3}
     if share < 1:
-        name = _MAGNITUDE.sub(lambda found: f"{float(found[1]) * share:g}", name)
+        name = _MAGNITUDE.sub(lambda found: f"{float(found[1]) * share:.0f}", name)
     make = auto_augment_transform
     if name.startswith("rand"):
         make = rand_augment_transform
@@ -136,9 +156,9 @@ def _policy(name: str, side: int, share: float) -> Any:
         make = augment_and_mix_transform
         settings["translate_pct"] = 0.3
     try:
-        return make(name, settings)
+        return _Policy(make(name, settings))
     except (AssertionError, ValueError, KeyError, IndexError, AttributeError):
         raise ScalingError(
             f"recipe.policy={name} is unknown; expected {', '.join(POLICIES)}, or one of timm's "
-            "such as rand-m9-mstd0.5, v0, original, augmix-m5"
+            "such as rand-m9-mstd0.5, original, augmix-m5"
         ) from None

@@ -1,4 +1,4 @@
-"""Named options of a group of settings: the files of `conf/dataset`, `conf/space`, `conf/recipe`."""
+"""Named options of a group of settings: the files of the folders of `conf`."""
 
 import functools
 from pathlib import Path
