@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from blocks.errors import one_line
+from blocks.network import Network
 from scaling.training.figures import Figure, bootstrapped, paired_difference
 from scaling.training.record import MODEL, read_outcomes
 from search.errors import StudyError
@@ -28,6 +29,16 @@ class Trained:
         """Of the test images each figure's value, low and high."""
         found: Mapping[str, Any] = self.content["metrics"]["test"]
         return found
+
+    def network(self) -> Network:
+        """The network with its best weights, in evaluation mode, on the CPU.
+
+        Raises:
+            WeightsError: the file is gone, or damaged.
+        """
+        from blocks.loading import load
+
+        return load(self.folder / MODEL)
 
     @property
     def several(self) -> bool:

@@ -90,7 +90,9 @@ def test_without_a_classifier_it_is_one_line(tmp_path: Path) -> None:
     assert adapted.notes == ("the classifier is new, 3 classes (it has none)",)
     put_state(network, adapted.state)
     assert torch.equal(network.classifier.weight, fresh)
-    assert torch.equal(network.stem.conv.weight, from_foreign(body, SMALL, "timm")["stem.conv.weight"])
+    assert torch.equal(
+        network.stem.conv.weight, from_foreign(body, SMALL, "timm")["stem.conv.weight"]
+    )
 
 
 def test_other_classes_and_channels() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from blocks.latency.device import torch_threads
 from scaling.training.loop import Watcher
 from scaling.training.result import Result
 from scaling.training.run import train
@@ -18,9 +18,16 @@ LARGER = "r10-i1-s24-[ir_r2_k5_s1_e6_c32_se0.5|ir_r1_k5_s2_e4_c24|ds_r2_k7_s2_e1
 Train = Callable[..., Result]
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small networks are thousands of parallel loops, at whose ends threads wait for one another."""
+    with torch_threads(1):
+        yield
+
+
 @pytest.fixture
-def train_digits(tmp_path: Path, digits: Path) -> Iterator[Train]:
-    """Train `NETWORK`, or another, on the digits, by one thread; settings as keywords."""
+def train_digits(tmp_path: Path, digits: Path) -> Train:
+    """Train `NETWORK`, or another, on the digits; settings as keywords."""
 
     def run(watcher: Watcher | None = None, **settings: Any) -> Result:
         given = {
@@ -31,11 +38,8 @@ def train_digits(tmp_path: Path, digits: Path) -> Iterator[Train]:
             "kernels": "torch",
             "precision": "fp32",
             "device": "cpu",
-            "threads": 1,
             **settings,
         }
         return train(make_train(given), watcher)
 
-    threads = torch.get_num_threads()
-    yield run
-    torch.set_num_threads(threads)
+    return run
