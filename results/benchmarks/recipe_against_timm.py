@@ -27,7 +27,7 @@ import torch
 from harness import check_finite, make_parser, mean_interval, parse, print_foot, spread
 from PIL import Image
 from timm.data.transforms_factory import transforms_imagenet_train
-from timm.loss import LabelSmoothingCrossEntropy
+from timm.loss import LabelSmoothingCrossEntropy  # type: ignore[attr-defined]
 from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]
 from torch import Tensor
@@ -83,10 +83,10 @@ def main() -> None:
         for _ in range(arguments.turns)
     ]
     for name in names:
-        found = [np.median(turn[name]) for turn in turns]
-        check_finite(f"seconds of an epoch, {name}", found, low=1e-4)
+        taken = [np.median(turn[name]) for turn in turns]
+        check_finite(f"seconds of an epoch, {name}", taken, low=1e-4)
         ratios = [np.median(turn[name]) / np.median(turn[OURS]) for turn in turns]
-        print(f"  {name:12} {np.median(found):7.2f} s an epoch, {spread(ratios)} times ours")
+        print(f"  {name:12} {np.median(taken):7.2f} s an epoch, {spread(ratios)} times ours")
     reached: dict[str, list[float]] = {name: [] for name in names}
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
         for name in names:
@@ -120,7 +120,7 @@ def dataset_of(arguments: argparse.Namespace) -> dict[str, Any]:
     path = Path(tempfile.gettempdir()) / f"fashion_mnist_{arguments.images}.npz"
     whole = load_data("fashion_mnist")
     parts = {"train": whole.train, "test": whole.test}
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, split in parts.items():
         arrays[f"x_{part}"] = split.images[: arguments.images, 0].numpy()
         arrays[f"y_{part}"] = split.labels[: arguments.images].numpy()
@@ -211,7 +211,7 @@ def by_timm(
         optimizer, "cosine", num_epochs=max(epochs, 6), warmup_epochs=5 if epochs > 5 else 0,
         warmup_lr=1e-5, step_on_epochs=False, updates_per_epoch=len(loader),
     )  # fmt: skip
-    lossy = LabelSmoothingCrossEntropy(0.1)
+    lossy: Any = LabelSmoothingCrossEntropy(0.1)  # type: ignore[no-untyped-call]
     best, seconds, updates = (-1.0, 0.0), [], 0
     for _ in range(epochs):
         started = time.perf_counter()

@@ -114,7 +114,7 @@ class _Summed(torch.autograd.Function):
         return summed
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         summed = gradient.clone()
         dist.all_reduce(summed)
         return summed
@@ -130,7 +130,7 @@ class SyncedNorm(nn.BatchNorm2d):
         size = dist.get_world_size()
         wide = x.float()
         sums = torch.stack([wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))])
-        mean, square = _Summed.apply(sums) / size  # type: ignore[no-untyped-call]
+        mean, square = _Summed.apply(sums) / size
         var = (square - mean.square()).clamp_min(0)
         count = x.numel() / x.shape[1] * size
         self._remember(mean.detach(), var.detach() * count / max(1.0, count - 1))

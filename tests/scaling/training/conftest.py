@@ -20,7 +20,7 @@ Train = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small networks are thousands of parallel loops, at whose ends threads wait for one another."""
+    """Small networks are thousands of short loops, at whose ends threads wait for one another."""
     with torch_threads(1):
         yield
 
