@@ -369,7 +369,10 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert (ROOT / name).exists(), f"{page.name}: {name}"
 
 
-GROUPS: Final = "dataset|space|proxy|budget|reward|search|workers|fidelity|supernet|grid|fit|compare|recipe|distil"
+GROUPS: Final = (
+    "dataset|space|proxy|budget|reward|search|workers|fidelity|supernet|grid|fit|compare|recipe|"
+    "distil"
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -93,7 +93,7 @@ class TrainConfig:
     resolution: int | None = None  # pixels; null: the network's own
     seed: int = 0  # the same seed, the same network
     weights: str | None = None  # a file of weights to start from, of any known layout
-    start: str | None = None  # a trained member, b1 or its folder, to grow from
+    start: str | None = None  # a trained member, b1 or its folder, to grow from | supernet
     teacher: str | None = None  # a trained member, b3 or its folder, or timm:NAME
     teacher_weights: str | None = None  # of timm:NAME, a file
     compare: str | None = None

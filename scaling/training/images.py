@@ -71,24 +71,32 @@ def find_source(asked: Asked) -> Source:
 def load_images(source: Source, resolution: int) -> ImageData:
     """The images, for networks of this resolution.
 
-    A study's are read as its search read them, so that its splits are the same.
+    A study's are read as its search read them, with the same splits; files are decoded larger
+    where the network sees more than the search did.
 
     Raises:
         DataError, StudyError: they cannot be read, or are others than those of the search.
     """
     settings = source.settings
     if source.study:
-        data = load_data(settings.dataset, settings.proxy.resolution, settings.several)
+        data = load_data(settings.dataset, decoded_for(source, resolution), settings.several)
         check_data(source.folder, data)
     else:
         data = load_data(settings.dataset, resolution, settings.several)
     side = min(data.train.images.shape[-2:])
     if data.files and side < resolution:
         say(
-            f"images were decoded at {side} px for the search, so {resolution} px of this network "
-            f"are enlarged; dataset.image_size={resolution} for a study decodes more"
+            f"images are decoded at {side} px, as dataset.image_size says, and enlarged to the "
+            f"network's {resolution} px"
         )
     return data
+
+
+def decoded_for(source: Source, resolution: int) -> int:
+    """The resolution that images are decoded for: the search's, where files are then no smaller
+    than what the network sees."""
+    searched = source.settings.proxy.resolution
+    return searched if round(1.5 * searched) >= resolution else resolution
 
 
 def about_images(data: ImageData, resolution: int) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from blocks.errors import WeightsError
 from blocks.loading import load_from
@@ -18,7 +19,13 @@ from scaling.training.config import TrainConfig
 from scaling.training.grow import grow
 from scaling.training.targets import Target
 from scaling.training.teacher import trained_file
+from search.evaluators.supernet import FILE
 from search.record.folder import StudyFolder
+from search.training.checkpoint import read_checkpoint
+from search.training.supernet import Supernet
+
+SUPERNET: Final = "supernet"
+"""What `start` may be beside a member."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,9 @@ def begin(config: TrainConfig, folder: StudyFolder, network: Network, seed: int)
         if fitting.within:
             said += f" ({fitting.within})"
         return Initial(config.weights, (said, *adapted.notes))
+    if config.start == SUPERNET:
+        network.load_state_dict(_supernet(folder).state(network.arch))
+        return Initial(SUPERNET, (f"begins with its part of {folder / FILE}",))
     if config.start is not None:
         path = trained_file(config.start, folder, "start")
         subject = read_subject(str(path))
@@ -73,6 +83,16 @@ def begin(config: TrainConfig, folder: StudyFolder, network: Network, seed: int)
             said = f"begins with a copy of {name}'s weights where they fit: {grown.why}"
         return Initial(config.start, (said,))
     return None
+
+
+def _supernet(folder: StudyFolder) -> Supernet:
+    stored = read_checkpoint(folder / FILE)
+    if stored is None:
+        raise ScalingError(
+            f"start={SUPERNET}: there is no {folder / FILE}; a search with evaluator=supernet, or "
+            "proxy.init_from=supernet, leaves one"
+        )
+    return Supernet(stored["tensors"], stored["num_classes"])
 
 
 def _file(text: str) -> Path:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -112,7 +112,7 @@ class Training:
         total = self.feed.steps * recipe.epochs
         saved = started = time.monotonic()
         pending: list[Tensor] = []
-        for images, labels in self.feed.epoch(progress.epoch, progress.position):
+        for images, labels in self._batches():
             parts.schedule.step_update(progress.step)
             if recipe.drop_block:
                 parts.network.set_progress(progress.step / max(1, total - 1))
@@ -132,6 +132,23 @@ class Training:
             self.watcher.step(progress.step)
         self._look(pending)
         progress.seconds += time.monotonic() - started
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """What is left of the epoch.
+
+        Raises:
+            TrainingError: a process that prepares images has died.
+        """
+        try:
+            yield from self.feed.epoch(self.progress.epoch, self.progress.position)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrainingError(
+                "killed",
+                f"a process that prepares images died after step {self.progress.step} (killed, or "
+                "out of memory); the same command goes on; loaders=0 needs none",
+            ) from None
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One step of the optimizer; the loss, on the device."""

@@ -15,7 +15,7 @@ from scaling.training.checkpoint import Progress, check_key, check_room, read_la
 from scaling.training.config import RecipeConfig, TrainConfig
 from scaling.training.feed import Feed, about_feed, changes_one_by_one, loaders_for
 from scaling.training.figures import Judged, judge_classes, judge_labels
-from scaling.training.images import Source, about_images, find_source, load_images
+from scaling.training.images import Source, about_images, decoded_for, find_source, load_images
 from scaling.training.initial import Initial, begin, fit_conventions
 from scaling.training.loop import Training, Unwatched, Watcher
 from scaling.training.parallel import World, joined, same_everywhere
@@ -73,9 +73,13 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
     targets = find_targets(config, source.folder)
     shown = watcher or Unwatched()
     with joined(resolve_device(config.device)) as world:
-        data = load_images(source, max(target.arch.resolution for target in targets))
+        loaded: dict[int, ImageData] = {}
         trained, comparisons = [], []
         for target in targets:
+            side = decoded_for(source, target.arch.resolution)
+            if side not in loaded:
+                loaded = {side: load_images(source, target.arch.resolution)}
+            data = loaded[side]
             fitted = fit_conventions(config, fit_to(target, data))
             work = _Work(config, source, data, fitted, world)
             trained.append(_one(work, shown))

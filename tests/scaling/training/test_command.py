@@ -13,10 +13,12 @@ from PIL import Image
 
 from blocks.arch import parse_arch
 from blocks.loading import load
+from blocks.network import Network
 from blocks.subject import read_subject
 from scaling import train
 from scaling.__main__ import HELP, main
 from scaling.commands.train import help_text
+from scaling.compound import ScalingError
 from scaling.training.config import RecipeConfig, TrainConfig, recipe_named
 from scaling.training.parallel import ALONE
 from scaling.training.record import read_outcomes
@@ -107,6 +109,21 @@ def test_known_weights_and_what_they_are_worth(train_digits: Train, tmp_path: Pa
         name="grown", network=wider, start="first", recipe={**recipe, "lr": 0.0, "ema": 0.0}
     ).trained
     assert grown.content["started_from"] == "first"
+
+
+def test_from_the_supernet(train_digits: Train, tmp_path: Path) -> None:
+    path = tmp_path / "results" / "digits" / "supernet.pt"
+    recipe = {"name": "small", "epochs": 1, "batch_size": 256, "lr": 0.0, "ema": 0.0}
+    with pytest.raises(ScalingError, match=r"there is no .*supernet.pt; a search with evaluator"):
+        train_digits(start="supernet", recipe=recipe)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = Network(parse_arch(NETWORK.replace("c24", "c40")), 10).state_dict()
+    tensors = {name: value for name, value in state.items() if "running" not in name}
+    torch.save({"tensors": tensors, "num_classes": 10}, path)
+    [found] = train_digits(start="supernet", recipe=recipe).trained
+    assert found.content["started_from"] == "supernet"
+    own = found.network().stages[0][0].project.conv.weight
+    assert torch.equal(own, state["stages.0.0.project.conv.weight"][:24])
 
 
 def test_several_labels(tmp_path: Path) -> None:
