@@ -1,6 +1,6 @@
 """Training by recipe=small against timm's own training pieces with its script's defaults, paired.
 
-    python results/benchmarks/recipe_against_timm.py --epochs 20 --seeds 3
+    python results/benchmarks/recipe_against_timm.py --epochs 12 --seeds 3
 
 The same network (`--network`, a spelling), the same images (the embedded 6,000, or a folder of
 classes with `--root`), the same number of epochs, the same seeds, one thread each, and all is
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--root", help="a folder of classes in place of the embedded images")
     parser.add_argument("--images", type=int, help="so many of the embedded ones, not all")
     parser.add_argument("--no-flip", action="store_true", help="mirrored images are others")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--timed", type=int, default=1, help="epochs of a turn of the clock")
     parser.add_argument("--turns", type=int, default=3)

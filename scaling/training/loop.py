@@ -84,6 +84,12 @@ class Training:
         """How it is trained."""
         return self.feed.recipe
 
+    @property
+    def at_once(self) -> int:
+        """Images that are judged at once: no more than trained, where memory was too little."""
+        parts = self.progress.parts
+        return EVALUATED if parts == 1 else max(1, min(EVALUATED, self.feed.batch_size // parts))
+
     def run(self) -> Progress:
         """Train to the end, from wherever `progress` is.
 
@@ -258,14 +264,14 @@ class Training:
         mean = torch.tensor(progress.losses, dtype=torch.float64).mean()
         mean = self.feed.world.mean(mean.to(self.machine.device)) if mean.numel() else mean
         try:
-            scores = evaluate(self.parts.judged, batches, batches.val)
+            scores = evaluate(self.parts.judged, batches, batches.val, self.at_once)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_memory(error):
                 raise
             raise TrainingError(
                 "oom",
                 f"too little memory to validate after epoch {progress.epoch + 1}, "
-                f"{EVALUATED} images at once; {self.folder / LAST} is of a step before",
+                f"{self.at_once} images at once; {self.folder / LAST} is of a step before",
             ) from None
         if not math.isfinite(scores.loss):
             self._not_a_number(f"the validation loss became {scores.loss}")

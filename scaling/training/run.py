@@ -296,11 +296,11 @@ def _finish(
     folder, data = work.folder.path, work.data
     network = load_safetensors(folder / "model.safetensors")
     with torch.inference_mode():
-        logits = all_logits(network, batches, batches.test)
+        logits = all_logits(network, batches, batches.test, training.at_once)
         judged: Judged
         threshold = None
         if data.several:
-            val = all_logits(network, batches, batches.val)
+            val = all_logits(network, batches, batches.val, training.at_once)
             edge = best_threshold(val.numpy(), batches.val.labels.numpy())
             threshold = probability(edge)
             judged = judge_labels(logits, batches.test.labels, data.classes, edge)

@@ -167,7 +167,7 @@ def test_killed(tmp_path: Path, digits: Path) -> None:
 
 LIMITED = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 from scaling.__main__ import main
 main(sys.argv[1:])
 """
