@@ -102,7 +102,7 @@ class TrainConfig:
     precision: str = "auto"  # fp32 | bf16 | fp16 | auto: what a measurement finds faster
     kernels: str = "auto"  # auto: compiled operators on the CPU | torch
     compile: bool = False  # by torch.compile
-    threads: int | None = None  # of the CPU; null: all cores
+    threads: int | None = None  # of the CPU; null: one or all cores, as a measurement finds faster
     loaders: int | None = None  # processes that change images one by one; null: by cores
     sync_norm: bool = True  # with torchrun: batch norm over the batch of all processes
     checkpoint_minutes: float = 5.0  # between two checkpoints within an epoch

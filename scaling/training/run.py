@@ -1,5 +1,6 @@
 """Training what was asked for, from images to the tables and files of each network."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from blocks.arch import ArchSpec, format_arch
+from blocks.latency.device import torch_threads
 from blocks.machine import processor
 from blocks.messages import say
 from scaling.training.checkpoint import Progress, check_key, check_room, read_last, restore
@@ -67,8 +69,6 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
         asked = replace(asked, config=replace(asked.config, results_dir=results_dir, study=study))
     config = asked.config
     keep_memory()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     source = find_source(asked)
     targets = find_targets(config, source.folder)
     shown = watcher or Unwatched()
@@ -125,11 +125,22 @@ def fit_to(target: Target, data: ImageData) -> Target:
             f"{target.name} is made for {target.arch.in_channels} channels; its first convolution "
             f"takes the images' {channels}"
         )
+    side = min(data.train.images.shape[-2:])
+    if not data.files and 1.5 * side < target.arch.resolution:
+        say(
+            f"{target.name} sees {target.arch.resolution} px, the images have {side}: they are "
+            f"enlarged, which costs time and brings nothing; resolution={side} leaves them"
+        )
     return replace(target, arch=replace(target.arch, in_channels=channels))
 
 
 def _one(work: _Work, watcher: Watcher) -> Trained:
-    """Train one network, or go on, or read what there is."""
+    """Train one network, or go on, or read what there is; threads are as before when it ends."""
+    with torch_threads(torch.get_num_threads()):
+        return _locked(work, watcher)
+
+
+def _locked(work: _Work, watcher: Watcher) -> Trained:
     if not work.world.first:
         work.world.wait()
         return _train(work, watcher)
@@ -160,10 +171,9 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
     if recipe.batch_size % world.size or len(data.train) < recipe.batch_size:
         size = min(recipe.batch_size, len(data.train))
         recipe = replace(recipe, batch_size=max(world.size, size - size % world.size))
-    known = None if stored is None else _precision(stored)
-    machine = settle_machine(config, target, data.num_classes, known)
-    if world.size > 1 and config.sync_norm:  # the compiled layers normalise by their own images
-        machine = replace(machine, kernels="torch")
+    machine = settle_machine(
+        config, target, data.num_classes, _settled(stored), alone=world.size == 1
+    )
     if changes_one_by_one(recipe):
         transform_of(recipe, target.arch.resolution, data.in_channels)  # refused before it begins
     batches = prepare(data, target.arch.resolution)
@@ -229,19 +239,21 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
         distillation=distillation,
         progress=progress,
     )
-    training.run()
-    if board is not None:
-        board.close()
+    try:
+        training.run()
+    finally:
+        if board is not None:
+            board.close()
+    if world.first:
         _finish(work, recipe, machine, batches, key, training)
     world.wait()
     return read_trained(folder)
 
 
-def _precision(stored: dict[str, Any]) -> str | None:
-    import json
-
-    found = json.loads(stored["key"]).get("precision")
-    return str(found) if found else None
+def _settled(stored: dict[str, Any] | None) -> dict[str, Any]:
+    """What was measured, and decided, when a training began."""
+    found: dict[str, Any] = {} if stored is None else json.loads(stored["key"])
+    return found
 
 
 def _keeper(parts: Parts, folder: Path, data: ImageData, batches: Batches) -> Callable[[], None]:
@@ -263,9 +275,11 @@ def _key(
         "images": work.data.sha256,
         "seed": config.seed,
         "precision": machine.precision,
+        "threads": machine.threads,
         "operators": machine.operators,
         "started_from": None if initial is None else initial.name,
         "teacher": None if distillation is None else config.teacher,
+        "teacher's weights": None if distillation is None else distillation.teacher.digest,
         "distil": None if distillation is None else asdict(config.distil),
         **{f"recipe.{name}": value for name, value in written_recipe(recipe).items()},
     }
@@ -273,11 +287,14 @@ def _key(
 
 def _about(work: _Work, recipe: RecipeConfig, machine: Machine, feed: Feed) -> str:
     arch: ArchSpec = work.target.arch
+    threads = ""
+    if machine.device == "cpu":
+        threads = f", {machine.threads} thread{'s' if machine.threads > 1 else ''}"
     several = f", {work.world.size} processes" if work.world.size > 1 else ""
     return (
         f"{work.target.name} at {arch.resolution} px by recipe {recipe.name}: {recipe.epochs} "
         f"epochs of {feed.steps} steps of {feed.batch_size} images, on {machine.device} in "
-        f"{machine.precision} by {machine.operators} operators{several}; "
+        f"{machine.precision} by {machine.operators} operators{several}{threads}; "
         f"{about_images(work.data, arch.resolution)}; {about_feed(feed)}"
     )
 
@@ -320,6 +337,7 @@ def _finish(
             "device": machine.device,
             "precision": machine.precision,
             "operators": machine.operators,
+            "threads": machine.threads,
             "processor": processor(),
         },
         "metrics": {

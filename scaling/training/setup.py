@@ -1,8 +1,10 @@
 """What a training is made of before its first step: network, optimizer, schedule, average."""
 
 import math
+import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -20,6 +22,11 @@ Average = Any
 """timm's `ModelEmaV3`."""
 
 
+_TURNS: Final = 6
+_SECONDS: Final = 3.0
+"""Of measuring threads, after which two turns are enough."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What a training runs on and how; `precision` is fp32, bf16 or fp16."""
@@ -28,6 +35,7 @@ class Machine:
     precision: str
     kernels: str = "auto"
     compile: bool = False
+    threads: int = 1
 
     @property
     def proxy(self) -> ProxyConfig:
@@ -47,10 +55,10 @@ class Machine:
 
 
 def settle_machine(
-    config: TrainConfig, target: Target, num_classes: int, stored: str | None = None
+    config: TrainConfig, target: Target, num_classes: int, stored: Mapping[str, Any], alone: bool
 ) -> Machine:
-    """The device, and the precision: as asked for, as `stored` in what is gone on from, or as
-    measured on this network.
+    """The device, the precision and the threads: as asked for, as `stored` in what is gone on
+    from, or as measured on this network. `alone`: no other process trains it too.
 
     Raises:
         ConfigError: there is no such device.
@@ -58,8 +66,41 @@ def settle_machine(
     device = resolve_device(config.device)
     precision = config.precision
     if precision == "auto":
-        precision = stored or _measured(config, target, num_classes, device)
-    return Machine(device, precision, config.kernels, config.compile)
+        precision = str(stored.get("precision") or _measured(config, target, num_classes, device))
+    # The compiled layers normalise by the images of their own process.
+    kernels = config.kernels if alone or not config.sync_norm else "torch"
+    machine = Machine(device, precision, kernels, config.compile)
+    threads = config.threads or stored.get("threads")
+    if threads is None:
+        threads = torch.get_num_threads()
+        if device == "cpu" and alone and threads > 1:
+            threads = _fastest(machine, config.recipe.batch_size, target, num_classes, threads)
+    torch.set_num_threads(int(threads))
+    return replace(machine, threads=int(threads))
+
+
+def _fastest(machine: Machine, batch: int, target: Target, num_classes: int, most: int) -> int:
+    """1 thread, or `most` where they are faster: of small networks, and where other work holds a
+    core, they mostly wait for one another."""
+    arch = target.arch
+    with torch.random.fork_rng(devices=[]):
+        network = place(Network(arch, num_classes), machine.proxy, machine.device).train()
+        images = torch.rand(batch, arch.in_channels, arch.resolution, arch.resolution)
+    images = images.contiguous(memory_format=torch.channels_last)
+    best = {1: math.inf, most: math.inf}
+    begun = time.perf_counter()
+    for turn in range(_TURNS):
+        for threads in best:
+            torch.set_num_threads(threads)
+            started = time.perf_counter()
+            with machine.autocast():
+                loss = network(images).float().square().mean()
+            loss.backward()
+            if turn:  # the first chooses kernels
+                best[threads] = min(best[threads], time.perf_counter() - started)
+        if turn and time.perf_counter() - begun > _SECONDS:
+            break
+    return most if best[1] > GAIN * best[most] else 1
 
 
 def _measured(config: TrainConfig, target: Target, num_classes: int, device: str) -> str:

@@ -5,9 +5,10 @@ the divergence of both's answers at a temperature T, times T². Of features: Rom
 (arXiv 1412.6550), of what comes before the classifiers, by a linear map of the student's.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from search.record.folder import StudyFolder
 @dataclass(frozen=True)
 class Teacher:
     """A trained network at rest. `scale` and `shift` bring images that are normalised for the
-    student to what the teacher is used to; `resolution` is in pixels."""
+    student to what the teacher is used to; `resolution` is in pixels, `digest` the SHA-256 of its
+    weights' file, in hex."""
 
     name: str
     network: nn.Module
@@ -37,6 +39,7 @@ class Teacher:
     shift: Tensor
     resolution: int
     channels: int
+    digest: str = ""
 
     @torch.no_grad()
     def answer(self, images: Tensor, machine: Machine) -> tuple[Tensor, Tensor]:
@@ -144,7 +147,8 @@ def find_teacher(
         )
     network = load_from(subject.weights, subject).network
     mean, std = torch.tensor(subject.mean), torch.tensor(subject.std)
-    return _teacher(name, network, mean, std, subject.arch.resolution, batches, device)
+    found = _teacher(name, network, mean, std, subject.arch.resolution, batches, device)
+    return replace(found, digest=_digest(subject.weights))
 
 
 def trained_file(text: str, folder: StudyFolder, what: str) -> Path:
@@ -185,7 +189,13 @@ def _of_timm(config: TrainConfig, data: ImageData, batches: Batches, device: str
     known = network.pretrained_cfg
     mean, std = torch.tensor(known["mean"]), torch.tensor(known["std"])
     side = int(known["input_size"][-1])
-    return _teacher(f"timm:{name}", network, mean, std, side, batches, device)
+    found = _teacher(f"timm:{name}", network, mean, std, side, batches, device)
+    return replace(found, digest=_digest(path))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _teacher(

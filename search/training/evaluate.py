@@ -28,8 +28,8 @@ EVALUATED: Final = 256
 def evaluate(
     network: Network, batches: Batches, split: Split, at_once: int = EVALUATED
 ) -> Scores | LabelScores:
-    """How `network` does on `split`, so many images `at_once`; of images with several labels, at the threshold that is best
-    on the validation images."""
+    """How `network` does on `split`, so many images `at_once`; of images with several labels, at
+    the threshold that is best on the validation images."""
     if split.labels.ndim == 2:
         return _evaluate_labels(network, batches, split, at_once)
     loss = 0.0
