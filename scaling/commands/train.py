@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from blocks.arch import parse_arch
 from blocks.console import console, duration, millions
 from scaling.training.config import RecipeConfig, TrainConfig
 from scaling.training.result import Comparison, Trained
@@ -122,7 +123,7 @@ def show_table(trained: list[Trained]) -> None:
         cost, how = each.content["cost"], each.content["trained"]
         screen.add_row(
             each.name,
-            str(each.content["fields"]["resolution"]),
+            str(parse_arch(each.content["arch"]).image),
             millions(cost["macs"]),
             f"{cost['params']:,}",
             *(_cell(each.test[name], name) for name in shown),

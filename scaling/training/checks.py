@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from blocks.arch import size_from
 from blocks.drop_block import SHAPES
 from blocks.names import choose
 from scaling.compound import ScalingError
@@ -14,6 +15,8 @@ PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
 COMPARED: Final = ("pretrain", "teacher")
 POLICIES: Final = ("ta_wide", "auto_augment")
 """torchvision's; any other name is timm's."""
+MOST: Final = 4096
+"""Pixels of a side."""
 _PROBABILITIES: Final = ("dropout", "drop_path", "drop_block", "erasing", "label_smoothing")
 
 
@@ -41,6 +44,8 @@ def validate_train(config: TrainConfig) -> None:
         if value is not None and not (math.isfinite(value) and least <= value <= most):
             upto = f" to {most:g}" if math.isfinite(most) else " or more"
             raise ScalingError(f"{name}={value:g} is not a number of {least:g}{upto}")
+    if config.resolution is not None and size_from(config.resolution, "resolution").longer > MOST:
+        raise ScalingError(f"resolution={config.resolution} is too large; expected up to {MOST}")
     _check_recipe(config.recipe)
     if config.network is not None and config.member is not None:
         raise ScalingError(
@@ -86,7 +91,6 @@ def _bounds(config: TrainConfig) -> Iterator[tuple[str, float | None, float, flo
     yield "distil.alpha", config.distil.alpha, 0, 1
     yield "distil.temperature", config.distil.temperature, 0.01, 1000
     yield "distil.features", config.distil.features, 0, far
-    yield "resolution", config.resolution, 1, 4096
     yield "threads", config.threads, 1, 1024
     yield "loaders", config.loaders, 0, 256
     yield "checkpoint_minutes", config.checkpoint_minutes, 0, far

@@ -5,7 +5,7 @@ these are settings of `search.config.schema`.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from search.config.build import build
 from search.config.options import option
@@ -90,7 +90,8 @@ class TrainConfig:
     network: str | None = None  # a YAML file, a published network or a spelling, not a member
     member: str | None = None  # b0 | b3 | b0..b3 | b0,b2 | all, of the study; null: b0
     name: str | None = None  # of the folder under trained; null: the member's, or the network's
-    resolution: int | None = None  # pixels; null: the network's own
+    resolution: Any = None
+    # pixels, of a side, or height and width as 96x192; null: the network's own
     seed: int = 0  # the same seed, the same network
     weights: str | None = None  # a file of weights to start from, of any known layout
     start: str | None = None  # a trained member, b1 or its folder, to grow from | supernet

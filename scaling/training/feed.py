@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from blocks.arch import Size
 from scaling.training.config import RecipeConfig
 from scaling.training.parallel import ALONE, World
 from scaling.training.transforms import Changed, drawn_from
@@ -23,7 +24,7 @@ from search.data.augment import Augmentation, cut_and_mix
 from search.data.batches import Batches, shrink
 from search.data.splits import ImageData
 from search.record.trials import derive_seed
-from search.training.schedule import side_of
+from search.training.schedule import size_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Feed:
     batches: Batches
     data: ImageData
     recipe: RecipeConfig
-    resolution: int
+    size: Size
     seed: int
     loaders: int = 0
     world: World = ALONE
@@ -62,10 +63,10 @@ class Feed:
         """The batches of an epoch (from 0) from its `first` on: float (N, C, H, W) normalised, and
         labels int64 (N,), or float (N, num_classes) where they are mixed; of several processes
         each has its part of every batch."""
-        side = side_of(self.resolution, self.recipe.start_resolution, epoch, self.recipe.epochs)
+        size = size_of(self.size, self.recipe.start_resolution, epoch, self.recipe.epochs)
         source = self._loaded if self.one_by_one else self._whole
         for images, labels in source(epoch, first):
-            yield shrink(images, side), labels
+            yield shrink(images, size), labels
 
     def _order(self, epoch: int) -> list[Tensor]:
         generator = self._drawn("order", epoch)
@@ -78,7 +79,7 @@ class Feed:
     def _whole(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every process makes the whole batch, which takes little, and keeps its part: so many
         processes train on what one would."""
-        augmentation = augmentation_of(self.recipe, self.resolution, self.share(epoch))
+        augmentation = augmentation_of(self.recipe, self.size, self.share(epoch))
         for number, chosen in enumerate(self._order(epoch)[first:], first):
             images, labels = self.batches.batch(
                 chosen, augmentation, self.data.num_classes, self._drawn("batch", epoch, number)
@@ -88,7 +89,7 @@ class Feed:
 
     def _loaded(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         share = self.share(epoch)
-        dataset = Changed(self.data.train, self.recipe, self.resolution, self.seed, epoch, share)
+        dataset = Changed(self.data.train, self.recipe, self.size, self.seed, epoch, share)
         parts = [self.world.part(chosen) for chosen in self._order(epoch)[first:]]
         loader: DataLoader[Tensor] = DataLoader(
             dataset,
@@ -97,7 +98,7 @@ class Feed:
             worker_init_fn=_one_thread,
         )
         mixing = replace(
-            augmentation_of(self.recipe, self.resolution, share),
+            augmentation_of(self.recipe, self.size, share),
             flip=False,
             crop_padding=0,
             rand_augment=0.0,
@@ -135,12 +136,12 @@ def changes_one_by_one(recipe: RecipeConfig) -> bool:
     return recipe.policy is not None or recipe.crop == "resized"
 
 
-def augmentation_of(recipe: RecipeConfig, resolution: int, share: float = 1.0) -> Augmentation:
+def augmentation_of(recipe: RecipeConfig, size: Size, share: float = 1.0) -> Augmentation:
     """What a recipe does to whole batches, `share` of its strength."""
     padding = recipe.crop_padding
     return Augmentation(
         flip=bool(recipe.flip),
-        crop_padding=round(resolution / CROP) if padding is None else padding,
+        crop_padding=round(size.shorter / CROP) if padding is None else padding,
         rand_augment=recipe.rand_augment * share,
         cutout=recipe.cutout,
         mixup=recipe.mixup * share,

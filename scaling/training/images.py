@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
+from blocks.arch import Size
 from blocks.messages import say
 from scaling.compound import ScalingError
 from scaling.training.settings import Asked
 from search.config.quality import Quality
 from search.config.schema import RunConfig
-from search.data.datasets import load_data
+from search.data.datasets import decoded_size, load_data
 from search.data.resized import mapped
 from search.data.splits import ImageData
 from search.errors import StudyError
@@ -68,8 +69,8 @@ def find_source(asked: Asked) -> Source:
     return Source(folder, asked.images, False)
 
 
-def load_images(source: Source, resolution: int) -> ImageData:
-    """The images, for networks of this resolution.
+def load_images(source: Source, size: Size) -> ImageData:
+    """The images, for networks that see this size.
 
     A study's are read as its search read them, with the same splits; files are decoded larger
     where the network sees more than the search did.
@@ -79,30 +80,31 @@ def load_images(source: Source, resolution: int) -> ImageData:
     """
     settings = source.settings
     if source.study:
-        data = load_data(settings.dataset, decoded_for(source, resolution), settings.several)
+        data = load_data(settings.dataset, decoded_for(source, size), settings.several)
         check_data(source.folder, data)
     else:
-        data = load_data(settings.dataset, resolution, settings.several)
-    side = min(data.train.images.shape[-2:])
-    if data.files and side < resolution:
+        data = load_data(settings.dataset, size, settings.several)
+    own = Size(*data.train.images.shape[-2:])
+    if data.files and own.area < size.area:
         say(
-            f"images are decoded at {side} px, as dataset.image_size says, and enlarged to the "
-            f"network's {resolution} px"
+            f"images are decoded at {own} px, as dataset.image_size says, and enlarged to the "
+            f"network's {size} px"
         )
     return data
 
 
-def decoded_for(source: Source, resolution: int) -> int:
-    """The resolution that images are decoded for: the search's, where files are then no smaller
+def decoded_for(source: Source, size: Size) -> Size:
+    """The size that images are decoded for: the search's, where files are then no smaller
     than what the network sees."""
-    searched = source.settings.proxy.resolution
-    return searched if round(1.5 * searched) >= resolution else resolution
+    settings = source.settings
+    decoded = decoded_size(settings.dataset, settings.proxy.size)
+    return settings.proxy.size if decoded.area >= size.area else size
 
 
-def about_images(data: ImageData, resolution: int) -> str:
+def about_images(data: ImageData, size: Size) -> str:
     """Where the images are while a network trains on them, in words."""
     where = "in memory"
-    if mapped(data, resolution):
+    if mapped(data, size):
         where = f"mapped from the cache, {data.home}: more than memory holds may be read"
     elif data.home is not None:
         where = "in memory, read from the cache"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from blocks.arch import ArchSpec, format_arch
+from blocks.arch import ArchSpec, Size, format_arch
 from blocks.latency.device import torch_threads
 from blocks.machine import processor
 from blocks.messages import say
@@ -73,13 +73,13 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
     targets = find_targets(config, source.folder)
     shown = watcher or Unwatched()
     with joined(resolve_device(config.device)) as world:
-        loaded: dict[int, ImageData] = {}
+        loaded: dict[Size, ImageData] = {}
         trained, comparisons = [], []
         for target in targets:
-            side = decoded_for(source, target.arch.resolution)
-            if side not in loaded:
-                loaded = {side: load_images(source, target.arch.resolution)}
-            data = loaded[side]
+            size = decoded_for(source, target.arch.image)
+            if size not in loaded:
+                loaded = {size: load_images(source, target.arch.image)}
+            data = loaded[size]
             fitted = fit_conventions(config, fit_to(target, data))
             work = _Work(config, source, data, fitted, world)
             trained.append(_one(work, shown))
@@ -125,11 +125,11 @@ def fit_to(target: Target, data: ImageData) -> Target:
             f"{target.name} is made for {target.arch.in_channels} channels; its first convolution "
             f"takes the images' {channels}"
         )
-    side = min(data.train.images.shape[-2:])
-    if not data.files and 1.5 * side < target.arch.resolution:
+    own, seen = Size(*data.train.images.shape[-2:]), target.arch.image
+    if not data.files and 1.5 * own.longer < seen.longer:
         say(
-            f"{target.name} sees {target.arch.resolution} px, the images have {side}: they are "
-            f"enlarged, which costs time and brings nothing; resolution={side} leaves them"
+            f"{target.name} sees {seen} px, the images have {own}: they are "
+            f"enlarged, which costs time and brings nothing; resolution={own} leaves them"
         )
     return replace(target, arch=replace(target.arch, in_channels=channels))
 
@@ -175,8 +175,8 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
         config, target, data.num_classes, _settled(stored), alone=world.size == 1
     )
     if changes_one_by_one(recipe):
-        transform_of(recipe, target.arch.resolution, data.in_channels)  # refused before it begins
-    batches = prepare(data, target.arch.resolution)
+        transform_of(recipe, target.arch.image, data.in_channels)  # refused before it begins
+    batches = prepare(data, target.arch.image)
     network = make_network(target, data.num_classes, recipe, config.seed)
     initial = begin(config, work.source.folder, network, config.seed)
     distillation = None
@@ -192,7 +192,7 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
         batches,
         data,
         recipe,
-        target.arch.resolution,
+        target.arch.image,
         config.seed,
         loaders_for(recipe, config.loaders, machine.device),
         world,
@@ -292,10 +292,10 @@ def _about(work: _Work, recipe: RecipeConfig, machine: Machine, feed: Feed) -> s
         threads = f", {machine.threads} thread{'s' if machine.threads > 1 else ''}"
     several = f", {work.world.size} processes" if work.world.size > 1 else ""
     return (
-        f"{work.target.name} at {arch.resolution} px by recipe {recipe.name}: {recipe.epochs} "
+        f"{work.target.name} at {arch.image} px by recipe {recipe.name}: {recipe.epochs} "
         f"epochs of {feed.steps} steps of {feed.batch_size} images, on {machine.device} in "
         f"{machine.precision} by {machine.operators} operators{several}{threads}; "
-        f"{about_images(work.data, arch.resolution)}; {about_feed(feed)}"
+        f"{about_images(work.data, arch.image)}; {about_feed(feed)}"
     )
 
 

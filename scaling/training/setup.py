@@ -85,7 +85,7 @@ def _fastest(machine: Machine, batch: int, target: Target, num_classes: int, mos
     arch = target.arch
     with torch.random.fork_rng(devices=[]):
         network = place(Network(arch, num_classes), machine.proxy, machine.device).train()
-        images = torch.rand(batch, arch.in_channels, arch.resolution, arch.resolution)
+        images = torch.rand(batch, arch.in_channels, *arch.image)
     images = images.contiguous(memory_format=torch.channels_last)
     best = {1: math.inf, most: math.inf}
     begun = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from blocks.arch import ArchSpec
+from blocks.arch import ArchSpec, size_from
 from blocks.names import did_you_mean
 from blocks.subject import read_subject
 from scaling.compound import ScalingError
@@ -50,9 +50,8 @@ def find_targets(config: TrainConfig, folder: StudyFolder) -> list[Target]:
     else:
         targets = [_of_file(path) for path in _members(config.member or "b0", folder)]
     if config.resolution is not None:
-        targets = [
-            replace(each, arch=replace(each.arch, resolution=config.resolution)) for each in targets
-        ]
+        size = size_from(config.resolution, "resolution")
+        targets = [replace(each, arch=each.arch.with_image(size)) for each in targets]
     if config.name is not None:
         if len(targets) > 1:
             raise ScalingError(f"name={config.name} is of one network, not of {len(targets)}")

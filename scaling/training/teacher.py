@@ -16,13 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blocks.arch import Size
 from blocks.errors import CompoundNasError
 from blocks.network import Network
 from blocks.subject import read_subject
 from scaling.compound import ScalingError
 from scaling.training.config import DistilConfig, TrainConfig
 from scaling.training.setup import Machine, Parts
-from search.data.batches import Batches
+from search.data.batches import Batches, shrink
 from search.data.splits import ImageData
 from search.record.folder import StudyFolder
 
@@ -30,14 +31,14 @@ from search.record.folder import StudyFolder
 @dataclass(frozen=True)
 class Teacher:
     """A trained network at rest. `scale` and `shift` bring images that are normalised for the
-    student to what the teacher is used to; `resolution` is in pixels, `digest` the SHA-256 of its
+    student to what the teacher is used to; `size` is in pixels, `digest` the SHA-256 of its
     weights' file, in hex."""
 
     name: str
     network: nn.Module
     scale: Tensor
     shift: Tensor
-    resolution: int
+    size: Size
     channels: int
     digest: str = ""
 
@@ -47,9 +48,7 @@ class Teacher:
         pixels = images * self.scale.to(images.device) + self.shift.to(images.device)
         if pixels.shape[1] != self.channels:
             pixels = pixels.expand(-1, self.channels, -1, -1)
-        if pixels.shape[-1] != self.resolution:
-            side = (self.resolution, self.resolution)
-            pixels = F.interpolate(pixels, side, mode="bilinear", antialias=True)
+        pixels = shrink(pixels, self.size)
         with features_of(self.network) as features, machine.autocast():
             logits = self.network(pixels)
         return logits.float(), features[0].float()
@@ -147,7 +146,7 @@ def find_teacher(
         )
     network = load_from(subject.weights, subject).network
     mean, std = torch.tensor(subject.mean), torch.tensor(subject.std)
-    found = _teacher(name, network, mean, std, subject.arch.resolution, batches, device)
+    found = _teacher(name, network, mean, std, subject.arch.image, batches, device)
     return replace(found, digest=_digest(subject.weights))
 
 
@@ -188,8 +187,8 @@ def _of_timm(config: TrainConfig, data: ImageData, batches: Batches, device: str
         raise ScalingError(f"teacher=timm:{name} with {path}: {said}") from None
     known = network.pretrained_cfg
     mean, std = torch.tensor(known["mean"]), torch.tensor(known["std"])
-    side = int(known["input_size"][-1])
-    found = _teacher(f"timm:{name}", network, mean, std, side, batches, device)
+    size = Size(*known["input_size"][-2:])
+    found = _teacher(f"timm:{name}", network, mean, std, size, batches, device)
     return replace(found, digest=_digest(path))
 
 
@@ -203,7 +202,7 @@ def _teacher(
     network: nn.Module,
     mean: Tensor,
     std: Tensor,
-    resolution: int,
+    size: Size,
     batches: Batches,
     device: str,
 ) -> Teacher:
@@ -214,7 +213,7 @@ def _teacher(
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     scale, shift = own_std / std, (own_mean - mean) / std
-    return Teacher(name, network, scale, shift, resolution, mean.shape[1])
+    return Teacher(name, network, scale, shift, size, mean.shape[1])
 
 
 def _few(classes: tuple[str, ...] | None) -> str:

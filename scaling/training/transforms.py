@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
+from blocks.arch import Size
 from scaling.compound import ScalingError
 from scaling.training.checks import POLICIES
 from scaling.training.config import RecipeConfig
@@ -29,17 +30,17 @@ _GREY: Final = 128
 
 
 class Changed(Dataset[Tensor]):
-    """Training images as uint8 (C, side, side), each changed by its own draw of an epoch.
+    """Training images as uint8 (C, *size), each changed by its own draw of an epoch.
 
     `share`: of the policy's strength, which may grow over the epochs.
     """
 
     def __init__(
-        self, split: Split, recipe: RecipeConfig, side: int, seed: int, epoch: int, share: float
+        self, split: Split, recipe: RecipeConfig, size: Size, seed: int, epoch: int, share: float
     ) -> None:
         self.images = split.images.permute(0, 2, 3, 1)
         self.seed, self.epoch = seed, epoch
-        self.change = transform_of(recipe, side, self.images.shape[-1], share)
+        self.change = transform_of(recipe, size, self.images.shape[-1], share)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,8 +67,8 @@ def drawn_from(seed: int) -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-def transform_of(recipe: RecipeConfig, side: int, channels: int, share: float = 1.0) -> Any:
-    """Of an image, uint8 (H, W, C), what the network is to see, uint8 (C, side, side).
+def transform_of(recipe: RecipeConfig, size: Size, channels: int, share: float = 1.0) -> Any:
+    """Of an image, uint8 (H, W, C), what the network is to see, uint8 (C, *size).
 
     Raises:
         ScalingError: an unknown policy, or one of colours for images that have none.
@@ -78,15 +79,17 @@ def transform_of(recipe: RecipeConfig, side: int, channels: int, share: float = 
             "have not; expected recipe.policy=null"
         )
     if recipe.crop == "resized":
-        cut: Any = v2.RandomResizedCrop(side, (recipe.crop_scale, 1.0), antialias=True)
+        cut: Any = v2.RandomResizedCrop(tuple(size), (recipe.crop_scale, 1.0), antialias=True)
     else:
-        padding = round(side / CROP) if recipe.crop_padding is None else recipe.crop_padding
-        cut = v2.Compose([v2.Resize((side, side), antialias=True), v2.RandomCrop(side, padding)])
+        padding = round(size.shorter / CROP) if recipe.crop_padding is None else recipe.crop_padding
+        cut = v2.Compose(
+            [v2.Resize(tuple(size), antialias=True), v2.RandomCrop(tuple(size), padding)]
+        )
     steps = [_Picture() if channels in (1, 3) else _channels_first, cut]
     if recipe.flip:
         steps.append(v2.RandomHorizontalFlip())
     if recipe.policy is not None:
-        steps.append(_policy(recipe.policy, side, share))
+        steps.append(_policy(recipe.policy, size.shorter, share))
     return v2.Compose([*steps, _Bytes(channels)])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from blocks.arch import Size
 from scaling.compound import ScalingError
 from scaling.training.config import recipe_named
 from scaling.training.feed import Feed
@@ -22,7 +23,7 @@ def feed(digits: Path) -> Feed:
     recipe = replace(
         recipe_named("small"), batch_size=100, epochs=3, flip=True, mixup=0.2, rand_augment=3
     )
-    return Feed(prepare(data, 8), data, recipe, 8, seed=1)
+    return Feed(prepare(data, 8), data, recipe, Size(8, 8), seed=1)
 
 
 @pytest.mark.parametrize("policy", [None, "rand-m9-mstd0.5", "ta_wide"])
@@ -75,14 +76,14 @@ def test_drawing_for_an_image_leaves_all_else_alone() -> None:
 def test_images_of_many_channels_keep_their_values() -> None:
     recipe = replace(recipe_named("v2"), policy=None, flip=True, crop_scale=1.0)
     image = torch.full((12, 12, 5), 9, dtype=torch.uint8)
-    changed = transform_of(recipe, 8, 5)(image)
-    assert changed.shape == (5, 8, 8)
+    changed = transform_of(recipe, Size(8, 6), 5)(image)
+    assert changed.shape == (5, 8, 6)
     assert changed.dtype == torch.uint8
     assert (changed == 9).all()
     with pytest.raises(ScalingError, match="changes colours, which images of 5 channels have not"):
-        transform_of(recipe_named("timm"), 8, 5)
+        transform_of(recipe_named("timm"), Size(8, 8), 5)
     with pytest.raises(ScalingError, match=r"recipe\.policy=fog is unknown; expected ta_wide"):
-        transform_of(replace(recipe, policy="fog"), 8, 3)
+        transform_of(replace(recipe, policy="fog"), Size(8, 8), 3)
 
 
 @pytest.mark.parametrize("name", options("recipe"))
@@ -92,6 +93,6 @@ def test_every_recipe_makes_images(name: str, channels: int) -> None:
     image = torch.randint(256, (20, 20, channels), dtype=torch.uint8)
     for seed in range(20):
         with drawn_from(seed):
-            changed = transform_of(recipe, 16, channels, share=0.3)(image)
-        assert changed.shape == (channels, 16, 16)
+            changed = transform_of(recipe, Size(16, 12), channels, share=0.3)(image)
+        assert changed.shape == (channels, 16, 12)
         assert changed.dtype == torch.uint8

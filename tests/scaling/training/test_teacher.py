@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from blocks.arch import parse_arch
+from blocks.arch import Size, parse_arch
 from blocks.network import Network
 from scaling.compound import ScalingError
 from scaling.training.config import DistilConfig
@@ -36,7 +36,7 @@ def distillation(alpha: float, temperature: float = 3.0, features: float = 0.0) 
     torch.manual_seed(0)
     network = answering(LARGER)
     one = torch.ones(1, 1, 1, 1)
-    teacher = Teacher("t", network, one, 0 * one, 10, 1)
+    teacher = Teacher("t", network, one, 0 * one, Size(10, 10), 1)
     return Distillation(teacher, DistilConfig(alpha, temperature, features))
 
 
@@ -84,7 +84,7 @@ def test_a_teacher_sees_images_as_it_was_trained_on_them() -> None:
         mean=torch.full((1, 1, 1), 0.4 * 255), std=torch.full((1, 1, 1), 0.2 * 255)
     )
     found = _teacher(
-        "t", Network(parse_arch(NETWORK), 10), torch.tensor([0.5]), torch.tensor([0.1]), 8,
+        "t", Network(parse_arch(NETWORK), 10), torch.tensor([0.5]), torch.tensor([0.1]), Size(8, 8),
         batches, "cpu",
     )  # fmt: skip
     pixel = 0.7
