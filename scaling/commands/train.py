@@ -199,7 +199,9 @@ def help_text() -> str:
     lines += ["", "settings"]
     own = [each for each in list_settings(TrainConfig()) if not each.name.startswith("recipe.")]
     for setting in [*own, *list_settings(RecipeConfig(), "recipe.")]:
-        lines.append(f"  {setting.name}={setting.kind}  [{setting.default}]")
+        # Of what may be written in several ways the meaning says how.
+        kind = "…" if setting.kind.startswith("quantity") else setting.kind
+        lines.append(f"  {setting.name}={kind}  [{setting.default}]")
         lines += [f"      {line}" for line in textwrap.wrap(setting.meaning, 90)]
     lines += [
         "",
