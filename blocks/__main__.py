@@ -75,7 +75,10 @@ def _run(name: str, rest: list[str]) -> None:
     command = importlib.import_module(COMMANDS[name])
     parser = _Parser(prog=f"python -m blocks {name}", description=command.__doc__)
     command.configure(parser)
-    command.run(parser.parse_args(rest))
+    from blocks import messages
+
+    with messages.on_screen():
+        command.run(parser.parse_args(rest))
 
 
 if __name__ == "__main__":

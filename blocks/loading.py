@@ -10,10 +10,10 @@ from blocks.arch import ArchSpec
 from blocks.export.safetensors import read_spec
 from blocks.network import Network
 from blocks.subject import Subject, read_subject
+from blocks.weights.choose import read_fitting
 from blocks.weights.find import find_weights
 from blocks.weights.fit import fit_state, put_state
 from blocks.weights.layouts import source_arch
-from blocks.weights.read import read_state
 from blocks.weights.rename import detect_source
 from blocks.weights.safetensors import read_arch
 
@@ -72,7 +72,7 @@ def load_from(path: Path, subject: Subject, source: str = "auto") -> Loaded:
     Raises:
         WeightsError: see `blocks.weights.read.read_state`; or the file is of another network.
     """
-    state = read_state(path)
+    state = read_fitting(path, subject.arch).state
     if source == "auto":
         source = detect_source(state, subject.arch)
     arch = source_arch(subject.name, subject.arch, source)

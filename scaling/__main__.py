@@ -1,4 +1,4 @@
-"""`python -m scaling fit|emit|verify|compare|resolution|predict|evaluate|…`."""
+"""`python -m scaling fit|emit|verify|compare|resolution|train|predict|evaluate|…`."""
 
 import importlib
 import os
@@ -34,6 +34,10 @@ commands
            accuracy and cost of a trained network (the study's B0) at 20 to 150% of its
            resolution, and the best one under a budget; writes scaling/resolution.csv, .json,
            .png; of a NETWORK (a name, a spelling, a YAML file) without weights the costs alone
+  train [NETWORK]
+           train a member of the family, or a NETWORK, for good, by a recipe (small, finetune,
+           paper, timm, v2), on the study's images or dataset=...; writes trained/NAME/; goes on
+           where it stopped; python -m scaling train --help lists its settings
   predict MODEL FILE|FOLDER|-
            what a trained network says of images, as JSON lines or CSV
   evaluate MODEL IMAGES
@@ -115,6 +119,7 @@ examples
   python -m scaling resolution efficientnet_b0
   python -m scaling predict study=main photos
   python -m scaling evaluate study=main
+  python -m scaling train study=main member=b0
 """
 
 COMMANDS: Final = {
@@ -128,6 +133,7 @@ COMMANDS: Final = {
     "explain": "scaling.commands.explain",
     "publish": "scaling.commands.publish",
     "ensemble": "scaling.commands.ensemble",
+    "train": "scaling.commands.train",
 }
 """Name → module with `run(arguments)`; imported when it is called."""
 
@@ -136,6 +142,7 @@ INTERRUPTED: Final = {
     "fit": _CONTINUES,
     "compare": _CONTINUES,
     "resolution": _CONTINUES,
+    "train": "the last checkpoint is on disk, and the same command goes on from it",
     "emit": "the family may be incomplete; run the command again",
 }
 """What Ctrl-C leaves; of `verify`, everything as it was."""
@@ -143,12 +150,9 @@ INTERRUPTED: Final = {
 
 def main(arguments: list[str]) -> None:
     """Run one subcommand; exits with 2 after a user's mistake, 130 after Ctrl-C."""
-    if arguments and {"-h", "--help"} & set(arguments[1:]):
-        from scaling.inference.usage import HELP as OWN
-
-        if arguments[0] in OWN:
-            print(OWN[arguments[0]], end="")
-            sys.exit(0)
+    if arguments and {"-h", "--help"} & set(arguments[1:]) and (own := _own_help(arguments[0])):
+        print(own, end="")
+        sys.exit(0)
     if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
         print(HELP, end="")
         sys.exit(0 if arguments else 2)
@@ -156,6 +160,17 @@ def main(arguments: list[str]) -> None:
         lambda: _run(arguments[0], arguments[1:]),
         INTERRUPTED.get(arguments[0], "nothing was changed"),
     )
+
+
+def _own_help(name: str) -> str | None:
+    """Of a command that has its own."""
+    if name == "train":
+        from scaling.commands.train import help_text
+
+        return help_text()
+    from scaling.inference.usage import HELP as OF_USE
+
+    return OF_USE.get(name)
 
 
 def _run(name: str, rest: list[str]) -> None:

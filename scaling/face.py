@@ -5,7 +5,7 @@ without, `points=24`; `scaling.config` lists all of them. What the command line 
 """
 
 from collections.abc import Sequence
-from os import PathLike
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final
 
 from blocks.arch import ArchSpec
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what only trainings need
     from scaling.comparison.run import Comparison
     from scaling.fitting.grid import GridFit
     from scaling.fitting.surface_fit import SurfaceFit
+    from scaling.training.result import Result
 
 Triple = ScalingCoefficients | Sequence[float] | str
 
@@ -83,6 +84,27 @@ def emit(
     """
     given = {"study": study, "results_dir": results_dir, **settings}
     return emit_by(make_settings(given, ("study", "results_dir", "baseline", *_MEMBERS)))
+
+
+def train(
+    study: str | None = None, results_dir: str | PathLike[str] = "results", **settings: Any
+) -> "Result":
+    """Train members of a study's family, or `network=`, for good, as `python -m scaling train`
+    does; what was begun is gone on with, what is trained is read.
+
+        [b0] = train("main", member="b0", recipe={"name": "small", "epochs": 20}).trained
+        b0.test["accuracy"], b0.network(), b0.folder
+        train("pets", network="efficientnet_b0", weights="b0.pth", recipe="finetune",
+              dataset={"name": "imagefolder", "root": "pets"})
+
+    Raises:
+        ConfigError, ScalingError, StudyError, DataError, WeightsError, TrainingError: see the
+            messages; checkpoints stay on disk.
+    """
+    from scaling.training.run import train as train_by
+    from scaling.training.settings import make_train
+
+    return train_by(make_train({"study": study, "results_dir": fspath(results_dir), **settings}))
 
 
 def solve_family(

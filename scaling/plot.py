@@ -1,6 +1,6 @@
 """The plots of a fit, of a comparison and of resolutions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.ticker
 import numpy as np
@@ -142,4 +142,32 @@ def plot_resolution(
     below.set_ylabel("macs per image")
     below.set_xlabel("input resolution (pixels)")
     axes.legend(fontsize=8, frameon=False)
+    return png(figure)
+
+
+_NUMBERED: Final = 25
+"""Classes that still have names and numbers in a confusion matrix."""
+
+
+def plot_confusion(confusion: NDArray[np.int64], classes: Sequence[str], title: str) -> bytes:
+    """PNG: of the images of each class (a row) the share that is given each name (a column)."""
+    count = len(classes)
+    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    side = min(12.0, 3.5 + 0.42 * min(count, _NUMBERED))
+    figure, axes = one_axes((side + 1, side))
+    shown = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", interpolation="nearest")
+    figure.colorbar(shown, label="share of the class's images", shrink=0.8)
+    if count <= _NUMBERED:
+        axes.set_xticks(range(count), classes, rotation=60, ha="right", fontsize=8)
+        axes.set_yticks(range(count), classes, fontsize=8)
+        for true in range(count):
+            for given in range(count):
+                if confusion[true, given]:
+                    axes.text(
+                        given, true, f"{confusion[true, given]}", ha="center", va="center",
+                        fontsize=7, color="white" if shares[true, given] > 0.5 else INK,
+                    )  # fmt: skip
+    axes.set_xlabel("given")
+    axes.set_ylabel("true")
+    axes.set_title(title, fontsize=10)
     return png(figure)

@@ -33,6 +33,7 @@ from blocks.cost import ArchColumns
 from blocks.embedded import __file__ as embedded
 from scaling import face as scaling_face
 from scaling.config import ScalingConfig
+from scaling.training.config import TrainConfig
 from search.benchmark.config import BenchmarkConfig
 from search.config.compose import compose_config, known_keys, register_schema
 from search.config.schema import RunConfig
@@ -98,6 +99,7 @@ NOT_RUN: Final = {
     r"python -m search benchmark .*accel_nasbench.*": "reads a table that is not in the project",
     r"python -m scaling emit .*latency_ms=.*": "a busy machine may rightly fail; settings composed",
     r"python -m scaling emit .*coefficients=published": "tests/scaling/test_cli.py runs it",
+    r"torchrun .*": "tests/scaling/training/test_parallel.py runs it",
 }
 """Whole commands that are not run, as patterns, and why."""
 
@@ -110,6 +112,7 @@ SLOW: Final = (
     r"python -m search run study=(?!main).*",
     r"python -m scaling (fit|compare study).*",
     r"python -m scaling (explain|publish).*",
+    r"python -m scaling train (?!study=main member=b0$).*",
     r"python -m blocks (profile|latency-table|predict|export|load).*",
 )
 """Commands that take more than a second or two however small they are made."""
@@ -290,6 +293,9 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
     elif words[:2] == ["search", "benchmark"]:
         less = {"samplers": "[random,tpe]", "seeds": "2", "evaluations": "3", "workers": "1"}
         less["longer"] = "{tpe:3,random:4}"
+    elif words[:2] == ["scaling", "train"]:
+        less = {"recipe.epochs": "1", "kernels": "torch", "precision": "fp32", "device": "cpu"}
+        less |= {"recipe.batch_size": "64", "threads": "1"}
     elif words[:2] == ["scaling", "fit"]:
         less = {"fit.points": "16", "fit.repeated": "1", "fit.seeds": "2", "fit.draws": "100"}
         less |= {"grid.step": "0.4", "grid.tolerance": "0.4"}
@@ -369,13 +375,15 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 
 GROUPS: Final = (
-    "dataset|space|proxy|budget|reward|search|workers|fidelity|supernet|grid|fit|compare"
+    "dataset|space|proxy|budget|reward|search|workers|fidelity|supernet|grid|fit|compare|recipe|"
+    "distil"
 )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_settings_that_are_named_exist(page: Path) -> None:
-    known = {*known_keys(RunConfig), *known_keys(ScalingConfig), *known_keys(BenchmarkConfig)}
+    schemas = (RunConfig, ScalingConfig, BenchmarkConfig, TrainConfig)
+    known = {key for schema in schemas for key in known_keys(schema)}
     known |= {name.rpartition(".")[0] for name in known}
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     for code in re.findall(r"`([^`]+)`", text):
@@ -446,10 +454,15 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
     package, verb, *given = command.words[2:]
     values = dict(word.split("=", 1) for word in given if "=" in word)
     study = values.get("study", "main")
-    if study != "main" and (
+    own_images = verb == "train" and "dataset" in values
+    if (study != "main" and not own_images) and (
         package == "scaling" or verb not in ("run", "plan", "fidelity", "data")
     ):
         yield ["search", "run", *smaller(["search", "run", f"study={study}"], images)]
+    for trained in (values.get(name) for name in ("start", "teacher")):
+        if trained is not None:
+            words = ["scaling", "train", f"study={study}", f"member={trained}"]
+            yield [*words[:2], *smaller(words, images)]
 
 
 @pytest.mark.filterwarnings("default")  # ONNX's and torch.export's own
@@ -518,7 +531,7 @@ PYTHON: Final = [block for block in BLOCKS if block.language == "python"]
 @pytest.fixture
 def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """What trains from Python, with the settings of a small training added."""
-    search, fit = search_face.run, scaling_face.fit
+    search, fit, train = search_face.run, scaling_face.fit, scaling_face.train
     words = smaller(["search", "run", "dataset=imagefolder"], ROOT)[1:]
     settings = {name: yaml.safe_load(value) for name, value in (w.split("=") for w in words)}
 
@@ -529,9 +542,14 @@ def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
         few = {"points": 16, "repeated": 1, "seeds": 2, "draws": 100}
         return fit(study, **{**given, **few})
 
+    def small_train(study: str, **given: Any) -> Any:
+        few = {"recipe": {"name": "small", "epochs": 1}, "kernels": "torch", "precision": "fp32"}
+        return train(study, **{**given, **few})
+
     for package, home, name, small in (
         (search_package, search_face, "run", small_search),
         (scaling_package, scaling_face, "fit", small_fit),
+        (scaling_package, scaling_face, "train", small_train),
     ):
         monkeypatch.setattr(package, name, small)  # where it is kept once it was asked for
         monkeypatch.setattr(home, name, small)

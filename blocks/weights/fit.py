@@ -8,8 +8,9 @@ from torch import Tensor
 from blocks.arch import ArchSpec
 from blocks.errors import WeightsError
 from blocks.network import Network
+from blocks.weights.choose import read_fitting
 from blocks.weights.layouts import SOURCES
-from blocks.weights.read import State, read_state
+from blocks.weights.read import State
 from blocks.weights.rename import detect_source, from_foreign
 
 
@@ -22,7 +23,7 @@ def load_weights(network: Network, path: Path, source: str = "auto") -> str:
     Raises:
         WeightsError: see `read_state`; or tensors are missing, too many or of another shape.
     """
-    state = read_state(path)
+    state = read_fitting(path, network.arch).state
     load_state(network, state, source, str(path))
     return source if source != "auto" else detect_source(state, network.arch)
 
@@ -47,7 +48,13 @@ def fit_state(network: Network, state: Mapping[str, Tensor], source: str, where:
     """
     if source == "auto":
         source = detect_source(state, network.arch)
-    ours = from_foreign(state, network.arch, source)
+    return check_fit(network, from_foreign(state, network.arch, source), source, where, state)
+
+
+def check_fit(
+    network: Network, ours: State, source: str, where: str, state: Mapping[str, Tensor]
+) -> State:
+    """`ours`, already under our names, which stood in the file as `state`; see `fit_state`."""
     wanted = network.state_dict()
     nothing_known = not set(ours) & set(wanted)
     problems = [
@@ -70,6 +77,11 @@ def fit_state(network: Network, state: Mapping[str, Tensor], source: str, where:
             )
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         hint = ""
+        if problems == [f"classifier.{leaf} is missing" for leaf in ("weight", "bias")]:
+            raise WeightsError(
+                f"{where} has no classifier, only what comes before it; expected a whole network "
+                "(python -m scaling train … weights=FILE trains a new classifier on it)"
+            )
         if all(problem.startswith("classifier.") for problem in problems):
             hint = f"; for its own number of classes: --num-classes {len(ours['classifier.bias'])}"
         raise WeightsError(

@@ -28,10 +28,12 @@ _HARMLESS: Final[list[Any]] = [
 """Data, not code, that training scripts save beside the weights: arguments and scores."""
 _WRAPPERS: Final = (
     "state_dict_ema",
+    "ema_state_dict",
     "model_ema",
     "ema",
     "state_dict",
     "model_state_dict",
+    "model_state",
     "model",
     "module",
     "net",
@@ -50,6 +52,15 @@ def read_state(path: Path) -> State:
     Raises:
         WeightsError: not there, truncated, no tensors in it, or a pickle with code (refused).
     """
+    return _named_tensors(read_content(path), path)
+
+
+def read_content(path: Path) -> Any:
+    """What a weights file holds, its wrappers included.
+
+    Raises:
+        WeightsError: see `read_state`.
+    """
     try:
         with path.open("rb") as stream:
             start = stream.read(9)
@@ -58,12 +69,11 @@ def read_state(path: Path) -> State:
     try:
         # A safetensors file is the length of its header and the header, JSON; whatever its name.
         if path.suffix == ".safetensors" or start[8:] == b"{":
-            content: Any = read_safetensors(path)
-        else:
-            with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
-                # Its remarks on a pickle's age tell a user nothing: the file loads or does not.
-                warnings.simplefilter("ignore")
-                content = torch.load(path, map_location="cpu", weights_only=True)
+            return read_safetensors(path)
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
+            # Its remarks on a pickle's age tell a user nothing: the file loads or does not.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
     except Exception as error:  # bytes that are no pickle make the unpickler stumble anywhere
@@ -82,7 +92,6 @@ def read_state(path: Path) -> State:
         if isinstance(error, UnpicklingError):  # whose words are an advice to trust the file
             reason = "no pickle of PyTorch's"
         raise WeightsError(f"{path} is truncated or not a weights file: {reason[:120]}") from None
-    return _named_tensors(content, path)
 
 
 def _named_tensors(content: Any, path: Path) -> State:
@@ -102,6 +111,16 @@ def _named_tensors(content: Any, path: Path) -> State:
         raise WeightsError(f"{path} holds no tensors, but {entries}")
     while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in state)), None):
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    check_numbers(state, path)
+    return state
+
+
+def check_numbers(state: State, path: Path) -> None:
+    """Refuse tensors that no weights can be.
+
+    Raises:
+        WeightsError: names the tensor and what it is.
+    """
     for name, tensor in state.items():
         odd = tensor.layout != torch.strided or tensor.is_meta
         counter = name.endswith("num_batches_tracked")
@@ -111,4 +130,3 @@ def _named_tensors(content: Any, path: Path) -> State:
                 f"{path}: {name} is a tensor of {kind}{' that is sparse or empty' if odd else ''}; "
                 "expected dense floating-point numbers"
             )
-    return state

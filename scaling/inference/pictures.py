@@ -1,41 +1,14 @@
 """Pictures of how a network judges: who is taken for whom, the worst images, calibration."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blocks.figure import FRONT, INK, new_figure, one_axes, png
 
-_NUMBERED: Final = 25
-"""Classes up to which cells hold their numbers, and axes their names."""
 Pixels = NDArray[np.float32]
 """(H, W, C) in 0…1, with C of 1 or 3."""
-
-
-def plot_confusion(confusion: NDArray[np.int64], classes: Sequence[str], title: str) -> bytes:
-    """PNG: of the images of each class (a row) the share that is given each name (a column)."""
-    count = len(classes)
-    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    side = min(12.0, 3.5 + 0.42 * min(count, _NUMBERED))
-    figure, axes = one_axes((side + 1, side))
-    shown = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", interpolation="nearest")
-    figure.colorbar(shown, label="share of the class's images", shrink=0.8)
-    if count <= _NUMBERED:
-        axes.set_xticks(range(count), classes, rotation=60, ha="right", fontsize=8)
-        axes.set_yticks(range(count), classes, fontsize=8)
-        for true in range(count):
-            for given in range(count):
-                if confusion[true, given]:
-                    axes.text(
-                        given, true, f"{confusion[true, given]}", ha="center", va="center",
-                        fontsize=7, color="white" if shares[true, given] > 0.5 else INK,
-                    )  # fmt: skip
-    axes.set_xlabel("given")
-    axes.set_ylabel("true")
-    axes.set_title(title, fontsize=10)
-    return png(figure)
 
 
 def plot_calibration(sure: NDArray[np.float64], right: NDArray[np.bool_], title: str) -> bytes:

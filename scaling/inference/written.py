@@ -14,8 +14,9 @@ from blocks.machine import machine, versions
 from scaling.compound import ScalingError
 from scaling.inference.evaluate import Evaluation, worst
 from scaling.inference.model import Model
-from scaling.inference.pictures import Pixels, plot_calibration, plot_confusion, plot_grid
+from scaling.inference.pictures import Pixels, plot_calibration, plot_grid
 from scaling.judging import confused_pairs
+from scaling.plot import plot_confusion
 
 WORST = 24
 """Images of which the page of the worst is made."""

@@ -22,8 +22,8 @@ from blocks.network import Network
 from scaling.compound import ScalingError
 from scaling.inference.evaluate import Evaluation
 from scaling.inference.model import Model
-from scaling.inference.pictures import plot_confusion
 from scaling.inference.written import summary
+from scaling.plot import plot_confusion
 
 MODEL, WEIGHTS, ONNX, CARD = "model.yaml", "model.safetensors", "model.onnx", "README.md"
 CHECKED: Final = 16

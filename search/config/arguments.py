@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from blocks.console import fail, print_anything
 from blocks.names import did_you_mean
@@ -46,19 +46,17 @@ def read_command(
     return command, list(arguments[1:])
 
 
-def as_typed(
-    arguments: Sequence[str], schema: type[Any], sweep: bool = False, grouped: bool = True
-) -> list[str]:
+def as_typed(arguments: Sequence[str], schema: type[Any], sweep: bool = False) -> list[str]:
     """The settings `name=value` as Hydra reads them, every value being what was typed.
 
-    In a `sweep` commas separate values, each of which is taken as typed. `grouped`: whether data
-    sets and spaces may be chosen by name. Applied twice it changes nothing more.
+    In a `sweep` commas separate values, each of which is taken as typed. Data sets, spaces and
+    recipes may be chosen by name, where the schema has them. Applied twice it changes nothing more.
 
     Raises:
         ConfigError: something that is no setting, a misspelt name, or no value.
     """
     kinds = setting_kinds(schema)
-    named = groups() if grouped else []
+    named = named_groups(schema)
     listed = where(schema)
     lines: dict[str, str] = {}  # of what is given twice the last holds
     for argument in arguments:
@@ -84,6 +82,11 @@ def as_typed(
         lines.pop(name, None)
         lines[name] = f"{added}{name}={_typed(name, value, kind, sweep)}"
     return list(lines.values())
+
+
+def named_groups(schema: type[Any]) -> list[str]:
+    """The groups of a schema whose options have names: folders of `conf`."""
+    return [group for group in groups() if group in get_type_hints(schema)]
 
 
 def where(schema: type[Any]) -> str:

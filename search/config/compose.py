@@ -31,12 +31,14 @@ from search.config.schema import space_named as space_named
 from search.errors import ConfigError
 
 
-def register_schema(name: str, schema: type[Any]) -> None:
+def register_schema(name: str, schema: type[Any], bare: Any = None) -> None:
     """Make the defaults of a dataclass what a YAML file's `defaults` names.
 
-    Types are checked afterwards, by `build`.
+    `bare`: what named options are set on top of, where that is not `schema()`. Types are checked
+    afterwards, by `build`.
     """
-    ConfigStore.instance().store(name=name, node=_untyped(_bare(schema)))
+    node = _bare(schema) if bare is None else bare
+    ConfigStore.instance().store(name=name, node=_untyped(node))
 
 
 def _bare(schema: type[Any]) -> Any:
@@ -65,7 +67,7 @@ def compose_config(config_name: str, overrides: Sequence[str], schema: type[Any]
     Raises:
         ConfigError: a misspelt name, a wrong type, a value that cannot be read.
     """
-    lines = as_typed(overrides, schema, grouped=schema is RunConfig)
+    lines = as_typed(overrides, schema)
     lines = [_readable(line, schema) for line in lines]
     try:
         # Not `hydra.compose`: a process has one Hydra, which may be somebody else's.
@@ -88,7 +90,7 @@ def settings_of(overrides: Sequence[str], schema: type[Any]) -> Any:
     Raises:
         ConfigError: as `compose_config`.
     """
-    lines = as_typed(overrides, schema, grouped=False)
+    lines = as_typed(overrides, schema)
     parsed = [_parse(_readable(line, schema)) for line in lines]
     return build(schema, {each.key_or_group: each.value() for each in parsed}, listed=where(schema))
 

@@ -1,4 +1,4 @@
-"""Named data sets and spaces: the files of `conf/dataset` and `conf/space`."""
+"""Named options of a group of settings: the files of the folders of `conf`."""
 
 import functools
 from pathlib import Path
@@ -24,7 +24,7 @@ def options(group: str) -> list[str]:
 
 
 def groups() -> list[str]:
-    """`dataset` and `space`."""
+    """`dataset`, `recipe` and `space`."""
     return sorted(path.name for path in CONF.iterdir() if any(path.glob("*.yaml")))
 
 

@@ -67,21 +67,34 @@ class Batches:
         The epoch has every image once, or `weighted_order` where they have weights, or
         `balanced_order`.
         """
-        if self.train.weights is not None:
-            order = weighted_order(self.train.weights, generator)
-        elif balanced:
-            order = balanced_order(self.train.labels, generator)
-        else:
-            order = torch.randperm(len(self.train), generator=generator)
-        # index_select copies whole images where indexing copies bytes: some 20 times faster.
-        pixels = self.train.images.permute(0, 2, 3, 1)
+        order = self.order(generator, balanced)
         for chosen in torch.split(order, batch_size):
             if len(chosen) < min(batch_size, len(order)):
                 return
-            images = pixels.index_select(0, chosen).permute(0, 3, 1, 2)
-            images = self.normalise(augment(images, augmentation, generator))
-            labels = self.train.labels[chosen]
-            yield cut_and_mix(images, labels, num_classes, augmentation, generator)
+            yield self.batch(chosen, augmentation, num_classes, generator)
+
+    def order(self, generator: torch.Generator, balanced: bool = False) -> Tensor:
+        """The training images of an epoch, by number, as `shuffled` says."""
+        if self.train.weights is not None:
+            return weighted_order(self.train.weights, generator)
+        if balanced:
+            return balanced_order(self.train.labels, generator)
+        return torch.randperm(len(self.train), generator=generator)
+
+    def batch(
+        self,
+        chosen: Tensor,
+        augmentation: Augmentation,
+        num_classes: int,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """These training images, augmented, and their labels, as `shuffled` gives them."""
+        # index_select copies whole images where indexing copies bytes: some 20 times faster.
+        pixels = self.train.images.permute(0, 2, 3, 1)
+        images = pixels.index_select(0, chosen).permute(0, 3, 1, 2)
+        images = self.normalise(augment(images, augmentation, generator))
+        labels = self.train.labels[chosen]
+        return cut_and_mix(images, labels, num_classes, augmentation, generator)
 
 
 def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:

@@ -25,14 +25,16 @@ EVALUATED: Final = 256
 
 
 @torch.inference_mode()
-def evaluate(network: Network, batches: Batches, split: Split) -> Scores | LabelScores:
-    """How `network` does on `split`; of images with several labels, at the threshold that is best
-    on the validation images."""
+def evaluate(
+    network: Network, batches: Batches, split: Split, at_once: int = EVALUATED
+) -> Scores | LabelScores:
+    """How `network` does on `split`, so many images `at_once`; of images with several labels, at
+    the threshold that is best on the validation images."""
     if split.labels.ndim == 2:
-        return _evaluate_labels(network, batches, split)
+        return _evaluate_labels(network, batches, split, at_once)
     loss = 0.0
     answers, losses = [], []
-    for logits, labels in logits_of(network, batches, split):
+    for logits, labels in logits_of(network, batches, split, at_once):
         answers.append(logits.argmax(1))
         loss += F.cross_entropy(logits, labels, reduction="sum").item()
         losses.append(F.cross_entropy(logits, labels, reduction="none"))
@@ -46,11 +48,11 @@ def evaluate(network: Network, batches: Batches, split: Split) -> Scores | Label
     )
 
 
-def _evaluate_labels(network: Network, batches: Batches, split: Split) -> LabelScores:
-    logits = all_logits(network, batches, batches.val)
+def _evaluate_labels(network: Network, batches: Batches, split: Split, at_once: int) -> LabelScores:
+    logits = all_logits(network, batches, batches.val, at_once)
     threshold = best_threshold(logits.numpy(), batches.val.labels.numpy())
     if split is not batches.val:
-        logits = all_logits(network, batches, split)
+        logits = all_logits(network, batches, split, at_once)
     scores, truth = logits.numpy(), split.labels.numpy()
     answers = scores > threshold
     return LabelScores(
@@ -62,17 +64,21 @@ def _evaluate_labels(network: Network, batches: Batches, split: Split) -> LabelS
     )
 
 
-def all_logits(network: Network, batches: Batches, split: Split) -> Tensor:
+def all_logits(
+    network: Network, batches: Batches, split: Split, at_once: int = EVALUATED
+) -> Tensor:
     """(images, classes), on the CPU."""
-    return torch.cat([logits for logits, _ in logits_of(network, batches, split)])
+    return torch.cat([logits for logits, _ in logits_of(network, batches, split, at_once)])
 
 
-def logits_of(network: Network, batches: Batches, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits (≤ `EVALUATED`, classes), on the CPU, and labels, of all images in order."""
+def logits_of(
+    network: Network, batches: Batches, split: Split, at_once: int = EVALUATED
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits (≤ `at_once`, classes), on the CPU, and labels, of all images in order."""
     network.eval()
     device = next(network.parameters()).device
     for images, labels in zip(
-        torch.split(split.images, EVALUATED), torch.split(split.labels, EVALUATED), strict=True
+        torch.split(split.images, at_once), torch.split(split.labels, at_once), strict=True
     ):
         logits: Tensor = network(batches.normalise(images).to(device)).cpu()
         yield logits, labels

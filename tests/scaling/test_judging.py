@@ -12,7 +12,13 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from scaling.judging import calibration_error, judge_classes, judge_labels, paired_difference
+from scaling.judging import (
+    calibration_error,
+    confused_pairs,
+    judge_classes,
+    judge_labels,
+    paired_difference,
+)
 
 
 def test_one_class_for_each_image_is_judged_as_scikit_learn_does() -> None:
@@ -70,3 +76,19 @@ def test_a_difference_on_the_same_images() -> None:
     assert found.value == pytest.approx(0.25)
     assert 0.1 < found.low < 0.25 < found.high < 0.4
     assert paired_difference(one, one).high == 0
+
+
+def test_an_interval_is_the_binomials() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(7, (500,), generator=generator)
+    logits = torch.randn(500, 7, generator=generator)
+    logits[torch.arange(500), labels] += 1.5
+    figure = judge_classes(logits, labels, tuple("abcdefg")).figures["accuracy"]
+    half = 1.96 * np.sqrt(figure.value * (1 - figure.value) / 500)
+    assert figure.value - figure.low == pytest.approx(half, rel=0.15)
+    assert figure.high - figure.value == pytest.approx(half, rel=0.15)
+
+
+def test_pairs_are_counted_either_way() -> None:
+    table = confused_pairs(np.array([[9, 2, 0], [3, 9, 1], [0, 0, 9]]), ("x", "y", "z"))
+    assert table.to_numpy().tolist() == [["x", "y", 5, 2], ["y", "z", 1, 1]]

@@ -1,0 +1,118 @@
+"""What a training has brought, and what a comparison of two says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from blocks.errors import one_line
+from blocks.network import Network
+from scaling.judging import Figure, bootstrapped, paired_difference
+from scaling.training.record import MODEL, read_outcomes
+from search.errors import StudyError
+from search.training.label_metrics import mean_average_precision
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network: `content` is what its model.yaml holds, `folder` where it lies."""
+
+    name: str
+    folder: Path
+    content: Mapping[str, Any]
+
+    @property
+    def test(self) -> Mapping[str, Any]:
+        """Of the test images each figure's value, low and high."""
+        found: Mapping[str, Any] = self.content["metrics"]["test"]
+        return found
+
+    def network(self) -> Network:
+        """The network with its best weights, in evaluation mode, on the CPU.
+
+        Raises:
+            WeightsError: the file is gone, or damaged.
+        """
+        from blocks.loading import load
+
+        return load(self.folder / MODEL)
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.content.get("task") == "multilabel"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same network trained twice: with known weights or a teacher, `what`, and without.
+
+    `gain` is the difference of `measure` on the test images.
+    """
+
+    name: str
+    what: str
+    with_it: Trained
+    without: Trained
+    measure: str
+    gain: Figure
+    images: int
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says."""
+        if self.gain.low > 0:
+            return "better with it"
+        return "worse with it" if self.gain.high < 0 else "not told apart"
+
+
+@dataclass(frozen=True)
+class Result:
+    """All networks that were asked for, and the comparisons. `first`: whether this process is the
+    one that wrote them."""
+
+    trained: list[Trained]
+    comparisons: list[Comparison]
+    first: bool = True
+
+
+def read_trained(folder: Path) -> Trained:
+    """What a training left.
+
+    Raises:
+        StudyError: it is not there, or damaged.
+    """
+    path = folder / MODEL
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = Trained(folder.name, folder, content)
+        _ = found.test, found.content["cost"], found.content["trained"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise StudyError(f"{path} is missing or damaged: {one_line(error)}") from None
+    return found
+
+
+def compare_trained(what: str, with_it: Trained, without: Trained) -> Comparison:
+    """Both on the same test images, in pairs."""
+    one, labels = read_outcomes(with_it.folder)
+    other, _ = read_outcomes(without.folder)
+    if with_it.several:
+        truth = labels.numpy()
+        gain = bootstrapped(
+            lambda rows: {
+                "": mean_average_precision(one[rows].numpy(), truth[rows.numpy()])
+                - mean_average_precision(other[rows].numpy(), truth[rows.numpy()])
+            },
+            len(truth),
+            200,
+            0,
+        )[""]
+        measure = "map"
+    else:
+        right, wrong = ((each.argmax(1) == labels).numpy() for each in (one, other))
+        gain = paired_difference(np.asarray(right, float), np.asarray(wrong, float))
+        measure = "accuracy"
+    return Comparison(with_it.name, what, with_it, without, measure, gain, len(labels))
