@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blocks.latency.device import torch_threads
 from search.training.label_metrics import (
     label_losses,
     macro_f1,
@@ -130,12 +131,14 @@ def bootstrapped(
 ) -> dict[str, Figure]:
     """Each figure that `measure` finds for some rows, with its interval over samples of them."""
     generator = torch.Generator().manual_seed(seed)
-    whole = measure(torch.arange(images))
-    drawn: dict[str, list[float]] = {name: [] for name in whole}
-    for _ in range(samples):
-        rows = torch.randint(images, (images,), generator=generator)
-        for name, value in measure(rows).items():
-            drawn[name].append(value)
+    # Thousands of small operations: threads would wait for one another at each.
+    with torch_threads(1):
+        whole = measure(torch.arange(images))
+        drawn: dict[str, list[float]] = {name: [] for name in whole}
+        for _ in range(samples):
+            rows = torch.randint(images, (images,), generator=generator)
+            for name, value in measure(rows).items():
+                drawn[name].append(value)
     found = {}
     for name, value in whole.items():
         low, high = np.percentile(drawn[name], [2.5, 97.5])
