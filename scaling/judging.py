@@ -1,8 +1,8 @@
 """What people judge a network by, each with a bootstrap interval over the images.
 
 One home for the end of a training, for `evaluate`, `publish` and `ensemble`. Point values are
-torchmetrics'; an interval is from the 2.5th to the 97.5th percentile over samples of the images with
-replacement, the network and a threshold being as they are.
+torchmetrics'; an interval is from the 2.5th to the 97.5th percentile over samples of the images
+with replacement, the network and a threshold being as they are.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,7 @@
 """The plots of a fit, of a comparison and of resolutions."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import matplotlib.ticker
 import numpy as np
