@@ -40,6 +40,7 @@ from scaling.training.settings import make_train
 from search.data.batches import Batches, prepare
 from search.data.face import load_data
 from search.data.splits import ImageData
+from search.evaluators.process import keep_memory
 from search.training.evaluate import evaluate
 
 NETWORK = "r28-i1-s16-[ir_r1_k3_s1_e3_c16|ir_r2_k3_s2_e4_c24_se0.25|ir_r2_k5_s2_e4_c40_se0.25]-h128"
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="of timm's DataLoader")
     arguments = parse(parser, epochs=1, seeds=1, turns=1, images=600, network=TINY)
     torch.set_num_threads(1)
+    keep_memory()  # of both sides, as the command does
     arch = parse_arch(arguments.network)
     data = images_of(arguments, arch.resolution)
     batches = prepare(data, arch.resolution)

@@ -32,7 +32,9 @@ def run(arguments: list[str]) -> None:
     """Train, and show what was reached."""
     from scaling.training.run import train
     from scaling.training.settings import read_train
+    from search.evaluators.process import keep_memory
 
+    keep_memory()
     if arguments and "=" not in arguments[0]:
         arguments = [f"network={quote(arguments[0])}", *arguments[1:]]
     result = train(read_train(arguments), Screen())

@@ -47,7 +47,6 @@ from scaling.training.teacher import Distillation, find_teacher
 from scaling.training.transforms import transform_of
 from search.data.batches import Batches, prepare
 from search.data.splits import ImageData
-from search.evaluators.process import keep_memory
 from search.record.folder import StudyFolder, StudyLock
 from search.training.device import resolve_device
 from search.training.evaluate import all_logits
@@ -68,7 +67,6 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
         results_dir, study = suggested
         asked = replace(asked, config=replace(asked.config, results_dir=results_dir, study=study))
     config = asked.config
-    keep_memory()
     source = find_source(asked)
     targets = find_targets(config, source.folder)
     shown = watcher or Unwatched()
