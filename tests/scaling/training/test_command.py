@@ -143,7 +143,7 @@ def test_several_labels(tmp_path: Path) -> None:
     ).trained  # fmt: skip
     assert found.content["task"] == "multilabel"
     assert 0 < found.content["threshold"] < 1
-    assert found.test.keys() == {"map", "macro_f1", "accuracy", "loss"}
+    assert found.test.keys() >= {"map", "macro_f1", "accuracy", "loss"}
     assert found.test["map"]["value"] > 0.6
     assert found.network().classifier.out_features == 3
 
