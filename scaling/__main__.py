@@ -38,6 +38,8 @@ commands
            train a member of the family, or a NETWORK, for good, by a recipe (small, finetune,
            paper, timm, v2), on the study's images or dataset=...; writes trained/NAME/; goes on
            where it stopped; python -m scaling train --help lists its settings
+  promise  what the trained members of a study reach, beside what the fit expected of them and
+           beside their rivals; writes trained/promise.csv and .png
   predict MODEL FILE|FOLDER|-
            what a trained network says of images, as JSON lines or CSV
   evaluate MODEL IMAGES
@@ -120,6 +122,7 @@ examples
   python -m scaling predict study=main photos
   python -m scaling evaluate study=main
   python -m scaling train study=main member=b0
+  python -m scaling promise study=main
 """
 
 COMMANDS: Final = {
@@ -134,6 +137,7 @@ COMMANDS: Final = {
     "publish": "scaling.commands.publish",
     "ensemble": "scaling.commands.ensemble",
     "train": "scaling.commands.train",
+    "promise": "scaling.commands.promise",
 }
 """Name → module with `run(arguments)`; imported when it is called."""
 

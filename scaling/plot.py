@@ -172,3 +172,49 @@ def plot_confusion(confusion: NDArray[np.int64], classes: Sequence[str], title: 
     axes.set_ylabel("true")
     axes.set_title(title, fontsize=10)
     return png(figure)
+
+
+def plot_promise(table: pd.DataFrame, title: str) -> bytes:
+    """PNG: what members and rivals reach, against macs, parameters and latency.
+
+    `table` has the columns name, rival, macs, params, latency_ms, reached, reached_low,
+    reached_high, and expected, expected_low, expected_high: the gain over the first row.
+    """
+    figure = new_figure(11, 4.2)
+    columns = {"macs": "macs", "params": "parameters", "latency_ms": "ms an image, one thread"}
+    panels = figure.subplots(1, len(columns), sharey=True)
+    base = 100 * float(table["reached"].iloc[0])
+    for axes, (column, label) in zip(panels, columns.items(), strict=True):
+        for rival, colour, marker, name in (
+            (False, FRONT, "o", "members"), (True, REFERENCE, "s", "rivals at their macs"),
+        ):  # fmt: skip
+            rows = table[table["rival"] == rival]
+            if not len(rows):
+                continue
+            middle = 100 * rows["reached"].to_numpy(dtype=float)
+            ends = 100 * rows[["reached_low", "reached_high"]].to_numpy(dtype=float)
+            axes.errorbar(
+                rows[column].to_numpy(dtype=float), middle,
+                yerr=np.abs(ends.T - middle), color=colour, marker=marker, markersize=5,
+                linewidth=1.2 if not rival else 0, elinewidth=1, capsize=3, label=name,
+            )  # fmt: skip
+            if not rival and column == "macs":
+                for x, y, text in zip(rows[column], middle, rows["name"], strict=True):
+                    axes.annotate(str(text), (x, y), xytext=(4, 6), textcoords="offset points",
+                                  fontsize=8)  # fmt: skip
+        known = table.dropna(subset=["expected"])
+        if len(known) and column == "macs":
+            x = [float(table[column].iloc[0]), *known[column].astype(float)]
+            low, high = (
+                [base, *(base + 100 * known[f"expected_{end}"].astype(float))]
+                for end in ("low", "high")
+            )
+            axes.fill_between(x, low, high, color=CLOUD, alpha=0.35, linewidth=0,
+                              label="expected by the fit (95%)")  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_xlabel(label)
+        axes.grid(alpha=0.25)
+    panels[0].set_ylabel("on test images (%)")
+    panels[0].legend(fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    return png(figure)

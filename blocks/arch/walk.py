@@ -78,15 +78,15 @@ def walk_alike(arch: "ArchSpec") -> Iterator[tuple[Block, int]]:
             yield _block(arch, stage, number, 1, 1, channels, entering), stage.repeats - 1
 
 
-def stem_map(arch: "ArchSpec") -> Size:
-    """The map that enters the first stage, in pixels."""
-    leaving = arch.image.strided(arch.stem_stride)
+def stem_map(arch: "ArchSpec", image: Size | None = None) -> Size:
+    """The map that enters the first stage, in pixels; of another image than its own, if given."""
+    leaving = (image or arch.image).strided(arch.stem_stride)
     return leaving.strided(2) if arch.stem_pool else leaving
 
 
-def last_map(arch: "ArchSpec") -> Size:
-    """The map that enters the head, in pixels."""
-    leaving = stem_map(arch)
+def last_map(arch: "ArchSpec", image: Size | None = None) -> Size:
+    """The map that enters the head, in pixels; of another image than its own, if given."""
+    leaving = stem_map(arch, image)
     for stage in arch.stages:
         leaving = leaving.strided(stage.stride)
     return leaving

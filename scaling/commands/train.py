@@ -9,6 +9,7 @@ from rich.table import Table
 
 from blocks.arch import parse_arch
 from blocks.console import console, duration, millions
+from scaling.compound import ScalingError
 from scaling.training.config import RecipeConfig, TrainConfig
 from scaling.training.result import Comparison, Trained
 from search.config.arguments import quote
@@ -45,6 +46,23 @@ def run(arguments: list[str]) -> None:
         show_comparison(comparison)
     for trained in result.trained:
         console.print(about_files(trained))
+    _promise(result.trained)
+
+
+def _promise(trained: list[Trained]) -> None:
+    """Of several members of a family, whether it keeps its promise."""
+    if len(trained) < 2 or trained[0].name != "b0":
+        return
+    from scaling.commands.promise import show_promise
+    from scaling.promise.run import keep_promise
+    from search.record.folder import StudyFolder
+
+    study = trained[0].folder.parents[1]
+    try:
+        found = keep_promise(StudyFolder(str(study.parent), study.name))
+    except ScalingError:  # what was trained is no family
+        return
+    show_promise(found)
 
 
 class Screen:
@@ -210,6 +228,7 @@ def help_text() -> str:
         "examples",
         "  python -m scaling train study=main member=b0",
         "  python -m scaling train study=main member=b0..b3 recipe.epochs=20",
+        "  python -m scaling train study=main member=b0..b2 rivals=[efficientnet_b0]",
         "  python -m scaling train study=main member=b3 start=b1 compare=pretrain",
         "  python -m scaling train study=main member=b0 teacher=b3 compare=teacher name=student",
         "  python -m scaling train efficientnet_b0 study=pets recipe=finetune weights=b0.pth",

@@ -12,6 +12,7 @@ from scaling.compound import ScalingError
 from scaling.config import ScalingConfig
 from scaling.fitting.grid import GridFit, GridPlan, fit_grid
 from scaling.fitting.plan import SurfacePlan
+from scaling.fitting.saved import save_surface
 from scaling.fitting.surface import fit_surface
 from scaling.fitting.surface_fit import SurfaceFit
 from scaling.listener import SILENT, Listener
@@ -59,5 +60,7 @@ def _write(study: OpenStudy, found: SurfaceFit | GridFit) -> None:
     report = {**environment(), "seed": study.config.seed, "dataset_sha256": study.data.sha256}
     report |= {**whole, **content, "seconds": found.seconds}
     study.folder.write("scaling/fit.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+    if isinstance(found, SurfaceFit):
+        save_surface(found, study.folder)
     # Last: where it is, all of the fit is.
     study.folder.write("coefficients.yaml", yaml.safe_dump(whole, sort_keys=False, width=10_000))

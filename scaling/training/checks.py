@@ -7,6 +7,7 @@ from typing import Final
 from blocks.arch import size_from
 from blocks.drop_block import SHAPES
 from blocks.names import choose
+from blocks.zoo import find_arch
 from scaling.compound import ScalingError
 from scaling.training.config import RecipeConfig, TrainConfig
 from search.config.checks import validate_study_name
@@ -51,6 +52,10 @@ def validate_train(config: TrainConfig) -> None:
         raise ScalingError(
             f"a network ({config.network}) and member={config.member} are given; expected one"
         )
+    for rival in config.rivals:
+        find_arch(rival)
+    if config.rivals and (config.network is not None or config.name is not None):
+        raise ScalingError("rivals= are of a study's members; expected member=b0 or more of them")
     if config.weights is not None and config.start is not None:
         raise ScalingError("weights= and start= are given; a network starts from one of them")
     if config.compare == "pretrain" and config.weights is None and config.start is None:

@@ -89,6 +89,8 @@ class TrainConfig:
     results_dir: str = "results"  # folder of the studies
     network: str | None = None  # a YAML file, a published network or a spelling, not a member
     member: str | None = None  # b0 | b3 | b0..b3 | b0,b2 | all, of the study; null: b0
+    rivals: list[str] = field(default_factory=list)
+    # published networks, each brought to the images and macs of every member, and trained too
     name: str | None = None  # of the folder under trained; null: the member's, or the network's
     resolution: Any = None
     # pixels, of a side, or height and width as 96x192; null: the network's own

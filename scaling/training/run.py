@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from blocks.arch import ArchSpec, Size, format_arch
+from blocks.cost import count
 from blocks.latency.device import torch_threads
 from blocks.machine import processor
 from blocks.messages import say
@@ -31,6 +32,7 @@ from scaling.training.record import (
     write_weights,
 )
 from scaling.training.result import Result, Trained, compare_trained, read_trained
+from scaling.training.rivals import rival_of
 from scaling.training.settings import Asked
 from scaling.training.setup import (
     Machine,
@@ -81,6 +83,11 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
             fitted = fit_conventions(config, fit_to(target, data))
             work = _Work(config, source, data, fitted, world)
             trained.append(_one(work, shown))
+            macs = count(fitted.arch, data.num_classes).macs
+            for name in config.rivals:
+                rival = rival_of(fitted, name, data, macs)
+                plain = replace(config, weights=None, start=None, teacher=None)
+                trained.append(_one(_Work(plain, source, data, rival, world), shown))
             if config.compare is not None:
                 plain, what = _without(config)
                 alone = replace(fitted, name=f"{fitted.name}-plain")
@@ -349,6 +356,8 @@ def _finish(
         },
         "seed": work.config.seed,
     }
+    if work.target.rival_of is not None:
+        known |= {"rival_of": work.target.rival_of, "made": work.target.made}
     if key["started_from"] is not None:
         known["started_from"] = key["started_from"]
     if key["teacher"] is not None:

@@ -22,12 +22,15 @@ _NUMBERED: Final = re.compile(r"b(\d+)")
 
 @dataclass(frozen=True)
 class Target:
-    """A network to train. `name` is that of its folder; `phi` how far it is from b0."""
+    """A network to train. `name` is that of its folder; `phi` how far it is from b0. Of a published
+    network that is a member's rival: `rival_of`, the member, and `made`, what was done to it."""
 
     name: str
     arch: ArchSpec
     phi: float = 0.0
     dropout: float | None = None
+    rival_of: str | None = None
+    made: str | None = None
 
     @property
     def sized_dropout(self) -> float:

@@ -66,13 +66,14 @@ def make_reference(
         ConfigError: it cannot be brought to the budget; names the nearest that it can be.
     """
     image = size_from(image)
-    published = replace(find_arch(name).with_image(image), in_channels=in_channels)
+    published = replace(find_arch(name), in_channels=in_channels)
     aim = float(budget.most if budget.target is None else budget.target)
     nearest = math.inf
     for kept in range(len(strided(published))):
-        arch, taken = cut_to_images(published, kept)
-        if last_map(arch).shorter < min(LAST_MAP, image.shorter):
+        arch, taken = cut_to_images(published, image, kept)
+        if last_map(arch, image).shorter < min(LAST_MAP, image.shorter):
             break
+        arch = arch.with_image(image)
         shapes, depths = _depths(arch)
         columns = ArchColumns.from_archs(shapes)
         solved, _ = solve_width(budget, columns, num_classes)
@@ -101,14 +102,14 @@ def _widths(shapes: ArchColumns, solved: ArchColumns) -> Array:
     return widths
 
 
-def cut_to_images(arch: ArchSpec, kept: int = 0) -> tuple[ArchSpec, int]:
-    """`arch` without the strides that its images are too small for, and how many these were.
+def cut_to_images(arch: ArchSpec, image: Size, kept: int = 0) -> tuple[ArchSpec, int]:
+    """`arch` without the strides that such images are too small for, and how many these were.
 
     They are taken out from the front, all but the first `kept`.
     """
     taken = 0
-    least = min(LAST_MAP, arch.image.shorter)
-    while last_map(arch).shorter < least and len(strided(arch)) > kept:
+    least = min(LAST_MAP, image.shorter)
+    while last_map(arch, image).shorter < least and len(strided(arch)) > kept:
         arch, taken = _without_stride(arch, strided(arch)[kept]), taken + 1
     return arch, taken
 

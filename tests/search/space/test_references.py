@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from blocks.arch import square
 from blocks.cost import count
 from blocks.errors import ArchError
 from blocks.zoo import find_arch
@@ -48,7 +49,7 @@ def test_at_its_own_size_and_cost_a_network_is_as_published() -> None:
 
 def test_strides_go_from_the_front_and_the_first_stay_where_the_budget_asks_for_it() -> None:
     b0 = find_arch("efficientnet_b0")
-    cut, taken = cut_to_images(replace(b0, resolution=32))
+    cut, taken = cut_to_images(b0, square(32))
     assert (taken, strided(cut)) == (2, [2, 3, 5])  # the stem's and the second stage's are gone
     large = make_reference("efficientnet_b0", 32, 3, Budget("macs", 10**12, 4e6), 10)
     small = make_reference("efficientnet_b0", 32, 3, Budget("macs", 10**12, 1e6), 10)
@@ -78,3 +79,12 @@ def test_what_cannot_be_is_said() -> None:
         make_reference("mnasnet_a1", 28, 3, Budget("macs", 10**12, 1e5), 10)
     with pytest.raises(ArchError, match="unknown network 'resnet0'"):
         make_reference("resnet0", 28, 3, Budget("macs", 10**12, 1e6), 10)
+
+
+@pytest.mark.parametrize(("pixels", "macs"), [(3, 100_000), (8, 300_000), (16, 400_000)])
+def test_images_that_are_too_small_for_the_published_strides(pixels: int, macs: int) -> None:
+    """Five strides of 2 need 17 pixels: first they are taken out, then the images are smaller."""
+    budget = Budget("macs", 10**6, float(macs))
+    found = make_reference("mobilenetv2_100", pixels, 1, budget, 10)
+    assert found.arch.resolution == pixels
+    assert last_map(found.arch).shorter >= min(4, pixels)

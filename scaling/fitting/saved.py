@@ -1,0 +1,83 @@
+"""A fitted surface on disk: what it expects of a network is asked later, of trained members."""
+
+import io
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from blocks.arch import ArchSpec, format_arch
+from blocks.errors import one_line
+from blocks.images.arrays import NPZ_DAMAGE
+from scaling.fitting.lattice import realised_logs
+from scaling.fitting.observations import Floats
+from scaling.fitting.polynomials import Polynomials
+from scaling.fitting.surface_fit import SurfaceFit
+from search.errors import StudyError
+from search.record.folder import StudyFolder
+
+FILE: Final = "scaling/surface.npz"
+"""In a study's folder."""
+
+
+@dataclass(frozen=True)
+class SavedSurface:
+    """`coefficients` (draws, products): surfaces that are all alike likely, on the logit of the
+    metric. `level`: the schedule that they are asked at, where that was varied. `trained`: the macs
+    over B0's of the largest network behind them."""
+
+    coefficients: Floats
+    polynomials: Polynomials
+    level: Floats
+    trained: float
+
+    def gains(self, baseline: ArchSpec, archs: list[ArchSpec], num_classes: int) -> Floats:
+        """(draws, networks): by how much the logit is expected to be above the baseline's."""
+        logs = [realised_logs(baseline, each, num_classes) for each in (baseline, *archs)]
+        places = np.array([[*each, *self.level] for each in logs])
+        logits = self.coefficients @ self.polynomials.of(places).T
+        found: Floats = logits[:, 1:] - logits[:, :1]
+        return found
+
+
+def save_surface(found: SurfaceFit, folder: StudyFolder) -> None:
+    """Keep the surfaces of a fit."""
+    own = found.posterior.polynomials
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        coefficients=found.posterior.coefficients,
+        powers=own.powers,
+        centre=own.centre,
+        reach=own.reach,
+        degrees=own.degrees,
+        level=np.array(max(found.optima), dtype=np.float64),
+        trained=np.array(found.trained),
+        baseline=np.array(format_arch(found.baseline)),
+    )
+    folder.write(FILE, content.getvalue())
+
+
+def read_surface(folder: StudyFolder, baseline: ArchSpec) -> SavedSurface | None:
+    """The surfaces of a study's fit; None where there is none, or it is another B0's.
+
+    Raises:
+        StudyError: the file is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if str(arrays["baseline"]) != format_arch(baseline):
+                return None
+            polynomials = Polynomials(
+                arrays["powers"], arrays["centre"], arrays["reach"], arrays["degrees"]
+            )
+            return SavedSurface(
+                arrays["coefficients"], polynomials, arrays["level"], float(arrays["trained"])
+            )
+    except NPZ_DAMAGE as error:
+        raise StudyError(
+            f"{path} is damaged: {one_line(error)}; python -m scaling fit writes it again"
+        ) from None

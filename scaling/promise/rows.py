@@ -1,0 +1,194 @@
+"""The trained members of a family, their rivals, and what the fitted surface expected of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from scipy.special import expit, logit
+
+from blocks.arch import ArchSpec, parse_arch
+from blocks.latency.measure import measure_latency
+from scaling.compound import ScalingError
+from scaling.fitting.saved import read_surface
+from scaling.judging import Figure
+from scaling.training.record import MODEL
+from scaling.training.result import Trained, compare_trained, read_trained
+from scaling.training.targets import member_files
+from search.record.folder import StudyFolder
+from search.study.baseline import read_baseline
+
+SECONDS: Final = 2.0
+"""Of measuring one latency, at most."""
+_BY_SIZE: Final = ("dropout", "batch_size")
+"""Of a recipe, what may differ between members."""
+_DRAWS: Final = 2000
+_NORMAL: Final = 1.96
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trained network. `reached` is its accuracy on the test images, or mAP; `gain` the same less
+    that of `against` on the same images: b0 for a member, its member for a rival, None for b0.
+
+    `expected` is what the fitted surface says that `gain` would be; None: it says nothing.
+    `extrapolated`: it costs more macs than any network behind the surface. `latency_ms`: the median
+    of one image on one thread here.
+    """
+
+    name: str
+    arch: ArchSpec
+    macs: int
+    params: int
+    latency_ms: float
+    reached: Figure
+    against: str | None = None
+    gain: Figure | None = None
+    expected: Figure | None = None
+    extrapolated: bool | None = None
+    is_rival: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """What the gain says of what was expected."""
+        if self.gain is None:
+            return ""
+        if self.is_rival:
+            if self.gain.high < 0:
+                return f"behind {self.against}"
+            return f"ahead of {self.against}" if self.gain.low > 0 else "not told apart"
+        if self.expected is None:
+            return "better than b0" if self.gain.low > 0 else "not told from b0"
+        if self.gain.high < self.expected.low:
+            return "less than expected"
+        return "more than expected" if self.gain.low > self.expected.high else "as expected"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """All rows, members by their number and each followed by its rivals; `measure` is what they are
+    judged by; `notes` what is to be minded."""
+
+    study: str
+    measure: str
+    images: int
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+def read_promise(folder: StudyFolder) -> Promise:
+    """What a study's trained family has reached.
+
+    Raises:
+        ScalingError: fewer than two members are trained, or b0 is not.
+        StudyError: a file is missing or damaged.
+    """
+    trained = dict(_trained(folder))
+    members = [
+        trained[name]
+        for name, path in member_files(folder).items()
+        if name in trained and trained[name].content["arch"] == read_arch(path)
+    ]
+    names = [each.name for each in members]
+    if len(members) < 2 or names[0] != "b0":
+        raise ScalingError(
+            f"{folder / 'trained'} has {', '.join(names) or 'no member'} trained; expected b0 and "
+            f"one more: python -m scaling train study={folder.study} member=b0..b3"
+        )
+    base = members[0]
+    rows = [_row(base)]
+    notes: list[str] = []
+    rivals = [each for each in trained.values() if each.content.get("rival_of")]
+    expected = _expected(folder, members)
+    for each in members:
+        if each is not base:
+            rows.append(_row(each, base, *expected.get(each.name, (None, None))))
+        own = [rival for rival in rivals if rival.content["rival_of"] == each.name]
+        rows += [replace(_row(rival, each), is_rival=True) for rival in own]
+    for each in (*members, *rivals):
+        notes += _unlike(each, base)
+    measure = "map" if base.several else "accuracy"
+    images = int(base.content["dataset"]["test"])
+    return Promise(folder.study, measure, images, tuple(rows), tuple(notes))
+
+
+def _trained(folder: StudyFolder) -> Iterable[tuple[str, Trained]]:
+    for path in sorted((folder / "trained").glob(f"*/{MODEL}")):
+        yield path.parent.name, read_trained(path.parent)
+
+
+def read_arch(path: Path) -> str:
+    """The spelling in a member's file."""
+    from blocks.subject import read_subject
+
+    return str(read_subject(str(path)).arch)
+
+
+def _row(
+    trained: Trained,
+    against: Trained | None = None,
+    expected: Figure | None = None,
+    extrapolated: bool | None = None,
+) -> Row:
+    measure = "map" if trained.several else "accuracy"
+    cost = trained.content["cost"]
+    latency = measure_latency(trained.network(), 1, 1, "eager", seconds=SECONDS)
+    gain = None if against is None else compare_trained("", trained, against).gain
+    return Row(
+        name=trained.name,
+        arch=parse_arch(trained.content["arch"]),
+        macs=cost["macs"],
+        params=cost["params"],
+        latency_ms=latency.median_ms,
+        reached=_figure(trained.test[measure]),
+        against=None if against is None else against.name,
+        gain=gain,
+        expected=expected,
+        extrapolated=extrapolated,
+    )
+
+
+def _figure(values: Mapping[str, Any]) -> Figure:
+    return Figure(float(values["value"]), float(values["low"]), float(values["high"]))
+
+
+def _expected(folder: StudyFolder, members: Sequence[Trained]) -> dict[str, tuple[Figure, bool]]:
+    """By what the surface expects each member to be above b0, as b0 is trained now: the logit of
+    b0's own accuracy, with its uncertainty, and the surface's gain on top."""
+    chosen = read_baseline(folder)
+    surface = read_surface(folder, chosen.arch)
+    if surface is None or members[0].several:
+        return {}
+    archs = [parse_arch(each.content["arch"]) for each in members]
+    gains = surface.gains(chosen.arch, archs, chosen.num_classes)
+    base = _figure(members[0].test["accuracy"])
+    draw = np.random.default_rng(0)
+    spread = (base.high - base.low) / (2 * _NORMAL)
+    start = np.clip(draw.normal(base.value, spread, _DRAWS), 1e-4, 1 - 1e-4)
+    rows = draw.integers(len(gains), size=_DRAWS)
+    above = expit(logit(start)[:, None] + gains[rows]) - start[:, None]
+    macs = [each.content["cost"]["macs"] for each in members]
+    return {
+        each.name: (
+            Figure(
+                float(above[:, place].mean()),
+                *(float(end) for end in np.percentile(above[:, place], [2.5, 97.5])),
+            ),
+            macs[place] > surface.trained * macs[0] * (1 + 1e-4),
+        )
+        for place, each in enumerate(members)
+    }
+
+
+def _unlike(trained: Trained, base: Trained) -> list[str]:
+    """Where a network was trained otherwise than b0."""
+    own, known = dict(trained.content["recipe"]), dict(base.content["recipe"])
+    for name in _BY_SIZE:
+        own.pop(name, None)
+        known.pop(name, None)
+    apart = [name for name in {**known, **own} if own.get(name) != known.get(name)]
+    said = [f"recipe.{name}={own.get(name)} (b0: {known.get(name)})" for name in apart]
+    if trained.content["dataset"]["sha256"] != base.content["dataset"]["sha256"]:
+        said.append("other images")
+    return [f"{trained.name} was trained otherwise: {', '.join(said)}"] if said else []
