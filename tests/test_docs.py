@@ -113,6 +113,7 @@ SLOW: Final = (
     r"python -m scaling (fit|compare study).*",
     r"python -m scaling (explain|publish).*",
     r"python -m scaling train (?!study=main member=b0$).*",
+    r"python -m scaling promise.*",
     r"python -m blocks (profile|latency-table|predict|export|load).*",
 )
 """Commands that take more than a second or two however small they are made."""
@@ -296,6 +297,8 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
     elif words[:2] == ["scaling", "train"]:
         less = {"recipe.epochs": "1", "kernels": "torch", "precision": "fp32", "device": "cpu"}
         less |= {"recipe.batch_size": "64", "threads": "1"}
+        if any(word.startswith("member=") and ".." in word for word in given):
+            less["member"] = "b0..b1"
     elif words[:2] == ["scaling", "fit"]:
         less = {"fit.points": "16", "fit.repeated": "1", "fit.seeds": "2", "fit.draws": "100"}
         less |= {"grid.step": "0.4", "grid.tolerance": "0.4"}
@@ -459,6 +462,9 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
         package == "scaling" or verb not in ("run", "plan", "fidelity", "data")
     ):
         yield ["search", "run", *smaller(["search", "run", f"study={study}"], images)]
+    if verb == "promise":
+        words = ["scaling", "train", f"study={study}", "member=b0..b1"]
+        yield [*words[:2], *smaller(words, images)]
     for trained in (values.get(name) for name in ("start", "teacher")):
         if trained is not None:
             words = ["scaling", "train", f"study={study}", f"member={trained}"]
