@@ -40,6 +40,9 @@ commands
            where it stopped; python -m scaling train --help lists its settings
   promise  what the trained members of a study reach, beside what the fit expected of them and
            beside their rivals; writes trained/promise.csv and .png
+  experiment NAME
+           train a member in several ways with several seeds, and say how they differ; python -m
+           scaling experiment --help lists them
   predict MODEL FILE|FOLDER|-
            what a trained network says of images, as JSON lines or CSV
   evaluate MODEL IMAGES
@@ -138,6 +141,7 @@ COMMANDS: Final = {
     "ensemble": "scaling.commands.ensemble",
     "train": "scaling.commands.train",
     "promise": "scaling.commands.promise",
+    "experiment": "scaling.commands.experiment",
 }
 """Name → module with `run(arguments)`; imported when it is called."""
 
@@ -172,6 +176,10 @@ def _own_help(name: str) -> str | None:
         from scaling.commands.train import help_text
 
         return help_text()
+    if name == "experiment":
+        from scaling.commands.experiment import help_text as of_experiments
+
+        return of_experiments()
     from scaling.inference.usage import HELP as OF_USE
 
     return OF_USE.get(name)

@@ -113,7 +113,7 @@ SLOW: Final = (
     r"python -m scaling (fit|compare study).*",
     r"python -m scaling (explain|publish).*",
     r"python -m scaling train (?!study=main member=b0$).*",
-    r"python -m scaling promise.*",
+    r"python -m scaling (promise|experiment).*",
     r"python -m blocks (profile|latency-table|predict|export|load).*",
 )
 """Commands that take more than a second or two however small they are made."""
@@ -294,9 +294,11 @@ def smaller(words: Sequence[str], images: Path) -> list[str]:
     elif words[:2] == ["search", "benchmark"]:
         less = {"samplers": "[random,tpe]", "seeds": "2", "evaluations": "3", "workers": "1"}
         less["longer"] = "{tpe:3,random:4}"
-    elif words[:2] == ["scaling", "train"]:
+    elif words[:2] in (["scaling", "train"], ["scaling", "experiment"]):
         less = {"recipe.epochs": "1", "kernels": "torch", "precision": "fp32", "device": "cpu"}
         less |= {"recipe.batch_size": "64", "threads": "1"}
+        if verb == "experiment":
+            less["seeds"] = "2"
         if any(word.startswith("member=") and ".." in word for word in given):
             less["member"] = "b0..b1"
     elif words[:2] == ["scaling", "fit"]:

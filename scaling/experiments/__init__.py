@@ -1,0 +1,1 @@
+"""Experiments of the EfficientNet story: the same network trained in several ways, with seeds."""
