@@ -16,6 +16,8 @@ _Spec = TypeVar("_Spec")
 def arch_to_mapping(arch: ArchSpec) -> dict[str, Any]:
     """The fields of `arch` as plain dicts and lists, for YAML and JSON."""
     plain = {f.name: getattr(arch, f.name) for f in fields(arch) if f.name != "stages"}
+    if arch.wide is None:  # as files of square images always were
+        del plain["wide"]
     stages = [{f.name: getattr(stage, f.name) for f in fields(stage)} for stage in arch.stages]
     return {**plain, "stages": stages}
 
