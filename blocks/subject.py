@@ -125,7 +125,7 @@ def _name(path: Path, name: Any) -> str:
     """Of what is trained, files are all called model.yaml."""
     if path.name != HELD[0]:
         return path.stem
-    known = isinstance(name, str) and re.fullmatch(r"[\w.-]+", name)
+    known = isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name)
     return name if known else path.absolute().parent.name
 
 

@@ -63,8 +63,12 @@ def run_experiment(
     for variant in experiment.variants:
         # Settings of the command line hold for all, those of the variant come after them.
         asked = read_train([*overrides, *variant.settings])
-        if asked.config.name is not None or asked.config.compare is not None:
-            raise ScalingError("name= and compare= are not of an experiment, which has its own")
+        if asked.config.study is None and asked.images is None:
+            asked = replace(asked, config=replace(asked.config, study="main"))
+        if asked.config.name or asked.config.compare or asked.config.rivals:
+            raise ScalingError(
+                "name=, compare= and rivals= are not of an experiment, which has its own"
+            )
         found.append(
             [
                 _one(experiment, variant, asked, seed, watcher)
@@ -100,7 +104,10 @@ def _one(
         changed = CHANGES[variant.change](target.arch)
         if format_arch(changed) == format_arch(target.arch):
             raise ScalingError(f"change={variant.change} changes nothing of {target.arch}")
-        config = replace(config, network=format_arch(changed), member=None)
+        recipe = config.recipe
+        if recipe.dropout is None:  # by size: that of the network as it was
+            recipe = replace(recipe, dropout=target.sized_dropout)
+        config = replace(config, network=format_arch(changed), member=None, recipe=recipe)
     [trained] = train(replace(asked, config=config), watcher).trained
     return trained
 

@@ -24,12 +24,13 @@ FILE: Final = "scaling/surface.npz"
 class SavedSurface:
     """`coefficients` (draws, products): surfaces that are all alike likely, on the logit of the
     metric. `level`: the schedule that they are asked at, where that was varied. `trained`: the macs
-    over B0's of the largest network behind them."""
+    over B0's of the largest network behind them. `quality`: the name of the metric."""
 
     coefficients: Floats
     polynomials: Polynomials
     level: Floats
     trained: float
+    quality: str
 
     def gains(self, baseline: ArchSpec, archs: list[ArchSpec], num_classes: int) -> Floats:
         """(draws, networks): by how much the logit is expected to be above the baseline's."""
@@ -54,6 +55,7 @@ def save_surface(found: SurfaceFit, folder: StudyFolder) -> None:
         level=np.array(max(found.optima), dtype=np.float64),
         trained=np.array(found.trained),
         baseline=np.array(format_arch(found.baseline)),
+        quality=np.array(found.quality.name),
     )
     folder.write(FILE, content.getvalue())
 
@@ -75,7 +77,11 @@ def read_surface(folder: StudyFolder, baseline: ArchSpec) -> SavedSurface | None
                 arrays["powers"], arrays["centre"], arrays["reach"], arrays["degrees"]
             )
             return SavedSurface(
-                arrays["coefficients"], polynomials, arrays["level"], float(arrays["trained"])
+                arrays["coefficients"],
+                polynomials,
+                arrays["level"],
+                float(arrays["trained"]),
+                str(arrays["quality"]),
             )
     except NPZ_DAMAGE as error:
         raise StudyError(

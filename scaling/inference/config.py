@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, TypeVar
 
 from scaling.compound import ScalingError
+from search.config.checks import validate_study_name
 from search.config.compose import settings_of
 
 Settings = TypeVar("Settings", bound="UseConfig")
@@ -133,6 +134,10 @@ def check(config: UseConfig) -> None:
     Raises:
         ScalingError: names the setting, its value and what was expected.
     """
+    if config.study is not None:
+        validate_study_name(config.study)
+    if "/" in config.member or config.member.startswith("."):
+        raise ScalingError(f"member={config.member} is no name of a member; expected b0, b1, …")
     for name, choices in _CHOICES.items():
         value = getattr(config, name, None)
         if value is not None and value not in choices:

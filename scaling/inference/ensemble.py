@@ -106,25 +106,33 @@ def ensembles(
     order = sorted(range(len(models)), key=lambda number: models[number].macs)
     found: list[Asked] = []
     unread: tuple[tuple[Path, str], ...] = ()
-    kept = labelled[order[0]]
+    kept: Labelled | None = None
     plain: list[Asked] = []
     names = _names(models)
     for number in order:
         model = models[number]
         for view in views_of(views):
-            looked, kept, unread = answers_to(
+            looked, these, unread = answers_to(
                 model,
                 labelled[number],
                 batch=batch,
                 on_corrupt=on_corrupt,
                 look=partial(_averaged, model, VIEWS[view]),
             )
+            if kept is not None and not _same(kept, these):
+                raise ScalingError(
+                    f"{model.source or model.name} can read other files than "
+                    f"{models[order[0]].source or models[order[0]].name}; expected images that all "
+                    "can read"
+                )
+            kept = these
             title = names[number] if view == "plain" else f"{names[number]}, {view}"
             macs = len(VIEWS[view]) * model.macs
             asked = _asked(model, title, (names[number],), view, macs, looked, kept.labels, draws)
             found.append(asked)
             if view == "plain":
                 plain.append(asked)
+    assert kept is not None
     for some in _together(plain):
         mean = torch.stack([each.probabilities for each in some]).mean(0)
         members = tuple(name for each in some for name in each.members)
@@ -161,6 +169,10 @@ def _check(models: Sequence[Model], labelled: Sequence[Labelled]) -> None:
             )
     if len({len(each) for each in labelled}) > 1:
         raise ScalingError("the networks see different numbers of images")
+
+
+def _same(one: Labelled, other: Labelled) -> bool:
+    return one.paths == other.paths and torch.equal(one.labels, other.labels)
 
 
 def _names(models: Sequence[Model]) -> list[str]:

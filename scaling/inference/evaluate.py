@@ -17,14 +17,13 @@ from scaling.compound import ScalingError
 from scaling.inference.answers import Looked, ask
 from scaling.inference.model import Model
 from scaling.judging import Judged, judge_classes, judge_labels
+from scaling.training.images import Source, load_images
 from search.config.schema import DatasetConfig
 from search.data.batches import prepare
-from search.data.datasets import load_data
 from search.data.files import labels_of
 from search.data.splits import PARTS
 from search.data.table import list_table
 from search.record.folder import StudyFolder
-from search.study.images import check_data
 
 TABLES: Final = (".csv", ".tsv", ".jsonl", ".parquet", ".json")
 _AT_ONCE: Final = 256
@@ -50,12 +49,14 @@ class Labelled:
 @dataclass(frozen=True)
 class Evaluation:
     """A network on images: its logits (N, classes) and what they are worth. `unread`: files that
-    were passed over, each with the reason."""
+    were passed over, each with the reason. `threshold`: from which probability on one of several
+    labels is given."""
 
     judged: Judged
     logits: Tensor
     labelled: Labelled
     unread: tuple[tuple[Path, str], ...]
+    threshold: float
 
 
 def find_images(model: Model, text: str, split: str, labels: str) -> Labelled:
@@ -129,13 +130,18 @@ def images_of_study(model: Model, folder: StudyFolder, part: str) -> Labelled:
         ScalingError: they are of other classes than the network's.
     """
     config = folder.require().read_config()
-    data = load_data(config.dataset, config.proxy.size, config.several)
-    check_data(folder, data)
+    # Decoded as for its training: larger than for the search, where it sees more.
+    data = load_images(Source(folder, config, True), model.arch.image)
     if (data.num_classes, data.in_channels) != (model.subject.num_classes, model.arch.in_channels):
         raise ScalingError(
             f"the network has {model.subject.num_classes} classes and {model.arch.in_channels} "
             f"input channels, the images of {folder.study} {data.num_classes} and "
             f"{data.in_channels}"
+        )
+    if model.subject.classes is not None and model.subject.classes != data.classes:
+        raise ScalingError(
+            f"the network knows the classes {_few(model.subject.classes)}, the images of "
+            f"{folder.study} are of {_few(data.classes)}; expected the same, in the same order"
         )
     assert part in PARTS
     split = getattr(prepare(data, model.arch.image), part)
@@ -191,7 +197,11 @@ def evaluate(
     """
     found, kept, unread = answers_to(model, labelled, batch=batch, on_corrupt=on_corrupt)
     at = model.threshold if threshold is None else threshold
-    return Evaluation(judge(model, found, kept.labels, at, draws), found, kept, unread)
+    return Evaluation(judge(model, found, kept.labels, at, draws), found, kept, unread, at)
+
+
+def _few(classes: tuple[str, ...]) -> str:
+    return ", ".join(classes[:3]) + (", …" if len(classes) > 3 else "")
 
 
 def judge(model: Model, logits: Tensor, labels: Tensor, threshold: float, draws: int) -> Judged:

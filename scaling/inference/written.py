@@ -58,7 +58,7 @@ def write_evaluation(folder: Path, model: Model, found: Evaluation) -> list[str]
 def summary(model: Model, found: Evaluation) -> dict[str, Any]:
     """What was judged, on what, and how it did."""
     labelled = found.labelled
-    threshold = {"threshold": model.threshold} if model.subject.several else {}
+    threshold = {"threshold": found.threshold} if model.subject.several else {}
     return {
         "network": str(model.source or model.name),
         "arch": format_arch(model.arch),

@@ -59,6 +59,8 @@ class Row:
                 return f"behind {self.against}"
             return f"ahead of {self.against}" if self.gain.low > 0 else "not told apart"
         if self.expected is None:
+            if self.gain.high < 0:
+                return "worse than b0"
             return "better than b0" if self.gain.low > 0 else "not told from b0"
         if self.gain.high < self.expected.low:
             return "less than expected"
@@ -158,7 +160,7 @@ def _expected(folder: StudyFolder, members: Sequence[Trained]) -> dict[str, tupl
     b0's own accuracy, with its uncertainty, and the surface's gain on top."""
     chosen = read_baseline(folder)
     surface = read_surface(folder, chosen.arch)
-    if surface is None or members[0].several:
+    if surface is None or surface.quality != "accuracy" or members[0].several:
         return {}
     archs = [parse_arch(each.content["arch"]) for each in members]
     gains = surface.gains(chosen.arch, archs, chosen.num_classes)
@@ -189,6 +191,9 @@ def _unlike(trained: Trained, base: Trained) -> list[str]:
         known.pop(name, None)
     apart = [name for name in {**known, **own} if own.get(name) != known.get(name)]
     said = [f"recipe.{name}={own.get(name)} (b0: {known.get(name)})" for name in apart]
+    for name, words in (("started_from", "from other weights"), ("teacher", "by another teacher")):
+        if trained.content.get(name) != base.content.get(name):
+            said.append(words)
     if trained.content["dataset"]["sha256"] != base.content["dataset"]["sha256"]:
         said.append("other images")
     return [f"{trained.name} was trained otherwise: {', '.join(said)}"] if said else []

@@ -70,6 +70,23 @@ def validate_train(config: TrainConfig) -> None:
         )
 
 
+def check_processes(config: TrainConfig) -> None:
+    """Refuse what several processes of one training cannot do.
+
+    Raises:
+        ScalingError: names the settings.
+    """
+    if config.teacher is not None and config.distil.features:
+        raise ScalingError(
+            f"distil.features={config.distil.features:g} is for one process; torchrun has several"
+        )
+    if not config.sync_norm and config.recipe.patience is not None:
+        raise ScalingError(
+            f"sync_norm=false with recipe.patience={config.recipe.patience}: each process would "
+            "validate another network, and stop at another epoch; expected recipe.patience=null"
+        )
+
+
 def _named(name: str, value: str) -> None:
     """Refuse what no folder can be called."""
     if name == "study":

@@ -57,7 +57,8 @@ class RecipeConfig:
     cutmix: float = 0.0  # α; with mixup each batch gets one of the two
     start_resolution: float = 1.0  # share of the resolution in the first epoch; the last has all
     start_regularisation: float = 1.0
-    # share of dropout, policy, rand_augment and mixup in the first epoch; the last has all
+    # share of dropout, rand_augment, mixup, and the strength of policies such as rand-m9, in the
+    # first epoch; the last has all
     clip: float | None = None  # the most that the norm of all gradients may be; null: no bound
     accumulate: int = 1  # parts that a batch is computed in, one after the other
     patience: int | None = None  # epochs without a better one after which it ends; null: never

@@ -165,6 +165,9 @@ def grow(small: Network, large: Network, seed: int = 0) -> Grown:
     work.layer(small.stem, large.stem, whole, spread, "the stem")
     if small.arch.stem_stride != large.arch.stem_stride:
         work.problems.append("the stem has another stride")
+    for name in ("padding", "norm_eps"):
+        if getattr(small.arch, name) != getattr(large.arch, name):
+            work.problems.append(f"{name} is {getattr(large.arch, name)} in the larger network")
     spread = _grow_stages(work, small, large, spread)
     if small.arch.head and large.arch.head:
         features = work.spread(small.arch.head, large.arch.head, "the head")

@@ -18,7 +18,7 @@ from scaling.compound import ScalingError
 from scaling.training.config import TrainConfig
 from scaling.training.grow import grow
 from scaling.training.targets import Target
-from scaling.training.teacher import trained_file
+from scaling.training.teacher import digest_of, trained_file
 from search.evaluators.supernet import FILE
 from search.record.folder import StudyFolder
 from search.training.checkpoint import read_checkpoint
@@ -30,10 +30,12 @@ SUPERNET: Final = "supernet"
 
 @dataclass(frozen=True)
 class Initial:
-    """What known weights a network was given, and what was done to them, in lines."""
+    """What known weights a network was given, and what was done to them, in lines; `digest`: the
+    SHA-256 of their file."""
 
     name: str
     notes: tuple[str, ...]
+    digest: str
 
 
 def fit_conventions(config: TrainConfig, target: Target) -> Target:
@@ -65,10 +67,11 @@ def begin(config: TrainConfig, folder: StudyFolder, network: Network, seed: int)
         said = f"begins with the weights of {path}"
         if fitting.within:
             said += f" ({fitting.within})"
-        return Initial(config.weights, (said, *adapted.notes))
+        return Initial(config.weights, (said, *adapted.notes), digest_of(path))
     if config.start == SUPERNET:
         network.load_state_dict(_supernet(folder).state(network.arch))
-        return Initial(SUPERNET, (f"begins with its part of {folder / FILE}",))
+        path = folder / FILE
+        return Initial(SUPERNET, (f"begins with its part of {path}",), digest_of(path))
     if config.start is not None:
         path = trained_file(config.start, folder, "start")
         subject = read_subject(str(path))
@@ -81,7 +84,7 @@ def begin(config: TrainConfig, folder: StudyFolder, network: Network, seed: int)
             said = f"begins as {name}, grown: it gives {name}'s answers before its first step"
         else:
             said = f"begins with a copy of {name}'s weights where they fit: {grown.why}"
-        return Initial(config.start, (said,))
+        return Initial(config.start, (said,), digest_of(subject.weights))
     return None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from blocks.errors import one_line
@@ -98,7 +99,12 @@ def read_trained(folder: Path) -> Trained:
 def compare_trained(what: str, with_it: Trained, without: Trained) -> Comparison:
     """Both on the same test images, in pairs."""
     one, labels = read_outcomes(with_it.folder)
-    other, _ = read_outcomes(without.folder)
+    other, theirs = read_outcomes(without.folder)
+    if not torch.equal(labels, theirs):
+        raise StudyError(
+            f"{with_it.folder} and {without.folder} were judged on other test images; train them "
+            "again with fresh=true"
+        )
     if with_it.several:
         truth = labels.numpy()
         gain = bootstrapped(

@@ -11,17 +11,19 @@ import torch
 
 from blocks.arch import ArchSpec, Size, format_arch
 from blocks.cost import count
+from blocks.images.reading import reading_to_mapping
 from blocks.latency.device import torch_threads
 from blocks.machine import processor
 from blocks.messages import say
 from scaling.judging import Judged, judge_classes, judge_labels
-from scaling.training.checkpoint import Progress, check_key, check_room, read_last, restore
+from scaling.training.checkpoint import LAST, Progress, check_key, check_room, read_last, restore
+from scaling.training.checks import check_processes
 from scaling.training.config import RecipeConfig, TrainConfig
 from scaling.training.feed import Feed, about_feed, changes_one_by_one, loaders_for
 from scaling.training.images import Source, about_images, decoded_for, find_source, load_images
 from scaling.training.initial import Initial, begin, fit_conventions
 from scaling.training.loop import Training, Unwatched, Watcher
-from scaling.training.parallel import World, joined, same_everywhere
+from scaling.training.parallel import World, joined
 from scaling.training.record import (
     MODEL,
     Board,
@@ -49,6 +51,7 @@ from scaling.training.teacher import Distillation, find_teacher
 from scaling.training.transforms import transform_of
 from search.data.batches import Batches, prepare
 from search.data.splits import ImageData
+from search.errors import StudyError
 from search.record.folder import StudyFolder, StudyLock
 from search.training.device import resolve_device
 from search.training.evaluate import all_logits
@@ -82,7 +85,8 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
             data = loaded[size]
             fitted = fit_conventions(config, fit_to(target, data))
             work = _Work(config, source, data, fitted, world)
-            trained.append(_one(work, shown))
+            own = _one(work, shown)
+            trained.append(own)
             macs = count(fitted.arch, data.num_classes).macs
             for name in config.rivals:
                 rival = rival_of(fitted, name, data, macs)
@@ -93,7 +97,7 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
                 alone = replace(fitted, name=f"{fitted.name}-plain")
                 other = _one(_Work(plain, source, data, alone, world), shown)
                 if world.first:
-                    comparisons.append(compare_trained(what, trained[-1], other))
+                    comparisons.append(compare_trained(what, own, other))
     return Result(trained, comparisons, world.first)
 
 
@@ -173,6 +177,8 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
     folder = work.folder.path
     stored = read_last(folder)
     recipe = settle_recipe(config.recipe, target, work.source.flip)
+    if world.size > 1:
+        check_processes(config)
     if recipe.batch_size % world.size or len(data.train) < recipe.batch_size:
         size = min(recipe.batch_size, len(data.train))
         recipe = replace(recipe, batch_size=max(world.size, size - size % world.size))
@@ -187,12 +193,17 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
     distillation = None
     if config.teacher is not None:
         teacher = find_teacher(config, work.source.folder, data, batches, machine.device)
-        distillation = Distillation(teacher, config.distil)
+        distillation = Distillation(teacher, config.distil, data.several)
     key = _key(work, recipe, machine, initial, distillation)
     if stored is not None:
         check_key(folder, stored, key)
         if stored["progress"]["done"] and (folder / MODEL).is_file():
             return read_trained(folder)
+    elif (folder / MODEL).is_file():
+        raise StudyError(
+            f"{folder} holds a trained network, but no {LAST} that says by which settings; "
+            "expected name=… for a folder of its own, or fresh=true to begin anew"
+        )
     feed = Feed(
         batches,
         data,
@@ -209,8 +220,6 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
     if initial is not None and stored is None:
         for note in initial.notes:
             say(f"{target.name}: {note}")
-    if world.size > 1:
-        same_everywhere(network)
     parts = make_parts(
         network, recipe, machine, feed.steps, loss, world, config.sync_norm, projection
     )
@@ -282,7 +291,15 @@ def _key(
         "precision": machine.precision,
         "threads": machine.threads,
         "operators": machine.operators,
+        "device": machine.device,
+        "compile": config.compile,
+        "processes": work.world.size,
+        "sync_norm": config.sync_norm if work.world.size > 1 else None,
+        "pixels": list(work.data.train.images.shape[1:]),
+        "reading": reading_to_mapping(work.data.reading),
+        "class names": list(work.data.classes),
         "started_from": None if initial is None else initial.name,
+        "its weights": None if initial is None else initial.digest,
         "teacher": None if distillation is None else config.teacher,
         "teacher's weights": None if distillation is None else distillation.teacher.digest,
         "distil": None if distillation is None else asdict(config.distil),

@@ -1,8 +1,9 @@
 """What a training is made of before its first step: network, optimizer, schedule, average."""
 
+import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -11,8 +12,9 @@ from torch import nn
 
 from blocks.drop_block import DropBlockSpec
 from blocks.network import Network
+from scaling.compound import ScalingError
 from scaling.training.config import RecipeConfig, TrainConfig
-from scaling.training.parallel import World, distributed, with_synced_norm
+from scaling.training.parallel import World, distributed, same_everywhere, with_synced_norm
 from scaling.training.targets import Target
 from search.config.schema import ProxyConfig
 from search.training.device import GAIN, compiled, place, resolve_device, step_seconds
@@ -66,7 +68,11 @@ def settle_machine(
     device = resolve_device(config.device)
     precision = config.precision
     if precision == "auto":
-        precision = str(stored.get("precision") or _measured(config, target, num_classes, device))
+        precision = str(stored.get("precision") or "")
+        if not precision and alone:
+            precision = _measured(config, target, num_classes, device)
+        elif not precision:  # each process would measure something else
+            precision = "bf16" if device == "cuda" else "fp32"
     # The compiled layers normalise by the images of their own process.
     kernels = config.kernels if alone or not config.sync_norm else "torch"
     machine = Machine(device, precision, kernels, config.compile)
@@ -175,20 +181,25 @@ def make_parts(
     if world.size > 1 and sync_norm:
         with_synced_norm(network)
     network = place(network, machine.proxy, machine.device)
+    if world.size > 1:
+        same_everywhere(network)
     trained = nn.ModuleList([network, projection]) if projection is not None else network
     optimizer = _optimizer(trained, recipe, machine.device)
-    schedule, _ = create_scheduler_v2(
-        optimizer,
-        recipe.schedule,
-        num_epochs=recipe.epochs,
-        decay_epochs=recipe.decay_epochs,
-        decay_rate=recipe.decay_rate,
-        min_lr=recipe.min_lr,
-        warmup_lr=recipe.warmup_lr,
-        warmup_epochs=recipe.warmup_epochs,  # type: ignore[arg-type]  # fractions are right too
-        step_on_epochs=False,
-        updates_per_epoch=steps,
-    )
+    with _names_of_timm("schedule", recipe.schedule, "cosine"):
+        schedule, _ = create_scheduler_v2(
+            optimizer,
+            recipe.schedule,
+            num_epochs=recipe.epochs,
+            decay_epochs=recipe.decay_epochs,
+            decay_rate=recipe.decay_rate,
+            min_lr=recipe.min_lr,
+            warmup_lr=recipe.warmup_lr,
+            warmup_epochs=recipe.warmup_epochs,  # type: ignore[arg-type]  # fractions are right too
+            step_on_epochs=False,
+            updates_per_epoch=steps,
+        )
+        if schedule is None:
+            raise ValueError("it is none")
     average = None
     if recipe.ema:
         # With TensorFlow's rise, min(decay, (1 + t) / (10 + t)): after the few steps of a small
@@ -213,15 +224,32 @@ def _optimizer(trained: nn.Module, recipe: RecipeConfig, device: str) -> torch.o
         settings["eps"] = recipe.eps
     if recipe.optimizer in ("adamw", "adam", "sgd", "nesterov"):
         settings["fused"] = True
-    made: torch.optim.Optimizer = create_optimizer_v2(
-        trained,
-        recipe.optimizer,
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        momentum=recipe.momentum,
-        **settings,
-    )
+    with _names_of_timm("optimizer", recipe.optimizer, "adamw"):
+        made: torch.optim.Optimizer = create_optimizer_v2(
+            trained,
+            recipe.optimizer,
+            lr=recipe.lr,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+            **settings,
+        )
     return made
+
+
+@contextlib.contextmanager
+def _names_of_timm(setting: str, value: str, example: str) -> Iterator[None]:
+    """Say in one line what timm does not take.
+
+    Raises:
+        ScalingError: the value, and what was expected.
+    """
+    try:
+        yield
+    except (ValueError, AssertionError, KeyError, TypeError, ImportError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise ScalingError(
+            f"recipe.{setting}={value}: {said}; expected a name of timm's, for example {example}"
+        ) from None
 
 
 def recipe_as_proxy(recipe: RecipeConfig) -> ProxyConfig:

@@ -74,10 +74,12 @@ def _classifier(network: Any) -> nn.Module:
 
 @dataclass(frozen=True)
 class Distillation:
-    """A teacher, and how much is learnt of it."""
+    """A teacher, and how much is learnt of it. `several`: whether an image may have several
+    labels."""
 
     teacher: Teacher
     settings: DistilConfig
+    several: bool = False
 
     def loss(self, parts: Parts, machine: Machine, images: Tensor, labels: Tensor) -> Tensor:
         """The mean loss of a batch: the share α is the teacher's."""
@@ -86,7 +88,7 @@ class Distillation:
         with features_of(parts.network) as features, machine.autocast():
             logits = parts.model(images)
         logits = logits.float()
-        if labels.ndim == 2 and not labels.is_floating_point():  # several labels an image
+        if self.several:
             soft = F.binary_cross_entropy_with_logits(logits / heat, torch.sigmoid(known / heat))
         else:
             soft = F.kl_div(
@@ -147,7 +149,7 @@ def find_teacher(
     network = load_from(subject.weights, subject).network
     mean, std = torch.tensor(subject.mean), torch.tensor(subject.std)
     found = _teacher(name, network, mean, std, subject.arch.image, batches, device)
-    return replace(found, digest=_digest(subject.weights))
+    return replace(found, digest=digest_of(subject.weights))
 
 
 def trained_file(text: str, folder: StudyFolder, what: str) -> Path:
@@ -177,9 +179,8 @@ def _of_timm(config: TrainConfig, data: ImageData, batches: Batches, device: str
     if not path.is_file():
         raise ScalingError(f"teacher_weights={path}: there is no such file")
     try:
-        network: Any = timm.create_model(
-            name, num_classes=data.num_classes, checkpoint_path=str(path)
-        )
+        network: Any = timm.create_model(name, num_classes=data.num_classes)
+        timm.models.load_checkpoint(network, str(path), weights_only=True)
     except Exception as error:  # timm raises whatever its parts raise
         if isinstance(error, CompoundNasError):
             raise
@@ -187,12 +188,17 @@ def _of_timm(config: TrainConfig, data: ImageData, batches: Batches, device: str
         raise ScalingError(f"teacher=timm:{name} with {path}: {said}") from None
     known = network.pretrained_cfg
     mean, std = torch.tensor(known["mean"]), torch.tensor(known["std"])
+    if len(mean) != data.in_channels:
+        raise ScalingError(
+            f"teacher=timm:{name} sees {len(mean)} channels, the images have {data.in_channels}"
+        )
     size = Size(*known["input_size"][-2:])
     found = _teacher(f"timm:{name}", network, mean, std, size, batches, device)
-    return replace(found, digest=_digest(path))
+    return replace(found, digest=digest_of(path))
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

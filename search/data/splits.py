@@ -233,10 +233,12 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
 
 def _check_weights(raw: Raw, train: Rows) -> None:
     assert raw.weights is not None
-    of_class = raw.labels if raw.labels.ndim == 2 else np.eye(len(raw.classes))[raw.labels]
-    for name, total in zip(raw.classes, raw.weights[train] @ of_class[train], strict=True):
-        if total == 0 and raw.labels.ndim == 1:
-            raise DataError(f"all training images of class {name!r} have the weight 0")
+    own, classes = raw.weights[train], raw.labels.ndim == 1
+    totals = np.bincount(raw.labels[train], own) if classes else own.sum(keepdims=True)
+    empty = np.flatnonzero(totals == 0)
+    if len(empty):
+        of = f" of class {raw.classes[empty[0]]!r}" if classes else ""
+        raise DataError(f"all training images{of} have the weight 0")
 
 
 def _in_folds(config: DatasetConfig, raw: Raw, rows: Rows) -> Rows:

@@ -69,7 +69,7 @@ def test_variants_are_trained_with_seeds_and_compared(
         (["study=main"], "which experiment? expected one of drop_block, "),
         (["mixupp", "study=main"], "did you mean 'mixup'"),
         (["mixup", "seeds=1"], "seeds=1 is not a whole number from 2 to 100"),
-        (["mixup", "name=x"], "name= and compare= are not of an experiment"),
+        (["mixup", "name=x"], "name=, compare= and rivals= are not of"),
         (["mixup", "recipe.epoch=1"], "unknown setting 'recipe.epoch'"),
     ],
 )

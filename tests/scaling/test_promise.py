@@ -33,7 +33,7 @@ def surface_of_cost(slope: float) -> SavedSurface:
     # A first degree of each axis: of doublings over the reach, and of a norm of √3.
     first = (polynomials.total == 1) * polynomials.reach[0] / np.sqrt(3)
     return SavedSurface(
-        np.stack([slope * first, (slope + 0.1) * first]), polynomials, np.array([]), 2.6
+        np.stack([slope * first, (slope + 0.1) * first]), polynomials, np.array([]), 2.6, "accuracy"
     )
 
 
@@ -53,6 +53,7 @@ def keep(surface: SavedSurface, folder: Path) -> None:
         folder / "scaling" / "surface.npz", coefficients=surface.coefficients, powers=own.powers,
         centre=own.centre, reach=own.reach, degrees=own.degrees, level=surface.level,
         trained=np.array(surface.trained), baseline=np.array(B0),
+        quality=np.array("accuracy"),
     )  # fmt: skip
 
 
