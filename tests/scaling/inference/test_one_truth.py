@@ -57,3 +57,12 @@ def test_search_evaluate_and_export_agree(cli: Cli, photographs: Path, tmp_path:
     assert float(top[1]) == pytest.approx(searched, abs=5e-5)
     for network in (results / "main", results / "export" / "b0" / "b0.onnx"):
         assert evaluated(network, photographs) == pytest.approx(own, abs=1e-5)
+    # A network that sees more than the search decoded: read as it was trained.
+    short = ["recipe.epochs=1", "kernels=torch", "precision=fp32", "threads=1"]
+    cli("scaling", "train", "study=main", "member=b0", "resolution=32", "name=large", *short)
+    large = yaml.safe_load((results / "main" / "trained" / "large" / "model.yaml").read_text())
+    assert large["reading"] == {"image_size": [48, 48]}
+    reached = evaluated(None, None, study="main", member="large", results_dir=str(results))
+    assert reached["loss"] == pytest.approx(large["metrics"]["test"]["loss"]["value"], abs=1e-5)
+    from_files = evaluated(results / "main" / "trained" / "large", photographs)
+    assert from_files == pytest.approx(reached, abs=1e-5)

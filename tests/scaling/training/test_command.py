@@ -3,6 +3,7 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -198,3 +199,26 @@ def test_recipes_say_where_they_are_from() -> None:
 
 def test_a_study_without_members_is_one_line(refuse: Refuse) -> None:
     assert "no study 'main' in results" in refuse("scaling", "train")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"recipe": {"optimizer": "adamww"}}, r"recipe\.optimizer=adamww: .*a name of timm's"),
+        ({"recipe": {"schedule": "cosin"}}, r"recipe\.schedule=cosin: .*for example cosine"),
+        ({"recipe": {"schedule": "none"}}, r"recipe\.schedule=none: "),
+    ],
+)
+def test_what_timm_does_not_know_is_one_line(
+    settings: dict[str, Any], message: str, train_digits: Train
+) -> None:
+    with pytest.raises(ScalingError, match=message):
+        train_digits(**settings)
+
+
+def test_a_name_in_a_file_leads_nowhere_else(tmp_path: Path) -> None:
+    path = tmp_path / "own" / "model.yaml"
+    path.parent.mkdir()
+    for name in ("..", ".", "../x", ".hidden"):
+        path.write_text(yaml.safe_dump({"name": name, "arch": NETWORK}, width=10_000))
+        assert read_subject(str(path)).name == "own"

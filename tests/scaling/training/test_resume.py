@@ -99,6 +99,17 @@ def test_what_is_trained_is_not_trained_again_and_others_are_refused(train_digit
     assert anew.content["recipe"]["lr"] == 0.01
 
 
+def test_a_finished_training_without_its_checkpoint_is_not_overwritten(
+    train_digits: Train,
+) -> None:
+    [trained] = train_digits(recipe={"epochs": 1}).trained
+    (trained.folder / "last.pt").unlink()
+    before = (trained.folder / "model.safetensors").read_bytes()
+    with pytest.raises(StudyError, match=r"holds a trained network, but no last\.pt"):
+        train_digits(recipe={"epochs": 2})
+    assert (trained.folder / "model.safetensors").read_bytes() == before
+
+
 def test_a_loss_that_is_no_number_names_its_step(train_digits: Train, tmp_path: Path) -> None:
     recipe = {"name": "small", "epochs": 2, "optimizer": "sgd", "lr": 1e12, "batch_size": 256}
     with pytest.raises(TrainingError, match=r"became (nan|inf) in step (\d) \(epoch 1, lr .*"):
