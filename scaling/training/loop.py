@@ -18,11 +18,14 @@ from scaling.training.setup import Machine, Parts
 from scaling.training.teacher import Distillation
 from search.config.quality import Quality
 from search.errors import TrainingError
+from search.evaluators.process import give_back_memory
 from search.record.trials import derive_seed
 from search.training.evaluate import EVALUATED, evaluate
 
 _LOOK: Final = 50
 """Steps after which losses are read of a GPU, which has to be waited for then."""
+_OF_MEMORY: Final = ("allocate memory", "could not create a primitive")
+"""What PyTorch's allocator and oneDNN say on a CPU."""
 _LEAST: Final = 2
 """Images of a part of a batch: batch norm needs more than one."""
 
@@ -169,6 +172,9 @@ class Training:
                 return self._apply(images.to(device), labels.to(device))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 self._halve(error, len(images))
+            # Here what the failed step held is gone; where the heap has grown to the limit, not
+            # even a small convolution finds room outside of it.
+            give_back_memory()
 
     def _apply(self, images: Tensor, labels: Tensor) -> Tensor:
         parts, whole = self.parts, len(images)
@@ -320,4 +326,4 @@ class Training:
 def _is_memory(error: BaseException) -> bool:
     """Whether it is a lack of memory: on a CPU PyTorch says so in words alone."""
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "allocate memory" in str(error)
+    return known or any(words in str(error) for words in _OF_MEMORY)

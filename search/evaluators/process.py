@@ -39,6 +39,13 @@ def keep_memory() -> None:
         mallopt(_TOP_PAD, 2**26)
 
 
+def give_back_memory() -> None:
+    """Give the system what the C library keeps of freed memory (glibc; else nothing happens)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
+
+
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """Parameters of mallopt(3), in bytes: what is freed at the heap's end beyond the first goes back,
 the heap grows by the second, what is larger than the third is no part of it."""

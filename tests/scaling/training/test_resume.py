@@ -205,6 +205,8 @@ def starved(self, images, labels):
     if self.progress.step == 0 and self.progress.parts == 1:
         size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + 400_000_000, resource.RLIM_INFINITY))
+    else:  # address space is not given back, so that half of the batch may find none either
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
     return apply(self, images, labels)
 Training._apply = starved
 from scaling.__main__ import main
