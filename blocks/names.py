@@ -1,9 +1,14 @@
 """Names a user may misspell: is this one known, and which known one is near."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from blocks.errors import CompoundNasError
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three, and whether there are more."""
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:

@@ -89,14 +89,8 @@ def _parts(arch: ArchSpec) -> Iterator[tuple[int, int, Part]]:
 
     The stem is at 0, stages count from 1, and what comes behind them is at -1.
     """
-    stem_taps = arch.stem_kernel * arch.stem_kernel
-    yield (
-        0,
-        1,
-        conv_part(
-            arch.in_channels, arch.stem, arch.image.strided(arch.stem_stride).area, stem_taps
-        ),
-    )
+    stem, taps = arch.image.strided(arch.stem_stride), arch.stem_kernel * arch.stem_kernel
+    yield 0, 1, conv_part(arch.in_channels, arch.stem, stem.area, taps)
     leaving = stem_map(arch)
     for block, times in walk_alike(arch):
         part = FORMULAS[block.stage.block](block, block.squeezed > 0, block.projects)

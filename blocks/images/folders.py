@@ -19,6 +19,7 @@ from blocks.images.inputs import decode_for
 from blocks.images.listing import list_folder
 from blocks.images.reading import USUAL, Reading
 from blocks.images.walk import flat_images
+from blocks.names import few
 
 Labels = Literal["folder", "name"]
 
@@ -92,7 +93,7 @@ def _numbers_of(
     if strangers:
         raise ExportError(
             f"{where} has the class {strangers[0]!r}, which the network has not; it knows "
-            f"{', '.join(classes[:3])}{', …' if len(classes) > 3 else ''}"
+            f"{few(classes)}"
         )
     return [list(classes).index(name) for name in found]
 

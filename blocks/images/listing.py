@@ -12,6 +12,7 @@ from typing import Final
 
 from blocks.errors import CompoundNasError
 from blocks.images.walk import Passed, Walk, any_image, flat_images, visible_folders
+from blocks.names import few
 
 SPLIT_NAMES: Final = {
     "train": ("train", "training"),
@@ -160,7 +161,7 @@ class _List:
         elif holding["train"] and len(named) > 1:
             return True
         raise self.error(
-            f"{self.name}={self.root} holds {first} beside {_few(sorted(names))}: a split or a "
+            f"{self.name}={self.root} holds {first} beside {few(sorted(names))}: a split or a "
             "class? dataset.layout=splits or dataset.layout=classes says which"
         )
 
@@ -278,7 +279,7 @@ class _List:
         likely = [folder.name for folder in folders if _LIKE_A_SPLIT.search(folder.name.lower())]
         if len(likely) > 1 and self.layout != "classes":
             raise self.error(
-                f"{self.name}={self.root} holds {_few(likely)}, which look like splits; expected "
+                f"{self.name}={self.root} holds {few(likely)}, which look like splits; expected "
                 "train, val and test (links will do), or dataset.layout=classes"
             )
 
@@ -323,7 +324,3 @@ def _holds_studies(folder: Path) -> bool:
         (each / "environment.json").exists() or (each / "look" / "data.png").exists()
         for each in visible_folders(folder)
     )
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -5,8 +5,12 @@ from rich.table import Table
 from blocks.console import console
 from scaling.compound import ScalingError
 from scaling.inference.config import EvaluateConfig, read_words
-from scaling.inference.evaluate import Evaluation, evaluate, find_images, images_of_study
-from scaling.inference.model import read_model, study_of
+from scaling.inference.evaluate import (
+    Evaluation,
+    evaluate,
+    images_for,
+)
+from scaling.inference.model import read_model
 from scaling.inference.written import folder_for, write_evaluation
 from scaling.judging import confused_pairs
 
@@ -22,13 +26,8 @@ def run(arguments: list[str]) -> None:
     if len(words) not in ((1, 2) if named else (0, 1)):
         raise ScalingError(f"evaluate {' '.join(words) or 'of nothing'}: {USAGE}")
     model = read_model(config, words[0] if named else None)
-    if words[1:] or (words and not named):
-        labelled = find_images(model, words[-1], config.part, config.labels)
-    else:
-        study = study_of(config, model)
-        if study is None:
-            raise ScalingError(f"evaluate {words[0]}: on which images? It is of no study here")
-        labelled = images_of_study(model, study, config.part)
+    images = words[-1] if words[1:] or (words and not named) else None
+    labelled = images_for(model, config, images, words[0] if named else config.study)
     found = evaluate(
         model,
         labelled,

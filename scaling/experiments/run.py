@@ -32,7 +32,7 @@ class Outcome:
     @property
     def values(self) -> list[float]:
         """What each seed reached on the test images, a fraction."""
-        return [float(each.test[_measure(each)]["value"]) for each in self.trained]
+        return [float(each.test[each.measure]["value"]) for each in self.trained]
 
     @property
     def seconds_an_epoch(self) -> float:
@@ -76,7 +76,7 @@ def run_experiment(
             ]
         )
     values = np.array(
-        [[each.test[_measure(each)]["value"] for each in some] for some in found], dtype=float
+        [[each.test[each.measure]["value"] for each in some] for some in found], dtype=float
     )
     noise = pooled_noise(values)
     outcomes = tuple(
@@ -89,10 +89,6 @@ def run_experiment(
     path.parent.mkdir(exist_ok=True)
     write_whole(path, _table(outcomes).to_csv(index=False).encode())
     return Finding(experiment, outcomes, path)
-
-
-def _measure(trained: Trained) -> str:
-    return "map" if trained.several else "accuracy"
 
 
 def _one(

@@ -42,7 +42,7 @@ class Family:
         return [
             member.name
             for member in self.members
-            if is_extrapolated(member.cost, self.base, self.trained)
+            if is_extrapolated(member.cost.macs, self.base.macs, self.trained)
         ]
 
 

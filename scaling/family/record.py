@@ -56,10 +56,10 @@ def member_costs(cost: Cost, base: Cost) -> dict[str, Any]:
     }
 
 
-def is_extrapolated(cost: Cost, base: Cost, trained: float) -> bool:
+def is_extrapolated(macs: int, base_macs: int, trained: float) -> bool:
     """Whether a member costs more than any network that the coefficients were fitted to, of which
     the largest has `trained` times B0's macs."""
-    return cost.macs > trained * base.macs * (1 + 1e-4)
+    return macs > trained * base_macs * (1 + 1e-4)
 
 
 def member_content(member: Member, cost: Cost, base: Cost, origin: Origin) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def member_content(member: Member, cost: Cost, base: Cost, origin: Origin) -> di
         content["realised"] = {name: round(getattr(member.solution, name), 6) for name in REALISED}
     content |= member_costs(cost, base)
     if origin.trained is not None:
-        content["extrapolated"] = is_extrapolated(cost, base, origin.trained)
+        content["extrapolated"] = is_extrapolated(cost.macs, base.macs, origin.trained)
     content["baseline"] = format_arch(origin.arch)
     if origin.dataset is not None:
         content["dataset"] = origin.dataset

@@ -13,9 +13,11 @@ from torch import Tensor
 from blocks.images.batches import PART_ORDER, Part
 from blocks.images.folders import FileImages
 from blocks.images.read import read_images
+from blocks.names import few
 from scaling.compound import ScalingError
 from scaling.inference.answers import Looked, ask
-from scaling.inference.model import Model
+from scaling.inference.config import EvaluateConfig
+from scaling.inference.model import Model, study_of
 from scaling.judging import Judged, judge_classes, judge_labels
 from scaling.training.images import Source, load_images
 from search.config.schema import DatasetConfig
@@ -109,7 +111,7 @@ def _of_table(model: Model, path: Path, part: Part) -> Labelled:
     if strangers:
         raise ScalingError(
             f"{path} has the class {strangers[0]!r}, which the network has not; it knows "
-            f"{', '.join(model.classes[:3])}{', …' if len(model.classes) > 3 else ''}"
+            f"{few(model.classes)}"
         )
     order = torch.tensor([known[name] for name in listed.classes])
     labels = torch.from_numpy(labels_of(files, len(listed.classes)))
@@ -120,6 +122,21 @@ def _of_table(model: Model, path: Path, part: Part) -> Labelled:
     else:
         labels = order[labels]
     return Labelled(f"{path} ({chosen})", labels, tuple(file.path for file in files))
+
+
+def images_for(model: Model, config: EvaluateConfig, images: str | None, asked: object) -> Labelled:
+    """The labelled images that are named, or else those of the network's own study; `asked`: what
+    the network was called.
+
+    Raises:
+        ScalingError: none are named, and it is of no study; and as the two below.
+    """
+    if images is not None:
+        return find_images(model, images, config.part, config.labels)
+    study = study_of(config, model)
+    if study is None:
+        raise ScalingError(f"evaluate {asked}: on which images? It is of no study here")
+    return images_of_study(model, study, config.part)
 
 
 def images_of_study(model: Model, folder: StudyFolder, part: str) -> Labelled:
@@ -140,8 +157,8 @@ def images_of_study(model: Model, folder: StudyFolder, part: str) -> Labelled:
         )
     if model.subject.classes is not None and model.subject.classes != data.classes:
         raise ScalingError(
-            f"the network knows the classes {_few(model.subject.classes)}, the images of "
-            f"{folder.study} are of {_few(data.classes)}; expected the same, in the same order"
+            f"the network knows the classes {few(model.subject.classes)}, the images of "
+            f"{folder.study} are of {few(data.classes)}; expected the same, in the same order"
         )
     assert part in PARTS
     split = getattr(prepare(data, model.arch.image), part)
@@ -198,10 +215,6 @@ def evaluate(
     found, kept, unread = answers_to(model, labelled, batch=batch, on_corrupt=on_corrupt)
     at = model.threshold if threshold is None else threshold
     return Evaluation(judge(model, found, kept.labels, at, draws), found, kept, unread, at)
-
-
-def _few(classes: tuple[str, ...]) -> str:
-    return ", ".join(classes[:3]) + (", …" if len(classes) > 3 else "")
 
 
 def judge(model: Model, logits: Tensor, labels: Tensor, threshold: float, draws: int) -> Judged:

@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from scaling.compound import ScalingError
 from scaling.inference.answers import ask
 from scaling.inference.config import EvaluateConfig, PredictConfig, make_config
-from scaling.inference.evaluate import Evaluation, find_images, images_of_study
+from scaling.inference.evaluate import Evaluation, images_for
 from scaling.inference.evaluate import evaluate as evaluate_on
-from scaling.inference.model import read_model, study_of
+from scaling.inference.model import read_model
 from scaling.inference.predict import labels_of, name_of
 from scaling.inference.sources import images_in
 
@@ -66,13 +65,8 @@ def evaluate(
     """
     config = make_config(EvaluateConfig, **settings)
     network = read_model(config, None if model is None else fspath(model))
-    if images is None:
-        study = study_of(config, network)
-        if study is None:
-            raise ScalingError(f"evaluate {model}: on which images? It is of no study here")
-        labelled = images_of_study(network, study, config.part)
-    else:
-        labelled = find_images(network, fspath(images), config.part, config.labels)
+    named = None if images is None else fspath(images)
+    labelled = images_for(network, config, named, model)
     return evaluate_on(
         network,
         labelled,

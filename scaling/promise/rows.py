@@ -1,8 +1,7 @@
 """The trained members of a family, their rivals, and what the fitted surface expected of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +9,9 @@ from scipy.special import expit, logit
 
 from blocks.arch import ArchSpec, parse_arch
 from blocks.latency.measure import measure_latency
+from blocks.subject import read_subject
 from scaling.compound import ScalingError
+from scaling.family.record import is_extrapolated
 from scaling.fitting.saved import read_surface
 from scaling.judging import Figure
 from scaling.training.record import MODEL
@@ -90,7 +91,7 @@ def read_promise(folder: StudyFolder) -> Promise:
     members = [
         trained[name]
         for name, path in member_files(folder).items()
-        if name in trained and trained[name].content["arch"] == read_arch(path)
+        if name in trained and trained[name].content["arch"] == str(read_subject(str(path)).arch)
     ]
     names = [each.name for each in members]
     if len(members) < 2 or names[0] != "b0":
@@ -107,12 +108,11 @@ def read_promise(folder: StudyFolder) -> Promise:
         if each is not base:
             rows.append(_row(each, base, *expected.get(each.name, (None, None))))
         own = [rival for rival in rivals if rival.content["rival_of"] == each.name]
-        rows += [replace(_row(rival, each), is_rival=True) for rival in own]
+        rows += [_row(rival, each, is_rival=True) for rival in own]
     for each in (*members, *rivals):
         notes += _unlike(each, base)
-    measure = "map" if base.several else "accuracy"
     images = int(base.content["dataset"]["test"])
-    return Promise(folder.study, measure, images, tuple(rows), tuple(notes))
+    return Promise(folder.study, base.measure, images, tuple(rows), tuple(notes))
 
 
 def _trained(folder: StudyFolder) -> Iterable[tuple[str, Trained]]:
@@ -120,20 +120,13 @@ def _trained(folder: StudyFolder) -> Iterable[tuple[str, Trained]]:
         yield path.parent.name, read_trained(path.parent)
 
 
-def read_arch(path: Path) -> str:
-    """The spelling in a member's file."""
-    from blocks.subject import read_subject
-
-    return str(read_subject(str(path)).arch)
-
-
 def _row(
     trained: Trained,
     against: Trained | None = None,
     expected: Figure | None = None,
     extrapolated: bool | None = None,
+    is_rival: bool = False,
 ) -> Row:
-    measure = "map" if trained.several else "accuracy"
     cost = trained.content["cost"]
     latency = measure_latency(trained.network(), 1, 1, "eager", seconds=SECONDS)
     gain = None if against is None else compare_trained("", trained, against).gain
@@ -143,11 +136,12 @@ def _row(
         macs=cost["macs"],
         params=cost["params"],
         latency_ms=latency.median_ms,
-        reached=_figure(trained.test[measure]),
+        reached=_figure(trained.test[trained.measure]),
         against=None if against is None else against.name,
         gain=gain,
         expected=expected,
         extrapolated=extrapolated,
+        is_rival=is_rival,
     )
 
 
@@ -177,7 +171,7 @@ def _expected(folder: StudyFolder, members: Sequence[Trained]) -> dict[str, tupl
                 float(above[:, place].mean()),
                 *(float(end) for end in np.percentile(above[:, place], [2.5, 97.5])),
             ),
-            macs[place] > surface.trained * macs[0] * (1 + 1e-4),
+            is_extrapolated(macs[place], macs[0], surface.trained),
         )
         for place, each in enumerate(members)
     }

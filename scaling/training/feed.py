@@ -6,7 +6,6 @@ are fed by a `DataLoader` and its processes.
 """
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from blocks.arch import Size
+from blocks.latency.device import available_cores
 from scaling.training.config import RecipeConfig
 from scaling.training.parallel import ALONE, World
 from scaling.training.transforms import Changed, drawn_from
-from search.config.schema import CROP
+from search.config.schema import usual_padding
 from search.data.augment import Augmentation, cut_and_mix
 from search.data.batches import Batches, shrink
 from search.data.splits import ImageData
@@ -141,7 +141,7 @@ def augmentation_of(recipe: RecipeConfig, size: Size, share: float = 1.0) -> Aug
     padding = recipe.crop_padding
     return Augmentation(
         flip=bool(recipe.flip),
-        crop_padding=round(size.shorter / CROP) if padding is None else padding,
+        crop_padding=usual_padding(size) if padding is None else padding,
         rand_augment=recipe.rand_augment * share,
         cutout=recipe.cutout,
         mixup=recipe.mixup * share,
@@ -156,8 +156,7 @@ def loaders_for(recipe: RecipeConfig, asked: int | None, device: str) -> int:
         return 0
     if asked is not None:
         return asked
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(8, math.ceil((cores or 1) / (1 if device == "cuda" else 2)))
+    return min(8, math.ceil(available_cores() / (1 if device == "cuda" else 2)))
 
 
 def about_feed(feed: Feed) -> str:

@@ -26,6 +26,7 @@ from scaling.plot import plot_confusion
 from search.data.batches import Batches
 from search.data.splits import ImageData, Split
 from search.look.sheets import Row, sheet
+from search.study.baseline import dataset_mapping
 
 MODEL, WEIGHTS, OUTCOMES = "model.yaml", "model.safetensors", "test_logits.npz"
 MOST_CONFUSED: Final = 30
@@ -33,14 +34,6 @@ MOST_CONFUSED: Final = 30
 WORST: Final = 60
 """Images on the page of the worst."""
 _A_ROW: Final = 6
-
-
-def normalisation_of(batches: Batches) -> dict[str, list[float]]:
-    """Mean and deviation of each channel, of pixels in 0…1."""
-    return {
-        "mean": (batches.mean.flatten() / 255).tolist(),
-        "std": (batches.std.flatten() / 255).tolist(),
-    }
 
 
 def write_weights(
@@ -51,10 +44,8 @@ def write_weights(
     threshold: float | None = None,
 ) -> None:
     """The weights of a network, with what they mean, as `blocks.load` reads them."""
-    moments = normalisation_of(batches)
     meaning = Meaning(
-        moments["mean"],
-        moments["std"],
+        *batches.moments,
         data.classes,
         data.reading,
         "multilabel" if data.several else "classes",
@@ -114,15 +105,8 @@ def model_content(
         "cost": asdict(count(arch, data.num_classes)),
         **known,
         "weights": WEIGHTS,
-        "normalisation": normalisation_of(batches),
-        "dataset": {
-            "name": data.name,
-            "sha256": data.sha256,
-            "train": len(data.train),
-            "val": len(data.val),
-            "test": len(data.test),
-            "classes": list(data.classes),
-        },
+        "normalisation": dict(zip(("mean", "std"), batches.moments, strict=True)),
+        "dataset": dataset_mapping(data),
         **({"reading": reading} if reading else {}),
         "versions": versions(),
         "fields": arch_to_mapping(arch),

@@ -46,6 +46,11 @@ class Trained:
         """Whether an image may have several labels."""
         return self.content.get("task") == "multilabel"
 
+    @property
+    def measure(self) -> str:
+        """What it is compared by, of its figures."""
+        return "map" if self.several else "accuracy"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -116,9 +121,7 @@ def compare_trained(what: str, with_it: Trained, without: Trained) -> Comparison
             200,
             0,
         )[""]
-        measure = "map"
     else:
         right, wrong = ((each.argmax(1) == labels).numpy() for each in (one, other))
         gain = paired_difference(np.asarray(right, float), np.asarray(wrong, float))
-        measure = "accuracy"
-    return Comparison(with_it.name, what, with_it, without, measure, gain, len(labels))
+    return Comparison(with_it.name, what, with_it, without, with_it.measure, gain, len(labels))

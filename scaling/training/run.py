@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from blocks.arch import ArchSpec, Size, format_arch
-from blocks.cost import count
 from blocks.images.reading import reading_to_mapping
 from blocks.latency.device import torch_threads
 from blocks.machine import processor
@@ -87,9 +86,8 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
             work = _Work(config, source, data, fitted, world)
             own = _one(work, shown)
             trained.append(own)
-            macs = count(fitted.arch, data.num_classes).macs
             for name in config.rivals:
-                rival = rival_of(fitted, name, data, macs)
+                rival = rival_of(fitted, name, data)
                 plain = replace(config, weights=None, start=None, teacher=None)
                 trained.append(_one(_Work(plain, source, data, rival, world), shown))
             if config.compare is not None:

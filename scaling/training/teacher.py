@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from blocks.arch import Size
 from blocks.errors import CompoundNasError
+from blocks.names import few
 from blocks.network import Network
 from blocks.subject import read_subject
 from scaling.compound import ScalingError
@@ -138,8 +139,8 @@ def find_teacher(
     ):
         raise ScalingError(
             f"teacher={config.teacher} has {subject.num_classes} classes "
-            f"({_few(subject.classes)}), the images {data.num_classes} ({_few(data.classes)}); "
-            "expected the same"
+            f"({few(subject.classes or ('not named',))}), the images {data.num_classes} "
+            f"({few(data.classes)}); expected the same"
         )
     if subject.arch.in_channels != data.in_channels:
         raise ScalingError(
@@ -220,9 +221,3 @@ def _teacher(
         parameter.requires_grad_(False)
     scale, shift = own_std / std, (own_mean - mean) / std
     return Teacher(name, network, scale, shift, size, mean.shape[1])
-
-
-def _few(classes: tuple[str, ...] | None) -> str:
-    if classes is None:
-        return "not named"
-    return ", ".join(classes[:3]) + (", …" if len(classes) > 3 else "")

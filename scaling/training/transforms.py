@@ -20,7 +20,7 @@ from blocks.arch import Size
 from scaling.compound import ScalingError
 from scaling.training.checks import POLICIES
 from scaling.training.config import RecipeConfig
-from search.config.schema import CROP
+from search.config.schema import usual_padding
 from search.data.splits import Split
 from search.record.trials import derive_seed
 
@@ -81,7 +81,7 @@ def transform_of(recipe: RecipeConfig, size: Size, channels: int, share: float =
     if recipe.crop == "resized":
         cut: Any = v2.RandomResizedCrop(tuple(size), (recipe.crop_scale, 1.0), antialias=True)
     else:
-        padding = round(size.shorter / CROP) if recipe.crop_padding is None else recipe.crop_padding
+        padding = usual_padding(size) if recipe.crop_padding is None else recipe.crop_padding
         cut = v2.Compose(
             [v2.Resize(tuple(size), antialias=True), v2.RandomCrop(tuple(size), padding)]
         )

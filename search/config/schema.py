@@ -164,6 +164,11 @@ CROP: Final = 12
 longer trainings of the banks."""
 
 
+def usual_padding(size: Size) -> int:
+    """Pixels around an image that is cropped at random, where no number is asked for."""
+    return round(size.shorter / CROP)
+
+
 @dataclass(frozen=True)
 class ProxyConfig:
     """The short training that stands for a long one."""
@@ -204,8 +209,7 @@ class ProxyConfig:
     @property
     def padding(self) -> int:
         """Pixels around an image that is cropped at random, the default resolved."""
-        side = self.size.shorter
-        return round(side / CROP) if self.crop_padding is None else self.crop_padding
+        return usual_padding(self.size) if self.crop_padding is None else self.crop_padding
 
     @property
     def size(self) -> Size:

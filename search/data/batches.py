@@ -42,6 +42,11 @@ class Batches:
     mean: Tensor
     std: Tensor
 
+    @property
+    def moments(self) -> tuple[list[float], list[float]]:
+        """Mean and deviation per channel that images are normalised by, of pixels in 0…1."""
+        return (self.mean.flatten() / 255).tolist(), (self.std.flatten() / 255).tolist()
+
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) → float32 in channels-last memory, mean 0 and deviation 1."""
         count, channels, height, width = images.shape
@@ -147,8 +152,7 @@ def prepare_folds(data: ImageData, size: Size | int) -> tuple[Batches, ...]:
 
 def normalisation(data: ImageData, size: Size | int) -> tuple[list[float], list[float]]:
     """Mean and deviation per channel that `prepare` normalises by, of pixels in 0…1."""
-    batches = prepare(data, size)
-    return (batches.mean.flatten() / 255).tolist(), (batches.std.flatten() / 255).tolist()
+    return prepare(data, size).moments
 
 
 class _ById:

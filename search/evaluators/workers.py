@@ -1,12 +1,12 @@
 """How many trainings run side by side: planned from the machine, once per study."""
 
-import os
 from pathlib import Path
 from typing import Final
 
 import torch
 
 from blocks.cost import count
+from blocks.latency import device
 from search.config.schema import RunConfig
 from search.data.batches import PREPARED
 from search.data.resized import mapped
@@ -66,8 +66,7 @@ def workers_for(threads: int, each_bytes: int) -> int:
 
 def available_cores() -> int:
     """Cores that this process may use: by its affinity, and by its control groups' quotas."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = cores or 1
+    found = device.available_cores()
     for group in _control_groups():
         quota, _, period = _read(group / "cpu.max").partition(" ")
         if quota.isdecimal() and period.isdecimal() and int(period):

@@ -104,19 +104,24 @@ def write_baseline(
         "weights": "b0.pt",
         "normalisation": {"mean": mean, "std": std},
         "rounding": config.space.rounding,
-        "dataset": {
-            "name": data.name,
-            "sha256": data.sha256,
-            "train": len(data.train),
-            "val": len(data.val),
-            "test": len(data.test),
-            **({} if data.folds is None else {"folds": config.dataset.folds}),
-            "classes": list(data.classes),
-        },
+        "dataset": dataset_mapping(data, config.dataset.folds),
         **({"reading": reading} if reading else {}),
         "fields": arch_to_mapping(arch),
     }
     folder.write("b0.yaml", yaml.safe_dump(content, sort_keys=False, width=10_000))
+
+
+def dataset_mapping(data: ImageData, folds: int | None = None) -> dict[str, Any]:
+    """What the file of a trained network says of its images; `folds`: in so many they were."""
+    return {
+        "name": data.name,
+        "sha256": data.sha256,
+        "train": len(data.train),
+        "val": len(data.val),
+        "test": len(data.test),
+        **({} if folds is None else {"folds": folds}),
+        "classes": list(data.classes),
+    }
 
 
 def read_baseline(folder: StudyFolder) -> Baseline:
