@@ -6,9 +6,11 @@
 `tests` runs the tests marked `cuda`. `steps` times a training step of EfficientNet-B0 (224 px) and
 of three random members of `space=tiny` (28 px), ours and as timm builds them, in fp32, TF32 and
 bfloat16, in both memory layouts, by turns. `search` and `supernet` run whole small searches by the
-command. `memory` is the peak of a training step and of an inference. Each part is a process with a
-time limit of its own. What fails, or lacks a package, is recorded and the rest goes on; the file is
-written after each part. The exit code is 1 if a part is not ok.
+command. `memory` is the peak of a training step and of an inference. `train` trains a network by
+`python -m scaling train` in each precision, and by a recipe that changes images one by one.
+`throughput` is images a second by batch. Each part is a process with a time limit of its own. What
+fails, or lacks a package, is recorded and the rest goes on; the file is written after each part.
+The exit code is 1 if a part is not ok.
 
 This file, and parts of it, run where only PyTorch is installed: what else a part needs it imports
 itself.
@@ -171,15 +173,91 @@ def memory(arguments: argparse.Namespace) -> Numbers:
     return found
 
 
+def train(arguments: argparse.Namespace) -> Numbers:
+    """Trainings of one network to the end, in each precision; what it then reaches."""
+    epochs = 1 if arguments.quick else 6
+    asked = {
+        "small, fp32": ["precision=fp32"],
+        "small, bf16": ["precision=bf16"],
+        "small, fp16": ["precision=fp16"],
+        "small, auto": [],
+        "timm, auto": ["recipe=timm", "recipe.lr=0.01", "recipe.crop_scale=[0.5,1]"],
+    }
+    found: Numbers = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, settings) in enumerate(asked.items()):
+            started = time.perf_counter()
+            run([
+                *("-m", "scaling", "train", MEMBERS[0], "study=gpu", f"results_dir={folder}"),
+                *("dataset=fashion_mnist", f"device={arguments.device}", f"name=n{number}"),
+                *(f"recipe.epochs={epochs}", *settings),
+            ])  # fmt: skip
+            seconds = time.perf_counter() - started
+            written = Path(folder, "gpu", "trained", f"n{number}")
+            log = (written / "log.csv").read_text(encoding="utf-8").splitlines()
+            row = dict(zip(log[0].split(","), log[-1].split(","), strict=True))
+            machine = (written / "model.yaml").read_text(encoding="utf-8")
+            found[name] = {
+                "epochs": epochs, "whole command, seconds": round(seconds, 1),
+                "training, seconds": round(float(row["seconds"]), 1),
+                "val_accuracy": float(row["val_accuracy"]),
+                "settled": [line.strip() for line in machine.splitlines()
+                            if line.strip().startswith(("device:", "precision:"))],
+            }  # fmt: skip
+            arguments.out.write_text(json.dumps(found), encoding="utf-8")
+    return found
+
+
+def throughput(arguments: argparse.Namespace) -> Numbers:
+    """Images a second that a network answers, by batch and number format."""
+    import torch
+
+    found: Numbers = {}
+    for name, arch, _ in list(networks(arguments))[:2]:
+        network = placed(builders(arch, name)["ours"](), True, arguments.device).eval()
+        rates: dict[str, float] = {}
+        for batch in (1, 2) if arguments.quick else (1, 8, 64, 256, 1024):
+            images = images_of(arch, batch, True, arguments.device)
+            for number_format in ("fp32", "tf32", "bf16"):
+                set_format(number_format)
+                taken = []
+                with (
+                    torch.inference_mode(),
+                    torch.autocast(
+                        arguments.device, torch.bfloat16, enabled=number_format == "bf16"
+                    ),
+                ):
+                    for _ in range(2 if arguments.quick else 8):
+                        wait(arguments.device)
+                        started = time.perf_counter()
+                        for _ in range(3):
+                            network(images)
+                        wait(arguments.device)
+                        taken.append((time.perf_counter() - started) / 3)
+                rates[f"batch {batch}, {number_format}"] = round(batch / min(taken[1:]), 1)
+        found[name] = {"images a second": rates}
+    return found
+
+
 PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Numbers]]] = {
     "tests": tests,
     "steps": steps,
     "search": search,
     "supernet": supernet,
     "memory": memory,
+    "train": train,
+    "throughput": throughput,
 }
-LIMIT_SECONDS: Final = {"tests": 120, "steps": 150, "search": 90, "supernet": 60, "memory": 40}
-"""On a GPU; together under 8 minutes."""
+LIMIT_SECONDS: Final = {
+    "tests": 120,
+    "steps": 150,
+    "search": 90,
+    "supernet": 60,
+    "memory": 40,
+    "train": 120,
+    "throughput": 40,
+}
+"""On a GPU; together under 11 minutes, and in fact half of that."""
 CPU_LIMIT_SECONDS: Final = 600
 """Of each part, where the device is the CPU, and perhaps busy with something else."""
 NEEDS: Final[Mapping[str, Sequence[str]]] = {
@@ -191,6 +269,9 @@ NEEDS: Final[Mapping[str, Sequence[str]]] = {
     "supernet": ("torch", "optuna", "hydra", "numpy", "pandas", "scipy", "sklearn", "matplotlib",
                  "PIL", "fvcore", "yaml", "rich", "threadpoolctl"),
     "memory": ("torch",),
+    "train": ("torch", "timm", "torchmetrics", "safetensors", "hydra", "numpy", "pandas", "scipy",
+              "sklearn", "PIL", "yaml", "rich", "threadpoolctl"),
+    "throughput": ("torch",),
 }  # fmt: skip
 """Modules without which a part cannot run. timm, where it is missing, is left out."""
 

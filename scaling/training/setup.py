@@ -82,6 +82,7 @@ def settle_machine(
         if device == "cpu" and alone and threads > 1:
             threads = _fastest(machine, config.recipe.batch_size, target, num_classes, threads)
     torch.set_num_threads(int(threads))
+    torch.backends.cudnn.deterministic = True  # gone on with, the same network
     return replace(machine, threads=int(threads))
 
 

@@ -26,6 +26,8 @@ from search.space.members import SpaceCandidates
 
 GAIN: Final = 1.1
 """How many times as fast bfloat16 must be to be chosen: it costs digits."""
+HALF: Final = ("bf16", "fp16")
+"""Precisions of half the digits, which the compiled operators do not know."""
 _ROUNDS: Final = 10
 _SECONDS: Final = 3.0
 """Of measuring, after which two rounds are enough."""
@@ -121,7 +123,7 @@ def step_seconds(
 
 def wants_compiled(proxy: ProxyConfig, device: str) -> bool:
     """Whether networks train by the compiled operators, if those can be had."""
-    return proxy.kernels == "auto" and device == "cpu" and proxy.precision != "bf16"
+    return proxy.kernels == "auto" and device == "cpu" and proxy.precision not in HALF
 
 
 def compiled(proxy: ProxyConfig, device: str) -> bool:
@@ -132,7 +134,7 @@ def compiled(proxy: ProxyConfig, device: str) -> bool:
 def place(network: Network, proxy: ProxyConfig, device: str) -> Network:
     """`network` on its device, in the memory layout and by the operators that train it fastest."""
     network = network.to(device).to(memory_format=torch.channels_last)
-    if proxy.precision == "bf16":
+    if proxy.precision in HALF:
         if device == "cpu":
             _keep_depthwise_in_float32(network)
     elif compiled(proxy, device):
