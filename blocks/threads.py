@@ -15,6 +15,8 @@ Item = TypeVar("Item")
 
 _SIDE_BY_SIDE: Final = 64
 """Files from which on several threads are worth starting."""
+_RUN: Final = 32
+"""Of them that a thread takes at a time: to take one costs as much as to look a small file up."""
 
 
 def on_one_thread(function: Callable[Given, Found]) -> Callable[Given, Found]:
@@ -41,5 +43,8 @@ def side_by_side(
     if len(items) < _SIDE_BY_SIDE or cores == 1:
         yield from map(work, items)
         return
+    length = min(_RUN, -(-len(items) // (4 * cores)))
+    runs = (items[first : first + length] for first in range(0, len(items), length))
     with ThreadPoolExecutor(cores) as pool:
-        yield from pool.map(work, items)
+        for found in pool.map(lambda run: [work(item) for item in run], runs):
+            yield from found

@@ -92,21 +92,20 @@ def obtain(
         if not still():
             return built  # a file changed meanwhile: it may be either content
         try:
-            write_stored(path, built)
+            return write_stored(path, built)
         except CompoundNasError as error:
             say(f"images are not cached: {error}")
             return built
-    return read_stored(path) or built
 
 
 def keep(path: Path, stored: Stored) -> Stored:
-    """The same, mapped from a file that is written first, where it can be."""
+    """The same, mapped from a file that is written first, where it can be: for a while, so that
+    nobody waits for the disk."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_stored(path, stored)
+        return write_stored(path, stored, durably=False)
     except (OSError, CompoundNasError):
-        return stored
-    return read_stored(path) or stored
+        return stored.whole()
 
 
 @contextlib.contextmanager

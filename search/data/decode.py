@@ -24,6 +24,7 @@ from search.data.stored import Stored, Streamed
 from search.errors import DataError
 
 BLANK: Final = "are of one colour throughout"
+_STACKED: Final = 256
 Pixels = NDArray[np.uint8]
 
 
@@ -72,9 +73,22 @@ def decode_files(
             notes.update(said)
     tensors: dict[str, Tensor | Streamed] = {}
     for channels, images in pixels.items():
-        tensors[f"pixels.{channels}"] = torch.from_numpy(np.stack(images))
+        tensors[f"pixels.{channels}"] = _stacked(images)
         tensors[f"rows.{channels}"] = torch.tensor(rows[channels])
     return Stored(tensors, {"hashes": known, "passed": passed, "notes": dict(notes)})
+
+
+def _stacked(images: Sequence[Pixels]) -> Streamed:
+    """A few at a time, so that they are not in memory twice."""
+    return Streamed(
+        torch.uint8,
+        (len(images), *images[0].shape),
+        lambda: (
+            # PyTorch's leaves Python's lock to the threads that decode.
+            torch.stack([torch.from_numpy(image) for image in images[first : first + _STACKED]])
+            for first in range(0, len(images), _STACKED)
+        ),
+    )
 
 
 def _reason(error: DataError, path: Path) -> str:

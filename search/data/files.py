@@ -1,7 +1,7 @@
 """Image files, of a folder or a table: decoded anew, or mapped from the cache.
 
 They are decoded in shards of a few thousand. With a cache each shard is written as soon as it is
-done, so that no more than one is held in memory, and a build that was interrupted goes on.
+done, so that no more than two are held in memory, and a build that was interrupted goes on.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -280,28 +281,33 @@ def _read(
     if folder is not None:
         _check_room(len(files), image_size, config.channels or 3, folder.parent)
     reading, notes = settle_reading(config, files)
-    shards = []
+    shards: list[Future[Stored]] = []
     begun = said = time.monotonic()
-    for first in range(0, len(files), SHARD):
-        some = files[first : first + SHARD]
-        known = None if contents is None else contents[first : first + SHARD]
-        path = None
-        if folder is not None and known is not None:
-            key = cache_key([asdict(reading), image_size, config.on_corrupt, list(known)])
-            path = folder / f"{key}.bin"
-        shard = None if path is None else read_stored(path)
-        if shard is None:
-            shard = decode_files(some, reading, image_size, config.on_corrupt, known)
-            shard = shard if path is None else keep(path, shard)
-        shards.append(shard)
-        if path is not None and written is not None:
-            written += [path, path.with_suffix(".seal")]
-        now, done = time.monotonic(), first + len(some)
-        if now - said > _SAID_AFTER and done < len(files):
-            said = now
-            left = (now - begun) / done * (len(files) - done)
-            say(f"decoded {done:,} of {len(files):,} images, about {left:.0f} s left")
-    return _join(found, shards, notes, reading)
+    with ThreadPoolExecutor(1) as beside:  # one shard is written while the next is decoded
+        for first in range(0, len(files), SHARD):
+            some = files[first : first + SHARD]
+            known = None if contents is None else contents[first : first + SHARD]
+            path = None
+            if folder is not None and known is not None:
+                key = cache_key([asdict(reading), image_size, config.on_corrupt, list(known)])
+                path = folder / f"{key}.bin"
+            there = None if path is None else read_stored(path)
+            shard = there or decode_files(some, reading, image_size, config.on_corrupt, known)
+            if shards:
+                shards[-1].result()  # two are never waiting in memory
+            shards.append(beside.submit(_put, path if there is None else None, shard))
+            if path is not None and written is not None:
+                written += [path, path.with_suffix(".seal")]
+            now, done = time.monotonic(), first + len(some)
+            if now - said > _SAID_AFTER and done < len(files):
+                said = now
+                left = (now - begun) / done * (len(files) - done)
+                say(f"decoded {done:,} of {len(files):,} images, about {left:.0f} s left")
+        return _join(found, [shard.result() for shard in shards], notes, reading)
+
+
+def _put(path: Path | None, shard: Stored) -> Stored:
+    return shard.whole() if path is None else keep(path, shard)
 
 
 def _check_room(images: int, image_size: Size, channels: int, cache: Path) -> None:

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
@@ -54,9 +55,19 @@ class Stored:
         found = self.tensors[name]
         return found.whole() if isinstance(found, Streamed) else found
 
+    def whole(self) -> "Stored":
+        """The same, all tensors in memory."""
+        return Stored({name: self.tensor(name) for name in self.tensors}, self.fields)
 
-def write_stored(path: Path, stored: Stored) -> None:
-    """The SHA-256 of the rest, in hex; a line of JSON; the tensors' bytes, aligned."""
+
+def write_stored(path: Path, stored: Stored, durably: bool = True) -> Stored:
+    """The SHA-256 of the rest, in hex; a line of JSON; the tensors' bytes, aligned.
+
+    Returns the same, mapped from the file. `durably`: wait until it is on the disk.
+
+    Raises:
+        CompoundNasError: it cannot be written.
+    """
     layout: dict[str, Any] = {}
     offset = 0
     for name, tensor in stored.tensors.items():
@@ -65,21 +76,28 @@ def write_stored(path: Path, stored: Stored) -> None:
     head = json.dumps({"tensors": layout, "fields": stored.fields}).encode()
     head += b" " * (_aligned(64 + len(head) + 1) - 64 - len(head) - 1) + b"\n"
     digest = hashlib.sha256(head)
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
+    with (
+        whole_file(path) as temporary,
+        open(temporary, "w+b") as file,
+        ThreadPoolExecutor(1) as pool,
+    ):
         file.write(b"0" * 64 + head)
         for tensor in stored.tensors.values():
             pieces = tensor.pieces() if isinstance(tensor, Streamed) else [tensor]
             for piece in pieces:
                 content = piece.contiguous().numpy().data.cast("B")
+                written = pool.submit(file.write, content)
                 digest.update(content)
-                file.write(content)
+                written.result()
             padding = b"\0" * (_aligned(_size(tensor)) - _size(tensor))
             digest.update(padding)
             file.write(padding)
         file.seek(0)
         file.write(digest.hexdigest().encode())
         file.flush()
-        os.fsync(file.fileno())
+        if durably:
+            os.fsync(file.fileno())
+        return _mapped(file, temporary, head)
 
 
 def _size(tensor: Tensor | Streamed) -> int:
@@ -108,9 +126,13 @@ def read_stored(path: Path) -> Stored | None:
                 return None
             _seal(path, before, expected)
         file.seek(64)
-        head = file.readline()
-        content = json.loads(head)
-        whole = _map(file, path)
+        return _mapped(file, path, file.readline())
+
+
+def _mapped(file: BufferedReader | BufferedRandom, path: Path, head: bytes) -> Stored:
+    """What an open file holds whose line of JSON is `head`."""
+    content = json.loads(head)
+    whole = _map(file, path)
     start = 64 + len(head)
     tensors: dict[str, Tensor | Streamed] = {}
     for name, (dtype, shape, offset) in content["tensors"].items():
