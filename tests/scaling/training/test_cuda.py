@@ -67,7 +67,7 @@ def test_too_little_memory(
     whole = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
     held = torch.cuda.memory_reserved()
-    torch.cuda.set_per_process_memory_fraction((held + 700e6) / whole)
+    torch.cuda.set_per_process_memory_fraction((held + 250e6) / whole)
     try:
         [found] = train_digits(
             recipe={**RECIPE, "epochs": 1, "batch_size": 1024}, resolution=96, device=device
