@@ -4,7 +4,8 @@
 
 The same network (`--network`, a spelling), the same images (the embedded 6,000, or a folder of
 classes with `--root`), the same number of epochs, the same seeds, one thread each, and all is
-judged alike: on the test images, whole, by the weights of the best validation epoch. Ours is
+judged alike: on the test images (all 10,000 with `--test-root`), whole, by the weights of the best
+validation epoch. Ours is
 `python -m scaling train recipe=small`. timm's is what its train.py does when nothing is asked for:
 a DataLoader with `create_transform` (a resized crop of 8 to 100% of the area, mirroring, colour
 jitter 0.4 where there are colours), SGD with Nesterov momentum 0.9, lr 0.1 for 256 images, weight
@@ -24,7 +25,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import check_finite, make_parser, mean_interval, parse, print_foot, spread
+from harness import (
+    all_test_images,
+    check_finite,
+    make_parser,
+    mean_interval,
+    parse,
+    print_foot,
+    spread,
+)
 from PIL import Image
 from timm.data.transforms_factory import transforms_imagenet_train
 from timm.loss import LabelSmoothingCrossEntropy  # type: ignore[attr-defined]
@@ -61,6 +70,7 @@ def main() -> None:
     parser = make_parser(__doc__, seed=0)
     parser.add_argument("--network", default=NETWORK)
     parser.add_argument("--root", help="a folder of classes in place of the embedded images")
+    parser.add_argument("--test-root", help="folder of Fashion-MNIST's idx files: all test images")
     parser.add_argument("--images", type=int, help="so many of the embedded ones, not all")
     parser.add_argument("--no-flip", action="store_true", help="mirrored images are others")
     parser.add_argument("--epochs", type=int, default=12)
@@ -117,6 +127,9 @@ def dataset_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The embedded images, some of them, or those of a folder, as settings."""
     if arguments.root is not None:
         return {"name": "imagefolder", "root": arguments.root}
+    if arguments.test_root is not None:
+        path = all_test_images(arguments.test_root, Path(tempfile.gettempdir()))
+        return {"name": "npz", "root": str(path)}
     if arguments.images is None:
         return {"name": "fashion_mnist"}
     path = Path(tempfile.gettempdir()) / f"fashion_mnist_{arguments.images}.npz"
