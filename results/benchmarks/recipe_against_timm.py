@@ -70,6 +70,12 @@ def main() -> None:
     parser = make_parser(__doc__, seed=0)
     parser.add_argument("--network", default=NETWORK)
     parser.add_argument("--root", help="a folder of classes in place of the embedded images")
+    parser.add_argument(
+        "--rotations",
+        type=int,
+        default=1,
+        help="parts of the folder, of which each is the test images of one seed after the other",
+    )
     parser.add_argument("--test-root", help="folder of Fashion-MNIST's idx files: all test images")
     parser.add_argument("--images", type=int, help="so many of the embedded ones, not all")
     parser.add_argument("--no-flip", action="store_true", help="mirrored images are others")
@@ -82,8 +88,8 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_memory()  # of both sides, as the command does
     arch = parse_arch(arguments.network)
-    data = images_of(arguments, arch.resolution)
-    batches = prepare(data, arch.resolution)
+    sets = [dataset_of(arguments, rotation) for rotation in range(arguments.rotations)]
+    data = images_of(sets[0], arch.resolution)
     names = [OURS, DEFAULT, MILD]
     print(
         f"{arguments.network}, {len(data.train):,} training and {len(data.test):,} test images, "
@@ -91,7 +97,7 @@ def main() -> None:
         flush=True,
     )
     turns = [
-        {name: run(name, arguments, data, batches, arguments.timed, 0).seconds for name in names}
+        {name: run(name, arguments, sets[0], arguments.timed, 0).seconds for name in names}
         for _ in range(arguments.turns)
     ]
     for name in names:
@@ -102,7 +108,7 @@ def main() -> None:
     reached: dict[str, list[float]] = {name: [] for name in names}
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
         for name in names:
-            found = run(name, arguments, data, batches, arguments.epochs, seed)
+            found = run(name, arguments, sets[seed % len(sets)], arguments.epochs, seed)
             reached[name].append(found.accuracy)
             print(f"  seed {seed} {name:12} test accuracy {found.accuracy:.4f}", flush=True)
     for name in names:
@@ -117,16 +123,20 @@ def main() -> None:
     print_foot(arguments, "timm")
 
 
-def images_of(arguments: argparse.Namespace, resolution: int) -> ImageData:
-    """The images of `dataset_of`."""
-    dataset = dataset_of(arguments)
-    return load_data(dataset.pop("name"), resolution=resolution, **dataset)
+def images_of(dataset: dict[str, Any], resolution: int) -> ImageData:
+    """The images that settings name."""
+    settings = dict(dataset)
+    return load_data(settings.pop("name"), resolution=resolution, **settings)
 
 
-def dataset_of(arguments: argparse.Namespace) -> dict[str, Any]:
+def dataset_of(arguments: argparse.Namespace, rotation: int) -> dict[str, Any]:
     """The embedded images, some of them, or those of a folder, as settings."""
     if arguments.root is not None:
-        return {"name": "imagefolder", "root": arguments.root}
+        folder = {"name": "imagefolder", "root": arguments.root}
+        if arguments.rotations == 1:
+            return folder
+        data = images_of(folder, parse_arch(arguments.network).resolution)
+        return {"name": "npz", "root": str(rotated(data, arguments.rotations, rotation))}
     if arguments.test_root is not None:
         path = all_test_images(arguments.test_root, Path(tempfile.gettempdir()))
         return {"name": "npz", "root": str(path)}
@@ -143,28 +153,41 @@ def dataset_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"name": "npz", "root": str(path)}
 
 
+def rotated(data: ImageData, parts: int, part: int) -> Path:
+    """An npz file whose test images are one of `parts` of all images, of each class as many."""
+    splits = (data.train, data.val, data.test)
+    images = np.concatenate([each.images.permute(0, 2, 3, 1).numpy() for each in splits])
+    labels = np.concatenate([each.labels.numpy() for each in splits])
+    order = np.argsort(labels, kind="stable")
+    test = np.zeros(len(labels), dtype=bool)
+    test[order[part::parts]] = True
+    path = Path(tempfile.mkdtemp()) / f"part_{part}.npz"
+    arrays = {"x_train": images[~test], "y_train": labels[~test]}
+    np.savez(path, **arrays, x_test=images[test], y_test=labels[test])
+    return path
+
+
 def run(
-    name: str,
-    arguments: argparse.Namespace,
-    data: ImageData,
-    batches: Batches,
-    epochs: int,
-    seed: int,
+    name: str, arguments: argparse.Namespace, dataset: dict[str, Any], epochs: int, seed: int
 ) -> Reached:
     """Train by one of the three."""
     if name == OURS:
-        return by_recipe(arguments, epochs, seed)
-    return by_timm(arguments, data, batches, epochs, seed, SCALES[name])
+        return by_recipe(arguments, dataset, epochs, seed)
+    resolution = parse_arch(arguments.network).resolution
+    data = images_of(dataset, resolution)
+    return by_timm(arguments, data, prepare(data, resolution), epochs, seed, SCALES[name])
 
 
-def by_recipe(arguments: argparse.Namespace, epochs: int, seed: int) -> Reached:
+def by_recipe(
+    arguments: argparse.Namespace, dataset: dict[str, Any], epochs: int, seed: int
+) -> Reached:
     """`python -m scaling train recipe=small`."""
     recipe: dict[str, Any] = {"name": "small", "epochs": epochs}
     if arguments.no_flip:
         recipe["flip"] = False
     with tempfile.TemporaryDirectory() as folder:
         asked = {
-            "study": "bench", "results_dir": folder, "dataset": dataset_of(arguments), "seed": seed,
+            "study": "bench", "results_dir": folder, "dataset": dataset, "seed": seed,
             "network": arguments.network, "recipe": recipe, "threads": 1,
         }  # fmt: skip
         [trained] = train(make_train(asked)).trained
