@@ -56,7 +56,7 @@ def main() -> None:
     if arguments.network is None:
         if arguments.study is None:
             parser.error("--study=FOLDER or --network=SPELLING is needed")
-        arguments.network = format_arch(Study.load(arguments.study).b0.arch)
+        arguments.network = format_arch(Study.load(arguments.study).baseline.arch)
     with (
         results_folder(arguments.folder, arguments.quick) as folder,
         ProcessPoolExecutor(arguments.workers, get_context("spawn")) as pool,

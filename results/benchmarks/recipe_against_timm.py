@@ -162,7 +162,7 @@ def rotated(data: ImageData, parts: int, part: int) -> Path:
     test = np.zeros(len(labels), dtype=bool)
     test[order[part::parts]] = True
     path = Path(tempfile.mkdtemp()) / f"part_{part}.npz"
-    arrays = {"x_train": images[~test], "y_train": labels[~test]}
+    arrays: dict[str, Any] = {"x_train": images[~test], "y_train": labels[~test]}
     np.savez(path, **arrays, x_test=images[test], y_test=labels[test])
     return path
 
