@@ -36,7 +36,7 @@ from search import Study
 from search.data.face import load_data
 
 TINY = "r28-i1-s16-[ir_r1_k3_s1_e3_c16|ir_r1_k3_s2_e4_c24]-h48"
-RIVALS = ["efficientnet_b0", "mobilenetv2_100", "mobilenetv3_small_100"]
+RIVALS = ["efficientnet_b0", "mobilenetv2_100", "mobilenetv3_small"]
 
 
 def main() -> None:
