@@ -5,6 +5,7 @@ from rich.table import Table
 from blocks.console import console, duration, millions
 from scaling.compound import PAPER
 from scaling.differences import in_points
+from scaling.fitting.further import Further
 from scaling.fitting.grid import GridFit, GridPlan
 from scaling.fitting.lattice import AXES
 from scaling.fitting.plan import SurfacePlan
@@ -123,6 +124,7 @@ def _surface(found: SurfaceFit) -> None:
             "to scale can be told from another; more validation images or longer trainings "
             "(fit.epochs) would help"
         )
+    _further(found.further)
     if found.stuck:
         console.print(
             f"  the {found.stuck[0]} of this B0 cannot grow within "
@@ -135,6 +137,19 @@ def _surface(found: SurfaceFit) -> None:
         f"(macs {millions(network.macs)}): {network.arch}",
         markup=False,
     )
+
+
+def _further(further: Further) -> None:
+    """What was taken in of the trained members, and what was not."""
+    for number, (_, how) in enumerate(further.schedules, 1):
+        own = [point for point in further.points if point.schedule == number]
+        names = ", ".join(name for point in own for name in point.names)
+        console.print(
+            f"  taken in as trained by {how}: {names}; the largest costs "
+            f"{max(point.ratio for point in own):.2f} times B0's macs"
+        )
+    if further.left_out:
+        console.print(f"  not taken in: {'; '.join(further.left_out)}")
 
 
 def _rivals(found: Fit) -> None:

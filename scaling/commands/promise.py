@@ -48,10 +48,18 @@ def show_promise(found: Written) -> None:
     )
     for note in promise.notes:
         console.print(f"note: {note}")
+    members = [row for row in promise.rows if not row.is_rival]
+    if any(row.expected is not None for row in members):
+        console.print(
+            f"python -m scaling fit study={promise.study} fit.trained=true takes these members "
+            "into the surface"
+        )
     console.print(f"wrote {found.path}, .png")
 
 
 def _words(row: Row) -> str:
+    if row.taken_in:
+        return f"{row.verdict}; the fit knows it"
     if row.extrapolated:
         return f"{row.verdict}; costs more than any network of the fit"
     return row.verdict

@@ -41,7 +41,7 @@ COMMON: Final = 1.0
 """Deviation of the common slope."""
 LEVEL: Final = 2.0
 """Deviation of the level from the mean of what was observed."""
-STEEPER: Final = 0.05
+STEEPER: Final = 0.02
 """Deviation of what a doubling of the cost buys by another schedule from what it buys by the
 design's, in logits."""
 DRAWS: Final = 256
@@ -79,15 +79,21 @@ class Posterior:
             logits = logits + level[:, None] + np.outer(steeper, doublings(logs))
         return np.asarray(expit(logits))
 
+    @property
+    def names(self) -> list[str]:
+        """Of the scales."""
+        return list({**SCALES, **OTHERWISE})[: self.scales.shape[1]]
+
     def scale(self, name: str) -> float:
         """The likely value of one of `SCALES` or `OTHERWISE`: the mean of its log."""
-        column = list({**SCALES, **OTHERWISE}).index(name)
+        column = self.names.index(name)
         return float(np.exp(self.weights @ np.log(self.scales[:, column])))
 
     @cached_property
     def leave_one_out(self) -> float:
-        """Root mean square error, in accuracy, of networks predicted by the others."""
-        return float(np.sqrt(np.mean((self.predicted - self.observations.mean) ** 2)))
+        """Root mean square error, in accuracy, of the design's networks predicted by all others."""
+        missed = (self.predicted - self.observations.mean)[self.observations.schedule == 0]
+        return float(np.sqrt(np.mean(missed**2)))
 
     @property
     def noise(self) -> float:

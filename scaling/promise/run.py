@@ -50,6 +50,7 @@ def _values(row: Row) -> dict[str, Any]:
         **_figure("gain", row.gain),
         **_figure("expected", row.expected),
         "extrapolated": row.extrapolated,
+        "taken_in": row.taken_in,
         "verdict": row.verdict,
         "arch": format_arch(row.arch),
     }
