@@ -80,7 +80,8 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
         for target in targets:
             size = decoded_for(source, target.arch.image)
             if size not in loaded:
-                loaded = {size: load_images(source, target.arch.image)}
+                image = target.arch.image
+                loaded = {size: load_images(source, image, config.stream, config.loaders)}
             data = loaded[size]
             fitted = fit_conventions(config, fit_to(target, data))
             work = _Work(config, source, data, fitted, world)
@@ -202,15 +203,10 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
             f"{folder} holds a trained network, but no {LAST} that says by which settings; "
             "expected name=… for a folder of its own, or fresh=true to begin anew"
         )
-    feed = Feed(
-        batches,
-        data,
-        recipe,
-        target.arch.image,
-        config.seed,
-        loaders_for(recipe, config.loaders, machine.device),
-        world,
-    )
+    loaders = 0
+    if changes_one_by_one(recipe) or data.train.files is not None:
+        loaders = loaders_for(config.loaders, machine.device)
+    feed = Feed(batches, data, recipe, target.arch.image, config.seed, loaders, world)
     loss = loss_of(recipe_as_proxy(recipe), data.train.labels, data.num_classes, machine.device)
     projection = None
     if distillation is not None:

@@ -62,7 +62,7 @@ def decode_files(
             if isinstance(found, DataError):
                 if on_corrupt == "refuse":
                     raise DataError(f"{found}; dataset.on_corrupt=skip leaves such files out")
-                passed.append((number, _reason(found, files[number].path)))
+                passed.append((number, reason_of(found, files[number].path)))
                 continue
             image, digest, said = found
             channels = image.shape[2]
@@ -77,7 +77,7 @@ def decode_files(
     return Stored(tensors, {"hashes": known, "passed": passed, "notes": dict(notes)})
 
 
-def _reason(error: DataError, path: Path) -> str:
+def reason_of(error: DataError, path: Path) -> str:
     """Why a file could not be read; its path is said beside it."""
     said = str(error).replace(f" {str(path)!r}", "").replace(f" {path}", "")
     return said.removeprefix("cannot decode image: ")
