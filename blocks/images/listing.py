@@ -4,6 +4,7 @@ A split is known by its folder's name, a class by the name of the folder below. 
 passed over, and said: nothing is taken for a class, or left out, in silence.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +22,18 @@ SPLIT_NAMES: Final = {
 }
 """What people call the folder of a split, in whatever case."""
 _LIKE_A_SPLIT: Final = re.compile(r"(^|[^a-z])(train|training|val|valid|validation|test)([^a-z]|$)")
+PICTURES: Final = frozenset({"image", "images", "img", "imgs", "jpegimages", "photos", "pictures"})
+MASKS: Final = frozenset(
+    {
+        *("mask", "masks", "annotation", "annotations", "segmentation", "segmentations"),
+        *("segmentationclass", "segmentationobject", "label_masks", "groundtruth", "ground_truth"),
+        *("gt", "seg", "segs", "trimaps", "labels"),
+    }
+)
+"""What people call folders of pictures, and those of what was drawn over them."""
+MOST_BESIDE: Final = 3
+"""Folders beside one another that are one of pictures, one of masks and perhaps another; among more
+they are classes."""
 SPLIT_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
 
 
@@ -274,6 +287,27 @@ class _List:
         self.walk.beside(folder, "no class")
         return True
 
+    def _check_masks(self, classes: list[Path], files: list[ImageFile]) -> None:
+        """Refuse, unless it is asked for, pictures and their masks as two classes, or as one."""
+        if self.layout == "classes":
+            return
+        folders: dict[str, set[str]] = {}
+        for path in {str(each) for each in classes} | {
+            os.path.dirname(each.name) for each in files
+        }:
+            folders.setdefault(os.path.dirname(path), set()).add(os.path.basename(path))
+        of = {str(path.parent): "classes" for path in classes}
+        for where, names in sorted(folders.items()):
+            named = {name.lower(): name for name in names}
+            pictures, masks = PICTURES & named.keys(), MASKS & named.keys()
+            if pictures and masks and len(named) <= MOST_BESIDE:
+                raise self.error(
+                    f"{where} holds {named[min(pictures)]} and {named[min(masks)]}, which look "
+                    f"like pictures and their masks, not {of.get(where, 'images of one class')}: "
+                    "masks are not read; expected a folder per class with the pictures alone, or "
+                    "dataset.layout=classes, which takes all images as they are"
+                )
+
     def _check_names(self, folders: list[Path]) -> None:
         """Refuse, unless it is asked for, classes that look like splits by names of their own."""
         likely = [folder.name for folder in folders if _LIKE_A_SPLIT.search(folder.name.lower())]
@@ -301,6 +335,7 @@ class _List:
     def _found(
         self, classes: list[Path], parts: dict[str, Path], files: list[ImageFile]
     ) -> ImageFolder:
+        self._check_masks(classes, files)
         for folder in classes:
             try:
                 folder.name.encode()
