@@ -13,7 +13,7 @@ from typing import Final
 
 from blocks.errors import CompoundNasError
 from blocks.images.walk import Passed, Walk, any_image, flat_images, visible_folders
-from blocks.names import few
+from blocks.names import counted, few
 
 SPLIT_NAMES: Final = {
     "train": ("train", "training"),
@@ -280,7 +280,8 @@ class _List:
         beside = "; dataset.layout=classes takes it for a class" if train == self.root else ""
         if not self.skip_unlabelled:
             raise self.error(
-                f"{folder} holds {len(found):,} images and no class folders: nothing says their "
+                f"{folder} holds {counted(len(found), 'image')} and no class folders: nothing "
+                f"says their "
                 f"class. dataset.on_unlabelled=skip goes on without them, with a {part} split "
                 f"taken from train{beside}"
             )
@@ -324,7 +325,7 @@ class _List:
             for path in sorted({*self.root.iterdir(), *folder.iterdir()})
             if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")
         ]
-        images = f"{len(found):,} images but " if found else ""
+        images = f"{counted(len(found), 'image')} but " if found else ""
         hint = ""
         if tables:
             hint = f"; is {tables[0]} a table of labels? dataset=table dataset.path={tables[0]}"

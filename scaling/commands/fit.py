@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from blocks.console import console, duration, millions
+from blocks.names import counted
 from scaling.compound import PAPER
 from scaling.differences import in_points
 from scaling.fitting.further import Further
@@ -65,7 +66,8 @@ def _announce(plan: SurfacePlan) -> None:
     low, high = plan.ratios
     console.print(
         f"response surface: {plan.networks} networks of {low:.2f} to {high:.2f} times the macs of "
-        f"{plan.study}'s B0, {plan.repeated} of them with {plan.seeds} seeds: {plan.trainings} "
+        f"{plan.study}'s B0, {plan.repeated} of them with {counted(plan.seeds, 'seed')}: "
+        f"{plan.trainings} "
         "trainings"
     )
     if plan.seconds is None:
@@ -84,7 +86,9 @@ def _announce(plan: SurfacePlan) -> None:
 
 def _grid(found: GridFit) -> None:
     if found.failed:
-        console.print(f"{found.failed} networks failed and are left out")
+        console.print(
+            f"{counted(found.failed, 'network failed and is', 'networks failed and are')} left out"
+        )
     console.print(
         f"  val {found.quality.words} {found.reached:.4f} at macs {millions(found.macs)}: "
         f"{found.macs_ratio:.2f}× B0's, nominally {found.coefficients.nominal_cost:.2f}× (channels "
@@ -115,7 +119,7 @@ def _surface(found: SurfaceFit) -> None:
     console.print(
         f"  of {found.networks} networks, each is predicted by the others to "
         f"{100 * known.leave_one_out:.2f} points (rms); one network's seeds differ by "
-        f"{100 * known.noise:.2f} ({found.repeated} networks repeated, "
+        f"{100 * known.noise:.2f} ({counted(found.repeated, 'network')} repeated, "
         f"{found.observations.images} images{equal})"
     )
     if known.noise > found.span:

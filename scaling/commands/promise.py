@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from blocks.console import console, millions
+from blocks.names import counted
 from scaling.judging import Figure
 from scaling.promise.rows import Row
 from scaling.promise.run import Written, keep_promise
@@ -21,7 +22,8 @@ def show_promise(found: Written) -> None:
     promise = found.promise
     measure = "mAP" if promise.measure == "map" else "accuracy"
     screen = Table(
-        title=f"the family of {promise.study}: test {measure} in %, {promise.images:,} images",
+        title=f"the family of {promise.study}: test {measure} in %, "
+        f"{counted(promise.images, 'image')}",
         title_justify="left",
     )
     headings = ("", "macs", "params", "ms", measure, "gain", "expected", "")

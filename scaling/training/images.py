@@ -5,6 +5,7 @@ from typing import Final
 
 from blocks.arch import Size
 from blocks.messages import say
+from blocks.names import counted
 from scaling.compound import ScalingError
 from scaling.training.settings import Asked
 from search.config.quality import Quality
@@ -146,7 +147,7 @@ def _no_memory(config: DatasetConfig, size: Size, several: bool) -> str | None:
     if needed <= free * MEMORY:
         return None
     return (
-        f"{images:,} images decoded need {needed / 1e9:.1f} GB of memory, of which "
+        f"{counted(images, 'image')}, decoded, need {needed / 1e9:.1f} GB of memory, of which "
         f"{free / 1e9:.1f} GB are free, and dataset.cache=null"
     )
 

@@ -14,6 +14,7 @@ from blocks.images.reading import reading_to_mapping
 from blocks.latency.device import torch_threads
 from blocks.machine import processor
 from blocks.messages import say
+from blocks.names import counted
 from scaling.judging import Judged, judge_classes, judge_labels
 from scaling.training.checkpoint import LAST, Progress, check_key, check_room, read_last, restore
 from scaling.training.checks import check_processes
@@ -305,11 +306,12 @@ def _about(work: _Work, recipe: RecipeConfig, machine: Machine, feed: Feed) -> s
     arch: ArchSpec = work.target.arch
     threads = ""
     if machine.device == "cpu":
-        threads = f", {machine.threads} thread{'s' if machine.threads > 1 else ''}"
+        threads = f", {counted(machine.threads, 'thread')}"
     several = f", {work.world.size} processes" if work.world.size > 1 else ""
     return (
         f"{work.target.name} at {arch.image} px by recipe {recipe.name}: {recipe.epochs} "
-        f"epochs of {feed.steps} steps of {feed.batch_size} images, on {machine.device} in "
+        f"epochs of {feed.steps} steps of {counted(feed.batch_size, 'image')}, on "
+        f"{machine.device} in "
         f"{machine.precision} by {machine.operators} operators{several}{threads}; "
         f"{about_images(work.data, arch.image)}; {about_feed(feed)}"
     )

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from blocks.names import counted
+
 if TYPE_CHECKING:
     from search.data.splits import Raw
 
@@ -20,14 +22,16 @@ def across(raw: "Raw", rows: dict[str, NDArray[np.int64]]) -> list[str]:
         if twice:
             names = " and ".join(repr(raw.classes[label]) for label in sorted(twice[0])[:2])
             notes.append(
-                f"{len(twice):,} images are in two classes, first in {names}: a label is wrong"
+                f"{counted(len(twice), 'image is', 'images are')} in two classes, first in "
+                f"{names}: a label is wrong"
             )
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         known = {raw.hashes[row] for row in rows[one]}
         shared = sum(raw.hashes[row] in known for row in rows[other])
         if shared:
             notes.append(
-                f"{shared:,} of the {len(rows[other]):,} {other} images are in {one} too: {other} "
+                f"{shared:,} of the {len(rows[other]):,} {other} images "
+                f"{'is' if shared == 1 else 'are'} in {one} too: {other} "
                 "then measures what was learned by heart"
             )
         if raw.groups is not None:
@@ -35,7 +39,8 @@ def across(raw: "Raw", rows: dict[str, NDArray[np.int64]]) -> list[str]:
             both = groups & {raw.groups[row] for row in rows[other]}
             if both:
                 notes.append(
-                    f"{len(both):,} groups lie in {one} and in {other}, first {min(both)!r}: the "
+                    f"{counted(len(both), 'group lies', 'groups lie')} in {one} and in {other}, "
+                    f"first {min(both)!r}: the "
                     "splits are the data set's own"
                 )
     return notes

@@ -24,6 +24,7 @@ from search.config.schema import DatasetConfig
 from search.data.stored import Stored, Streamed
 from search.errors import DataError
 
+_ONE: Final = {"are": "is", "have": "has", "lie": "lies", "hold": "holds"}
 BLANK: Final = "are of one colour throughout"
 Pixels = NDArray[np.uint8]
 
@@ -76,6 +77,13 @@ def decode_files(
         tensors[f"pixels.{channels}"] = torch.from_numpy(np.stack(images))
         tensors[f"rows.{channels}"] = torch.tensor(rows[channels])
     return Stored(tensors, {"hashes": known, "passed": passed, "notes": dict(notes)})
+
+
+def noted(count: int, note: str) -> str:
+    """How many images a note is of: `1 image is of one colour throughout`."""
+    verb, _, rest = note.partition(" ")
+    one = f"{_ONE.get(verb, verb)} {rest}"
+    return counted(count, f"image {one}", f"images {note}")
 
 
 def reason_of(error: DataError, path: Path) -> str:

@@ -29,7 +29,7 @@ from blocks.images.walk import Passed
 from blocks.messages import say
 from search.config.schema import DatasetConfig
 from search.data.cache import cache_key, existing, keep, load_or_build
-from search.data.decode import decode_files, settle_reading
+from search.data.decode import decode_files, noted, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
 from search.data.near import keep_together
@@ -368,7 +368,7 @@ def _join(
         (
             *found.notes,
             *notes,
-            *(f"{count:,} images {note}" for note, count in sorted(counts.items())),
+            *(noted(count, note) for note, count in sorted(counts.items())),
         ),
         reading,
         tuple(file.name for file in files),

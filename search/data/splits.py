@@ -20,6 +20,7 @@ from torch import Tensor
 
 from blocks.images.reading import USUAL, Reading, decoded_to
 from blocks.images.walk import Passed
+from blocks.names import counted
 from search.config.schema import DatasetConfig
 from search.data.across import across
 from search.data.folds import deal
@@ -321,8 +322,9 @@ def _check_enough(
         what = "group" if raw.groups is not None else "image"
         raise DataError(
             f"class {raw.classes[number]!r} of dataset {config.name} ({root_of(config)}) has "
-            f"{images.total()} image(s)"
-            f"{f' of {len(images)} group(s)' if raw.groups is not None else ''} to split into "
+            f"{counted(images.total(), 'image')}"
+            f"{f' of {counted(len(images), what)}' if raw.groups is not None else ''} to split "
+            f"into "
             f"{' and '.join(needed)}; expected {len(needed)} or more different {what}s"
         )
 

@@ -27,10 +27,11 @@ from blocks.images.listing import ImageFile
 from blocks.images.reading import Reading, decoded_to
 from blocks.images.walk import Passed
 from blocks.messages import say
+from blocks.names import counted
 from blocks.threads import side_by_side
 from search.config.schema import DatasetConfig
 from search.data.cache import cache_key
-from search.data.decode import decode_file, reason_of, settle_reading
+from search.data.decode import decode_file, noted, reason_of, settle_reading
 from search.data.files import check_filled, labels_of, list_files, settle_channels, weights_of
 from search.data.near import keep_together
 from search.data.resized import resize
@@ -122,7 +123,10 @@ class Files:
         read again where that is not the size they were summed up at."""
         sums = self.sums
         if self.size != self.summed:
-            say(f"reading {len(self):,} files once for the moments of images at {self.size} px")
+            say(
+                f"reading {counted(len(self), 'file')} once for the moments of images at "
+                f"{self.size} px"
+            )
             with closing(side_by_side(self.pixels, range(len(self)))) as images:
                 sums = np.stack([sums_of(image) for image in images])
         count = len(self) * self.size.area
@@ -186,7 +190,7 @@ def stream_files(
     check_filled(found, parts, labels)
     digests = index.tensor("digests").numpy()[kept]
     passed = [Passed(found.files[row].path, reason) for row, reason in index.fields["passed"]]
-    counted = [f"{count:,} images {note}" for note, count in sorted(index.fields["notes"].items())]
+    said = [noted(count, note) for note, count in sorted(index.fields["notes"].items())]
     groups = [file.group for file in files]
     raw = Raw(
         found.classes,
@@ -196,7 +200,7 @@ def stream_files(
         lambda rows: _read(everything.at(decoded), rows),
         None if None in groups else tuple(map(str, groups)),
         (*found.passed, *passed),
-        (*found.notes, *notes, *counted),
+        (*found.notes, *notes, *said),
         reading,
         tuple(file.name for file in files),
         weights=weights_of(files),
@@ -287,7 +291,7 @@ def _index(
     passed: list[tuple[int, str]] = []
     notes: Counter[str] = Counter()
     begun = said = time.monotonic()
-    say(f"reading {len(files):,} files once, to hash them and to sum up their pixels")
+    say(f"reading {counted(len(files), 'file')} once, to hash them and to sum up their pixels")
     with closing(side_by_side(attempt, files)) as attempts:
         for row, found in enumerate(attempts):
             if isinstance(found, DataError):

@@ -13,6 +13,7 @@ import pandas as pd
 
 from blocks.errors import one_line
 from blocks.messages import say
+from blocks.names import counted
 from search.errors import DataError
 
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]+")
@@ -21,7 +22,8 @@ _FOREIGN: Final = re.compile(r"[^\x00-\x7f]+")
 def several_labels(count: int, first: str) -> str:
     """What is said of images of several labels where one is expected."""
     return (
-        f"{count:,} images have several labels, first {first}; expected one for each image, or "
+        f"{counted(count, 'image has', 'images have')} several labels, first {first}; expected "
+        f"one for each image, or "
         "task=multilabel"
     )
 
