@@ -80,8 +80,8 @@ def cases(name: str) -> list[Case]:
                 f"{bank.name}, {epochs} of {schedule.epochs} epochs",
                 whole.logs,
                 whole.ratios,
-                lambda rows, _, short=short: short[list(rows)],
-                lambda rows, _: final[list(rows)],
+                of_table(short),
+                of_table(final),
             )
         )
     cost = doublings(whole.logs)
@@ -93,23 +93,32 @@ def cases(name: str) -> list[Case]:
                 f"known surface, {words} for good",
                 whole.logs,
                 whole.ratios,
-                lambda rows, draw: trained(surface, rows, draw),
-                lambda rows, draw, above=above: trained(above, rows, draw),
+                of_surface(surface),
+                of_surface(above),
             )
         )
     return found
 
 
-def trained(surface: Floats, rows: Sequence[int], draw: np.random.Generator) -> Floats:
-    """Accuracies of networks on a surface of logits."""
-    own = surface[list(rows)]
-    return np.asarray(expit(own + draw.normal(0, NOISE, len(own))))
+def of_table(accuracy: Floats) -> Accuracies:
+    """Trainings that are in a bank."""
+    return lambda rows, _: accuracy[list(rows)]
+
+
+def of_surface(logits: Floats) -> Accuracies:
+    """Trainings of networks on a surface."""
+
+    def trained(rows: Sequence[int], draw: np.random.Generator) -> Floats:
+        own = logits[list(rows)]
+        return np.asarray(expit(own + draw.normal(0, NOISE, len(own))))
+
+    return trained
 
 
 def judge(case: Case, repeats: int, points: int, draws: int) -> None:
     """Both fits of one case, over many designs."""
     found: dict[str, list[tuple[float, float, float, float]]] = {}
-    further = np.flatnonzero(case.ratios >= FURTHER)
+    further = [int(row) for row in np.flatnonzero(case.ratios >= FURTHER)]
     for repeat in range(repeats):
         draw = np.random.default_rng([repeat, 7])
         small = np.flatnonzero(case.ratios[1:] <= SMALL) + 1

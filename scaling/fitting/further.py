@@ -9,6 +9,7 @@ import numpy as np
 
 from blocks.arch import ArchSpec, format_arch, parse_arch
 from blocks.errors import one_line
+from blocks.names import counted
 from scaling.compound import ScalingError
 from scaling.fitting.lattice import realised_logs
 from scaling.fitting.observations import Floats, Observations
@@ -121,7 +122,7 @@ def read_further(study: OpenStudy, quality: Quality) -> Further:
 def about_schedule(content: Mapping[str, Any]) -> str:
     """How a network was trained, in words."""
     recipe = content["recipe"]
-    return f"recipe {recipe.get('name')}, {recipe.get('epochs')} epochs"
+    return f"recipe {recipe['name']}, {counted(recipe['epochs'], 'epoch')}"
 
 
 def grows_from(baseline: ArchSpec, arch: ArchSpec) -> bool:

@@ -121,7 +121,7 @@ def test_a_family_is_trained_beside_its_rivals_and_compared(
     fit = ["points=8", "repeated=1", "seeds=1", "epochs=1", "draws=100", "trained=true"]
     main(["fit", "study=main", *(f"fit.{setting}" for setting in fit)])
     said = " ".join(capsys.readouterr().out.split())
-    assert "taken in as trained by recipe small, 1 epochs: b0, b2; the largest costs" in said
+    assert "taken in as trained by recipe small, 1 epoch: b0, b2; the largest costs" in said
     assert "b0-mobilenetv2_100 (not grown from b0)" in said
     assert "b1 (no other network was trained alike)" in said
     fitted = json.loads((folder / "scaling" / "fit.json").read_text())

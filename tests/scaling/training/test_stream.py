@@ -6,10 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from blocks.arch import Size
 from blocks.weights.read import read_state
@@ -36,21 +34,6 @@ WHOLE = {"name": "small", "epochs": 2, "batch_size": 32, "mixup": 0.2, "start_re
 def lines(caplog: pytest.LogCaptureFixture) -> None:
     """What is said is kept."""
     caplog.set_level(logging.INFO, "compound_nas")
-
-
-@pytest.fixture
-def photos(digits: Path, tmp_path: Path) -> Path:
-    """JPEGs of three classes in colour, a few of them grey, one not whole."""
-    with np.load(digits) as arrays:
-        pixels, labels = arrays["x_train"], arrays["y_train"]
-    root = tmp_path / "photos"
-    for label in range(3):
-        (root / str(label)).mkdir(parents=True)
-        for number, row in enumerate(np.flatnonzero(labels == label)[:60]):
-            image = Image.fromarray(pixels[row]).resize((30 + number % 5, 28))
-            image = image if number % 7 == 0 else Image.merge("RGB", [image] * 3)
-            image.save(root / str(label) / f"{number:02}.jpg", quality=90)
-    return root
 
 
 @pytest.fixture
