@@ -181,7 +181,7 @@ def _schedules(found: Fit) -> None:
         epochs, fraction = found.schedules.at(level)
         triple, intervals = found.at(level)
         console.print(
-            f"  at {epochs} epochs and {fraction:g} of the images: "
+            f"  at {counted(epochs, 'epoch')} and {fraction:g} of the images: "
             + ", ".join(
                 f"{letter}={value:.2f} ({intervals[name][0]:.2f} to {intervals[name][1]:.2f})"
                 for letter, name, value in zip("αβγ", NAMES, triple, strict=True)
