@@ -127,13 +127,20 @@ def about_schedule(content: Mapping[str, Any]) -> str:
 
 def grows_from(baseline: ArchSpec, arch: ArchSpec) -> bool:
     """Whether `arch` is `baseline` with other repeats, channels and resolution, else the same."""
-    if len(arch.stages) != len(baseline.stages) or (arch.head is None) != (baseline.head is None):
+    wide = [(bool(each.head), bool(each.head_hidden)) for each in (arch, baseline)]
+    if len(arch.stages) != len(baseline.stages) or wide[0] != wide[1]:
         return False
     stages = tuple(
         replace(own, repeats=base.repeats, channels=base.channels)
         for own, base in zip(arch.stages, baseline.stages, strict=True)
     )
-    plain = replace(arch, stem=baseline.stem, head=baseline.head, stages=stages)
+    plain = replace(
+        arch,
+        stem=baseline.stem,
+        head=baseline.head,
+        head_hidden=baseline.head_hidden,
+        stages=stages,
+    )
     return format_arch(plain.with_image(baseline.image)) == format_arch(baseline)
 
 
