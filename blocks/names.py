@@ -11,6 +11,11 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
+def counted(number: int, one: str, more: str | None = None) -> str:
+    """`1 image`, `2,000 images`; `more`: what is said of another number than 1, else one with s."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing where no known word is near."""
     close = difflib.get_close_matches(str(word), list(known), 1, cutoff=0.5)

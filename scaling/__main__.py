@@ -68,6 +68,7 @@ settings
   fit.epochs=[4,8] fit.train_fraction=[0.5,1]      one value, or dimensions of the design
   fit.tolerance=X            share by which the named network may miss the cost  [0.03]
   fit.draws=N                surfaces that the trainings leave possible      [1000]
+  fit.trained=BOOL           take in what the trained members have reached   [false]
   grid.step=X                spacing of the grid                             [0.1]
   grid.tolerance=X           how far a point may be from grid.cost           [0.05]
   grid.cost=X                times B0's macs                                 [2]

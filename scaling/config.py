@@ -41,6 +41,7 @@ class FitConfig:
     latency_table: str | None = None  # of latency_ms: what `python -m blocks latency-table` wrote
     tolerance: float = 0.03  # of that cost, of the real network that is named beside them
     draws: int = 1000  # surfaces that the trainings leave possible
+    trained: bool = False  # also take in the members that `scaling train` has trained
 
 
 @dataclass(frozen=True)

@@ -464,7 +464,7 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
         package == "scaling" or verb not in ("run", "plan", "fidelity", "data")
     ):
         yield ["search", "run", *smaller(["search", "run", f"study={study}"], images)]
-    if verb == "promise":
+    if verb == "promise" or "fit.trained=true" in given:
         words = ["scaling", "train", f"study={study}", "member=b0..b1"]
         yield [*words[:2], *smaller(words, images)]
     for trained in (values.get(name) for name in ("start", "teacher")):

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from blocks.console import console
 from blocks.errors import ExportError
+from blocks.names import counted
 from blocks.subject import NO_TOP_1, Subject, read_subject
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def run(arguments: argparse.Namespace) -> None:
         report = compare(folder / f"{subject.name}.onnx", int8_path, measured, len(calibration))
         table.add_row(int8_path.name, f"{report.int8_bytes:,}", "see below")
     console.print(table)
-    console.print(f"checked on {len(checked)} images of {test.where}")
+    console.print(f"checked on {counted(len(checked), 'image')} of {test.where}")
     if report is not None:
         _print_int8(report, measured)
     elif subject.several:
@@ -239,7 +240,7 @@ def _print_accuracy(network: "Network", images: "Images", arguments: argparse.Na
     predicted = torch.cat([run_network(network, batch).argmax(1) for batch in chosen.batches()])
     right = int((predicted == chosen.labels).sum())
     console.print(
-        f"top-1 {right / len(chosen):.4f} on {len(chosen):,} of {len(images):,} images of "
+        f"top-1 {right / len(chosen):.4f} on {len(chosen):,} of {counted(len(images), 'image')} of "
         f"{images.where}"
     )
 
@@ -249,7 +250,7 @@ def _print_int8(report: "Int8Report", images: "Images") -> None:
     console.print(
         f"top-1 fp32 {report.float_accuracy:.4f}, int8 {report.int8_accuracy:.4f} "
         f"({100 * report.gain:+.2f} points), the same class on {100 * report.agreement:.2f}%: "
-        f"{report.images:,} images of {images.where}, calibrated with "
+        f"{counted(report.images, 'image')} of {images.where}, calibrated with "
         f"{report.calibration_images} others"
     )
     console.print(

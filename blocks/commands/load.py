@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from blocks.console import console
 from blocks.errors import WeightsError
+from blocks.names import counted
 from blocks.subject import NO_TOP_1, Subject, read_subject
 
 if TYPE_CHECKING:
@@ -102,4 +103,6 @@ def _classify(network: "Network", subject: Subject, arguments: argparse.Namespac
     with torch.inference_mode():
         predicted = torch.cat([network(batch).argmax(1) for batch in images.batches()])
     right = int((predicted == images.labels).sum())
-    console.print(f"top-1 {right} of {len(images)} images right ({right / len(images):.4f})")
+    console.print(
+        f"top-1 {right} of {counted(len(images), 'image')} right ({right / len(images):.4f})"
+    )

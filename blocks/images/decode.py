@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,14 +97,23 @@ def open_image(
     return _guarded(path, error, lambda path: _open(path.read_bytes(), reading, near))
 
 
-def span_of(path: Path, error: type[CompoundNasError]) -> tuple[float, float] | None:
-    """The least and the greatest value of a file of more than 8 bits; None: it has 8.
+class Span(NamedTuple):
+    """The least and the greatest value of a file of more than 8 bits, and whether its values are
+    floats."""
+
+    low: float
+    high: float
+    floats: bool
+
+
+def span_of(path: Path, error: type[CompoundNasError]) -> Span | None:
+    """What values a file of more than 8 bits has; None: it has 8 bits.
 
     Raises:
         CompoundNasError: as `open_image`.
     """
 
-    def measure(path: Path) -> tuple[float, float] | None:
+    def measure(path: Path) -> Span | None:
         with path.open("rb") as file:
             head = file.read(_HEAD)
             if not may_be_deep(head):
@@ -115,7 +124,7 @@ def span_of(path: Path, error: type[CompoundNasError]) -> tuple[float, float] | 
         colour = deep.values[..., :-1] if deep.alpha else deep.values
         if not np.isfinite(colour).all():
             return None  # it is refused when it is decoded
-        return float(colour.min()), float(colour.max())
+        return Span(float(colour.min()), float(colour.max()), colour.dtype.kind == "f")
 
     return _guarded(path, error, measure)
 

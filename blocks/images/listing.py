@@ -4,6 +4,7 @@ A split is known by its folder's name, a class by the name of the folder below. 
 passed over, and said: nothing is taken for a class, or left out, in silence.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Final
 
 from blocks.errors import CompoundNasError
 from blocks.images.walk import Passed, Walk, any_image, flat_images, visible_folders
-from blocks.names import few
+from blocks.names import counted, few
 
 SPLIT_NAMES: Final = {
     "train": ("train", "training"),
@@ -21,6 +22,18 @@ SPLIT_NAMES: Final = {
 }
 """What people call the folder of a split, in whatever case."""
 _LIKE_A_SPLIT: Final = re.compile(r"(^|[^a-z])(train|training|val|valid|validation|test)([^a-z]|$)")
+PICTURES: Final = frozenset({"image", "images", "img", "imgs", "jpegimages", "photos", "pictures"})
+MASKS: Final = frozenset(
+    {
+        *("mask", "masks", "annotation", "annotations", "segmentation", "segmentations"),
+        *("segmentationclass", "segmentationobject", "label_masks", "groundtruth", "ground_truth"),
+        *("gt", "seg", "segs", "trimaps", "labels"),
+    }
+)
+"""What people call folders of pictures, and those of what was drawn over them."""
+MOST_BESIDE: Final = 3
+"""Folders beside one another that are one of pictures, one of masks and perhaps another; among more
+they are classes."""
 SPLIT_OF: Final = {name: part for part, names in SPLIT_NAMES.items() for name in names}
 
 
@@ -267,12 +280,34 @@ class _List:
         beside = "; dataset.layout=classes takes it for a class" if train == self.root else ""
         if not self.skip_unlabelled:
             raise self.error(
-                f"{folder} holds {len(found):,} images and no class folders: nothing says their "
+                f"{folder} holds {counted(len(found), 'image')} and no class folders: nothing "
+                f"says their "
                 f"class. dataset.on_unlabelled=skip goes on without them, with a {part} split "
                 f"taken from train{beside}"
             )
         self.walk.beside(folder, "no class")
         return True
+
+    def _check_masks(self, classes: list[Path], files: list[ImageFile]) -> None:
+        """Refuse, unless it is asked for, pictures and their masks as two classes, or as one."""
+        if self.layout == "classes":
+            return
+        folders: dict[str, set[str]] = {}
+        for path in {str(each) for each in classes} | {
+            os.path.dirname(each.name) for each in files
+        }:
+            folders.setdefault(os.path.dirname(path), set()).add(os.path.basename(path))
+        of = {str(path.parent): "classes" for path in classes}
+        for where, names in sorted(folders.items()):
+            named = {name.lower(): name for name in names}
+            pictures, masks = PICTURES & named.keys(), MASKS & named.keys()
+            if pictures and masks and len(named) <= MOST_BESIDE:
+                raise self.error(
+                    f"{where} holds {named[min(pictures)]} and {named[min(masks)]}, which look "
+                    f"like pictures and their masks, not {of.get(where, 'images of one class')}: "
+                    "masks are not read; expected a folder per class with the pictures alone, or "
+                    "dataset.layout=classes, which takes all images as they are"
+                )
 
     def _check_names(self, folders: list[Path]) -> None:
         """Refuse, unless it is asked for, classes that look like splits by names of their own."""
@@ -290,7 +325,7 @@ class _List:
             for path in sorted({*self.root.iterdir(), *folder.iterdir()})
             if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")
         ]
-        images = f"{len(found):,} images but " if found else ""
+        images = f"{counted(len(found), 'image')} but " if found else ""
         hint = ""
         if tables:
             hint = f"; is {tables[0]} a table of labels? dataset=table dataset.path={tables[0]}"
@@ -301,6 +336,7 @@ class _List:
     def _found(
         self, classes: list[Path], parts: dict[str, Path], files: list[ImageFile]
     ) -> ImageFolder:
+        self._check_masks(classes, files)
         for folder in classes:
             try:
                 folder.name.encode()

@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from blocks.console import console, duration, millions
+from blocks.names import counted
 from scaling.family.emit import Family, emit
 from scaling.family.member import Member
 from scaling.latency_targets import Timed
@@ -32,7 +33,8 @@ class _Screen:
 
     def measuring(self, device: str, batch: int, threads: int, runtime: str) -> None:
         console.print(
-            f"measuring on {device}, batch {batch}, {threads} thread(s), {runtime}: each network "
+            f"measuring on {device}, batch {batch}, {counted(threads, 'thread')}, {runtime}: "
+            f"each network "
             "until its median is settled"
         )
 

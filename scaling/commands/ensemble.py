@@ -4,6 +4,7 @@ from rich.table import Table
 
 from blocks.console import console, millions
 from blocks.files import write_whole
+from blocks.names import counted
 from scaling.compound import ScalingError
 from scaling.inference.config import EnsembleConfig, read_words
 from scaling.inference.ensemble import Ensembles, ensembles
@@ -65,7 +66,7 @@ def _members(config: EnsembleConfig, study: StudyFolder) -> list[str]:
 
 def _show(found: Ensembles) -> None:
     screen = Table(
-        title=f"{found.measure} at summed macs, {len(found.labelled):,} images of "
+        title=f"{found.measure} at summed macs, {counted(len(found.labelled), 'image')} of "
         f"{found.labelled.where}",
         title_justify="left",
     )

@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from blocks.console import console
+from blocks.names import counted
 from scaling.compound import ScalingError
 from scaling.inference.config import EvaluateConfig, read_words
 from scaling.inference.evaluate import (
@@ -47,7 +48,7 @@ def run(arguments: list[str]) -> None:
 def _show(name: str, found: Evaluation) -> None:
     judged = found.judged
     screen = Table(
-        title=f"{name} on {len(found.labelled):,} images of {found.labelled.where}",
+        title=f"{name} on {counted(len(found.labelled), 'image')} of {found.labelled.where}",
         title_justify="left",
     )
     for heading in ("", "value", "95% interval"):

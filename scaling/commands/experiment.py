@@ -4,6 +4,7 @@ import numpy as np
 from rich.table import Table
 
 from blocks.console import console, millions
+from blocks.names import counted
 from scaling.commands.train import Screen
 from scaling.differences import in_points
 from scaling.experiments.config import experiment_names, read_experiment, split_arguments
@@ -27,8 +28,9 @@ def show(found: Finding) -> None:
     images = first.trained[0].content["dataset"]["test"]
     measure = "mAP" if first.trained[0].several else "accuracy"
     screen = Table(
-        title=f"{found.experiment.name}: test {measure} of {len(first.trained)} seeds, {images:,} "
-        "images; differences in points with 95%",
+        title=f"{found.experiment.name}: test {measure} of "
+        f"{counted(len(first.trained), 'seed')}, {counted(images, 'image')}; "
+        "differences in points with 95%",
         title_justify="left",
     )
     for heading in (

@@ -5,6 +5,7 @@ import sys
 from rich.table import Table
 
 from blocks.console import console
+from blocks.names import counted
 from scaling.compound import ScalingError
 from scaling.explanation.run import Explanation, explain, write_explanation
 from scaling.inference.config import ExplainConfig, read_words
@@ -43,7 +44,8 @@ def run(arguments: list[str]) -> None:
 
 def _faithful(found: Explanation) -> Table:
     screen = Table(
-        title=f"is the answer gone with what the map points at? ({len(found.images)} images)",
+        title="is the answer gone with what the map points at? "
+        f"({counted(len(found.images), 'image')})",
         title_justify="left",
         caption="area under the probability while patches are taken away, over that of the whole "
         "image; less is better",

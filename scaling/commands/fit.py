@@ -3,8 +3,10 @@
 from rich.table import Table
 
 from blocks.console import console, duration, millions
+from blocks.names import counted
 from scaling.compound import PAPER
 from scaling.differences import in_points
+from scaling.fitting.further import Further
 from scaling.fitting.grid import GridFit, GridPlan
 from scaling.fitting.lattice import AXES
 from scaling.fitting.plan import SurfacePlan
@@ -64,7 +66,8 @@ def _announce(plan: SurfacePlan) -> None:
     low, high = plan.ratios
     console.print(
         f"response surface: {plan.networks} networks of {low:.2f} to {high:.2f} times the macs of "
-        f"{plan.study}'s B0, {plan.repeated} of them with {plan.seeds} seeds: {plan.trainings} "
+        f"{plan.study}'s B0, {plan.repeated} of them with {counted(plan.seeds, 'seed')}: "
+        f"{plan.trainings} "
         "trainings"
     )
     if plan.seconds is None:
@@ -83,7 +86,9 @@ def _announce(plan: SurfacePlan) -> None:
 
 def _grid(found: GridFit) -> None:
     if found.failed:
-        console.print(f"{found.failed} networks failed and are left out")
+        console.print(
+            f"{counted(found.failed, 'network failed and is', 'networks failed and are')} left out"
+        )
     console.print(
         f"  val {found.quality.words} {found.reached:.4f} at macs {millions(found.macs)}: "
         f"{found.macs_ratio:.2f}× B0's, nominally {found.coefficients.nominal_cost:.2f}× (channels "
@@ -114,7 +119,7 @@ def _surface(found: SurfaceFit) -> None:
     console.print(
         f"  of {found.networks} networks, each is predicted by the others to "
         f"{100 * known.leave_one_out:.2f} points (rms); one network's seeds differ by "
-        f"{100 * known.noise:.2f} ({found.repeated} networks repeated, "
+        f"{100 * known.noise:.2f} ({counted(found.repeated, 'network')} repeated, "
         f"{found.observations.images} images{equal})"
     )
     if known.noise > found.span:
@@ -123,6 +128,7 @@ def _surface(found: SurfaceFit) -> None:
             "to scale can be told from another; more validation images or longer trainings "
             "(fit.epochs) would help"
         )
+    _further(found.further)
     if found.stuck:
         console.print(
             f"  the {found.stuck[0]} of this B0 cannot grow within "
@@ -135,6 +141,19 @@ def _surface(found: SurfaceFit) -> None:
         f"(macs {millions(network.macs)}): {network.arch}",
         markup=False,
     )
+
+
+def _further(further: Further) -> None:
+    """What was taken in of the trained members, and what was not."""
+    for number, (_, how) in enumerate(further.schedules, 1):
+        own = [point for point in further.points if point.schedule == number]
+        names = ", ".join(name for point in own for name in point.names)
+        console.print(
+            f"  taken in as trained by {how}: {names}; the largest costs "
+            f"{max(point.ratio for point in own):.2f} times B0's macs"
+        )
+    if further.left_out:
+        console.print(f"  not taken in: {'; '.join(further.left_out)}")
 
 
 def _rivals(found: Fit) -> None:
@@ -162,7 +181,7 @@ def _schedules(found: Fit) -> None:
         epochs, fraction = found.schedules.at(level)
         triple, intervals = found.at(level)
         console.print(
-            f"  at {epochs} epochs and {fraction:g} of the images: "
+            f"  at {counted(epochs, 'epoch')} and {fraction:g} of the images: "
             + ", ".join(
                 f"{letter}={value:.2f} ({intervals[name][0]:.2f} to {intervals[name][1]:.2f})"
                 for letter, name, value in zip("αβγ", NAMES, triple, strict=True)

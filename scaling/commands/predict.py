@@ -9,6 +9,7 @@ from typing import IO
 
 from blocks.files import whole_file
 from blocks.images.walk import describe_passed
+from blocks.names import counted
 from scaling.compound import ScalingError
 from scaling.inference.answers import ask
 from scaling.inference.config import PredictConfig, read_words
@@ -49,7 +50,11 @@ def _run(arguments: list[str]) -> None:
                 print(f"skipped: {reason}", file=sys.stderr)
             skipped += len(answers.unread)
     if skipped:
-        print(f"{skipped:,} files could not be read and were skipped", file=sys.stderr)
+        print(
+            f"{counted(skipped, 'file')} could not be read and "
+            f"{'was' if skipped == 1 else 'were'} skipped",
+            file=sys.stderr,
+        )
     if passed:
         print(f"not looked at: {describe_passed(passed)}", file=sys.stderr)
 

@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from blocks.console import console, millions
+from blocks.names import counted
 from scaling.judging import Figure
 from scaling.promise.rows import Row
 from scaling.promise.run import Written, keep_promise
@@ -21,7 +22,8 @@ def show_promise(found: Written) -> None:
     promise = found.promise
     measure = "mAP" if promise.measure == "map" else "accuracy"
     screen = Table(
-        title=f"the family of {promise.study}: test {measure} in %, {promise.images:,} images",
+        title=f"the family of {promise.study}: test {measure} in %, "
+        f"{counted(promise.images, 'image')}",
         title_justify="left",
     )
     headings = ("", "macs", "params", "ms", measure, "gain", "expected", "")
@@ -48,10 +50,18 @@ def show_promise(found: Written) -> None:
     )
     for note in promise.notes:
         console.print(f"note: {note}")
+    members = [row for row in promise.rows if not row.is_rival]
+    if any(row.expected is not None for row in members):
+        console.print(
+            f"python -m scaling fit study={promise.study} fit.trained=true takes these members "
+            "into the surface"
+        )
     console.print(f"wrote {found.path}, .png")
 
 
 def _words(row: Row) -> str:
+    if row.taken_in:
+        return f"{row.verdict}; the fit knows it"
     if row.extrapolated:
         return f"{row.verdict}; costs more than any network of the fit"
     return row.verdict

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from blocks.console import console
 from blocks.files import write_whole
+from blocks.names import counted
 from scaling.compound import ScalingError
 from scaling.inference.config import PublishConfig, read_words
 from scaling.inference.evaluate import Evaluation, evaluate, find_images, images_of_study
@@ -65,7 +66,8 @@ def _show(published: Published) -> None:
     else:
         first = "map" if "map" in published.figures else "accuracy"
         console.print(
-            f"{first} {published.figures[first]} on {len(published.evaluation.labelled):,} images "
+            f"{first} {published.figures[first]} on "
+            f"{counted(len(published.evaluation.labelled), 'image')} "
             f"({published.evaluation.labelled.where})"
         )
     if published.timm is not None:

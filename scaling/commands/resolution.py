@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from blocks.console import console, millions
+from blocks.names import counted
 from scaling.resolution.run import ResolutionPlan, Resolutions, resolution
 from scaling.resolution.sizes import own_size
 from scaling.resolution.verdict import gain_in_points
@@ -33,7 +34,8 @@ class _Screen:
 
     def begin(self, plan: ResolutionPlan) -> TrialProgress:
         console.print(
-            f"training the network at {plan.sizes} sizes, {plan.seeds} seeds each: "
+            f"training the network at {counted(plan.sizes, 'size')}, "
+            f"{counted(plan.seeds, 'seed')} each: "
             f"{plan.trainings} trainings of {plan.epochs} "
             f"{'epoch' if plan.epochs == 1 else 'epochs'}"
         )

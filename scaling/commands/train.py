@@ -232,6 +232,8 @@ def help_text() -> str:
         "  python -m scaling train study=main member=b3 start=b1 compare=pretrain",
         "  python -m scaling train study=main member=b0 teacher=b3 compare=teacher name=student",
         "  python -m scaling train efficientnet_b0 study=pets recipe=finetune weights=b0.pth",
+        "  python -m scaling train efficientnet_b0 study=big dataset=imagefolder dataset.root=big "
+        "stream=true",
         "  torchrun --nproc-per-node=2 -m scaling train study=main member=b3",
     ]
     return "\n".join(lines) + "\n"

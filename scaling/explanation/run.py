@@ -18,7 +18,7 @@ from blocks.figure import heat_colours
 from blocks.files import write_whole
 from blocks.images.inputs import decode_for
 from blocks.latency.device import available_cores, torch_threads
-from blocks.names import did_you_mean
+from blocks.names import counted, did_you_mean
 from blocks.network import Network
 from scaling.compound import ScalingError
 from scaling.explanation.attribution import choose_layers, explainable, maps_of
@@ -110,7 +110,7 @@ def explain(
             row = _probable(model, network)(_normalised(model, pixels))[0]
             found.append((path, pixels, row))
     if not found:
-        raise ScalingError(f"none of {len(unread):,} images can be read")
+        raise ScalingError(f"none of {counted(len(unread), 'image')} can be read")
     openings = tuple((block, np.stack(kept).mean(0).astype(float)) for block, kept in gates.items())
 
     def look(task: tuple[int, tuple[Path, Tensor, Tensor]]) -> Explained:
@@ -197,7 +197,7 @@ def write_explanation(folder: Path, model: Model, found: Explanation) -> list[st
     write("images.json", (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
     if len(found.gates):
         write("gates.csv", found.gates.to_csv(index=False).encode())
-        title = f"{model.name}: squeeze-excite over {len(found.images)} images"
+        title = f"{model.name}: squeeze-excite over {counted(len(found.images), 'image')}"
         write("gates.png", plot_bars(found.openings, title, "gates of all channels (0 is closed)"))
     return names
 

@@ -11,6 +11,8 @@ from scaling.family.members import Origin
 
 REALISED: Final = ("depth", "width", "resolution", "deviation")
 """Of a solution, what its member's YAML records."""
+ALIKE: Final = 0.05
+"""Share by which two networks of one target may differ: each is within 2% of it."""
 
 
 def family_row(content: dict[str, Any]) -> dict[str, Any]:
@@ -58,8 +60,8 @@ def member_costs(cost: Cost, base: Cost) -> dict[str, Any]:
 
 def is_extrapolated(macs: int, base_macs: int, trained: float) -> bool:
     """Whether a member costs more than any network that the coefficients were fitted to, of which
-    the largest has `trained` times B0's macs."""
-    return macs > trained * base_macs * (1 + 1e-4)
+    the largest has `trained` times B0's macs; a member of the same target is not beyond it."""
+    return macs > trained * base_macs * (1 + ALIKE)
 
 
 def member_content(member: Member, cost: Cost, base: Cost, origin: Origin) -> dict[str, Any]:

@@ -124,6 +124,6 @@ def check_levels(points: Sequence[Point], stuck: Sequence[str] = ()) -> None:
         levels = {round(point.logs[axis], 9) for point in points}
         if len(levels) < 2 and name not in stuck:
             raise ScalingError(
-                f"all {len(points)} networks have one {name}; expected two or more "
+                f"all networks ({len(points)}) have one {name}; expected two or more "
                 "different ones (more fit.points, or another baseline)"
             )

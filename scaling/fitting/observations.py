@@ -19,12 +19,14 @@ class Observations:
     resolution, more are what else was varied. `accuracy`: of every training, as a fraction, one
     array per network; of another metric, if the study is judged by that. `images`: how many an
     accuracy was measured on, or what they are worth where classes count alike
-    (`search.data.classes.worth`).
+    (`search.data.classes.worth`). `schedules`: of each network how it was trained, 0 as the design
+    is, more otherwise (longer, by a recipe); empty: all as the design.
     """
 
     logs: Floats
     accuracy: tuple[Floats, ...]
     images: int
+    schedules: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.accuracy)
@@ -40,14 +42,26 @@ class Observations:
         return np.array([len(each) for each in self.accuracy])
 
     @cached_property
+    def schedule(self) -> Integers:
+        """(networks,): `schedules`, all of them."""
+        return np.array(self.schedules or [0] * len(self), dtype=np.int64)
+
+    @cached_property
+    def others(self) -> Floats:
+        """(networks, schedules but the design's): 1 where a network was trained by one of them."""
+        numbers = np.arange(1, self.schedule.max(initial=0) + 1)
+        return np.asarray((self.schedule[:, None] == numbers).astype(np.float64))
+
+    @cached_property
     def outputs(self) -> Floats:
         """(networks,): logits of the means."""
         return clipped_logit(self.mean, self.images)
 
     @cached_property
     def slope(self) -> Floats:
-        """(networks,): of accuracy by its logit, p(1 − p), where a plane through the logits is."""
-        features = np.column_stack([np.ones(len(self)), self.logs])
+        """(networks,): of accuracy by its logit, p(1 − p), where a plane through the logits is, of
+        each schedule as high as it lies."""
+        features = np.column_stack([np.ones(len(self)), self.logs, self.others])
         plane = np.linalg.lstsq(features, self.outputs, rcond=None)[0]
         smooth = expit(features @ plane)
         return np.asarray(smooth * (1 - smooth))

@@ -37,6 +37,11 @@ def fit(config: ScalingConfig, listener: FitListener = SILENT) -> SurfaceFit | G
             "scaling fit fits the B0 of a study; baseline=… and coefficients=… belong to "
             "scaling emit"
         )
+    if config.fit.trained and config.method != "surface":
+        raise ScalingError(
+            f"fit.trained=true with method={config.method}: a grid has no place for networks of "
+            "other costs; expected method=surface"
+        )
     with Study.reopen(config.results_dir, config.study or "main") as study:
         rounding = config.rounding or study.baseline.rounding
         found = METHODS[config.method](study, config, rounding, listener)

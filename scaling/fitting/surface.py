@@ -17,6 +17,7 @@ from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.config import FitConfig, ScalingConfig
 from scaling.fitting.contour import Contour, Metric, find_contour
 from scaling.fitting.design import BEYOND, LOW, Point, check_axes, check_levels
+from scaling.fitting.further import Further, read_further
 from scaling.fitting.lattice import Floats, Lattice
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import Optimum, find_optimum
@@ -61,7 +62,8 @@ def fit_surface(
         most_macs=math.inf if settings.metric == "macs" else 2**high,
     )  # fmt: skip
     design = plan_points(study, settings, lattice, high, schedules, seed)
-    points = design.points
+    points, quality = design.points, study.config.quality
+    further = read_further(study, quality) if settings.trained else Further()
     check_levels(points, lattice.stuck)
     jobs = [
         (make_point_job(point, study.config.seed, replicate), point.train_fraction)
@@ -72,8 +74,8 @@ def fit_surface(
     with listener.begin(plan_surface(study, settings, design)) as progress:
         records = run_trainings(study, jobs, study.folder / RUNS, progress)
     trained = time.perf_counter()
-    quality = study.config.quality
     observations = observe(points, records, worth(quality, study.data.val), quality)
+    observations = further.added_to(observations, baseline.arch, baseline.num_classes)
     posterior = infer(observations, settings.draws, seed)
     rivals = contour.rivals()
     optima = {
@@ -95,8 +97,8 @@ def fit_surface(
         rounding=rounding,
         quality=quality,
         baseline=baseline.arch,
-        networks=len(observations),
-        trained=max(point.macs for point in points) / points[0].macs,
+        networks=len({point.arch for point in points} | further.archs),
+        trained=max(max(point.macs for point in points) / points[0].macs, further.largest),
         stuck=lattice.stuck,
         seconds={
             "train the surface": trained - started,
@@ -110,6 +112,7 @@ def fit_surface(
         schedules=schedules,
         optima=optima,
         network=_network(lattice, contour, posterior, level),
+        further=further,
     )
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from scaling.config import FitConfig
 from scaling.fitting.contour import Contour
+from scaling.fitting.further import Further
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import Optimum
-from scaling.fitting.posterior import SCALES, Posterior
+from scaling.fitting.posterior import Posterior
 from scaling.fitting.result import NAMES, Fit
 from scaling.fitting.schedules import Level, Schedules
 from search.assess.statistics import wilson
@@ -53,16 +54,19 @@ class SurfaceFit(Fit):
     optima: Mapping[Level, Optimum]
     network: BestNetwork
     stuck: list[str]
+    further: Further
 
     @property
     def span(self) -> float:
-        """Accuracy from the least to the most that is expected of the networks."""
-        return float(np.ptp(self.posterior.predict(self.observations.logs).mean(0)))
+        """Accuracy from the least to the most that is expected of the design's networks."""
+        logs = self.observations.logs[self.observations.schedule == 0]
+        return float(np.ptp(self.posterior.predict(logs).mean(0)))
 
     @property
     def repeated(self) -> int:
         """Networks that were trained with several seeds."""
-        return int((self.observations.trainings > 1).sum())
+        observed = self.observations
+        return int((observed.trainings > 1)[observed.schedule == 0].sum())
 
     def at(self, level: Level) -> tuple[list[float], dict[str, tuple[float, float]]]:
         """The best multipliers and their intervals at a level of `optima`."""
@@ -72,19 +76,20 @@ class SurfaceFit(Fit):
     def to_mapping(self) -> dict[str, Any]:
         """What fit.json says of it beside the coefficients."""
         observed, settings = self.observations, self.settings
+        own = observed.schedule == 0
         content: dict[str, Any] = {
             "nominal_cost": round(self.coefficients.nominal_cost, 6),
             "cost": settings.cost,
             "metric": settings.metric,
-            "points": len(observed),
-            "trainings": int(observed.trainings.sum()),
+            "points": int(own.sum()),
+            "trainings": int(observed.trainings[own].sum()),
             "failed": self.failed,
             "leave_one_out_points": 100 * self.posterior.leave_one_out,
             "noise_points": 100 * self.posterior.noise,
             "span_points": 100 * self.span,
             "stuck": self.stuck,
             "repeated": self.repeated,
-            "scales_logit": {name: self.posterior.scale(name) for name in SCALES},
+            "scales_logit": {name: self.posterior.scale(name) for name in self.posterior.names},
             "val_images": observed.images,
             **_optimum(self.optima[max(self.optima)], self.contour, settings.draws, self.quality),
             "network": asdict(self.network),
@@ -94,6 +99,9 @@ class SurfaceFit(Fit):
             },
             "settings": asdict(settings),
         }
+        if self.further.points:
+            content["trained"] = self.further.to_mapping(self.posterior.predicted[~own])
+            content["not_taken_in"] = list(self.further.left_out)
         if len(self.optima) == 1:
             epochs, fraction = self.schedules.at(())
             return content | {"epochs": epochs, "train_fraction": fraction}

@@ -13,7 +13,7 @@ from torch import Tensor
 from blocks.images.batches import PART_ORDER, Part
 from blocks.images.folders import FileImages
 from blocks.images.read import read_images
-from blocks.names import few
+from blocks.names import counted, few
 from scaling.compound import ScalingError
 from scaling.inference.answers import Looked, ask
 from scaling.inference.config import EvaluateConfig
@@ -163,7 +163,7 @@ def images_of_study(model: Model, folder: StudyFolder, part: str) -> Labelled:
     assert part in PARTS
     split = getattr(prepare(data, model.arch.image), part)
     return Labelled(
-        f"{len(split):,} {part} images of study {folder.study} ({data.name})",
+        f"{counted(len(split), f'{part} image')} of study {folder.study} ({data.name})",
         split.labels,
         pixels=lambda: iter(torch.split(split.images, _AT_ONCE)),
         sha256=data.sha256,

@@ -1,6 +1,6 @@
 """A trained network from Python: `from scaling import evaluate, predict`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ def predict(
     model: Named, images: str | PathLike[str] | Iterable[str | PathLike[str]], **settings: Any
 ) -> pd.DataFrame:
     """What a trained network says of images: a row per file, `class` and `probability`, or
-    `labels`, and the probability of every class.
+    `labels`, and the probability of every class; that of a class called `file` is in the column
+    `probability of file`, and likewise of the other names before.
 
     `model` as the command line has it; None, where `study` names one. `images`: a file, a folder,
     or files. `settings`: study, member, weights, on_corrupt, ….
@@ -40,6 +41,7 @@ def predict(
         paths = iter([Path(each) for each in images])
     threshold = network.threshold if config.threshold is None else config.threshold
     rows = []
+    columns: list[str] = []
     for answers in ask(network, paths, batch=config.batch, on_corrupt=config.on_corrupt):
         for path, row in zip(answers.paths, answers.found, strict=True):
             best = int(row.argmax())
@@ -48,8 +50,24 @@ def predict(
                 said["labels"] = labels_of(network, row, threshold)
             else:
                 said |= {"class": network.classes[best], "probability": float(row[best])}
-            rows.append(said | dict(zip(network.classes, row.tolist(), strict=True)))
+            columns = columns or class_columns(network.classes, tuple(said))
+            rows.append(said | dict(zip(columns, row.tolist(), strict=True)))
     return pd.DataFrame(rows)
+
+
+def class_columns(classes: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """The columns of the classes' probabilities: their names, but for those that are `taken`."""
+    used = {*taken, *classes}
+    columns = []
+    for name in classes:
+        if name in taken:
+            column = f"probability of {name}"
+            while column in used:  # a class may be called so
+                column = f"probability of {column}"
+            used.add(column)
+            name = column
+        columns.append(name)
+    return columns
 
 
 def evaluate(

@@ -11,6 +11,7 @@ from blocks.arch import format_arch
 from blocks.files import write_whole
 from blocks.images.inputs import decode_for
 from blocks.machine import machine, versions
+from blocks.names import counted
 from scaling.compound import ScalingError
 from scaling.inference.evaluate import Evaluation, worst
 from scaling.inference.model import Model
@@ -44,7 +45,7 @@ def write_evaluation(folder: Path, model: Model, found: Evaluation) -> list[str]
     write("classes.csv", judged.classes.to_csv(index=False).encode())
     if judged.confusion is None:
         return names
-    title = f"{model.name}: {len(found.labelled):,} images"
+    title = f"{model.name}: {counted(len(found.labelled), 'image')}"
     table = confused_pairs(judged.confusion, model.classes)
     write("confused.csv", table.to_csv(index=False).encode())
     write("confusion.png", plot_confusion(judged.confusion, model.classes, title))

@@ -1,7 +1,7 @@
 """The trained members of a family, their rivals, and what the fitted surface expected of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,15 +15,13 @@ from scaling.family.record import is_extrapolated
 from scaling.fitting.saved import read_surface
 from scaling.judging import Figure
 from scaling.training.record import MODEL
-from scaling.training.result import Trained, compare_trained, read_trained
+from scaling.training.result import BY_SIZE, Trained, compare_trained, read_trained
 from scaling.training.targets import member_files
 from search.record.folder import StudyFolder
 from search.study.baseline import read_baseline
 
 SECONDS: Final = 2.0
 """Of measuring one latency, at most."""
-_BY_SIZE: Final = ("dropout", "batch_size")
-"""Of a recipe, what may differ between members."""
 _DRAWS: Final = 2000
 _NORMAL: Final = 1.96
 
@@ -33,9 +31,9 @@ class Row:
     """A trained network. `reached` is its accuracy on the test images, or mAP; `gain` the same less
     that of `against` on the same images: b0 for a member, its member for a rival, None for b0.
 
-    `expected` is what the fitted surface says that `gain` would be; None: it says nothing.
-    `extrapolated`: it costs more macs than any network behind the surface. `latency_ms`: the median
-    of one image on one thread here.
+    `expected` is what the fitted surface says that `gain` would be; None: it says nothing, or has
+    `taken_in` what this very network reached. `extrapolated`: it costs more macs than any network
+    behind the surface. `latency_ms`: the median of one image on one thread here.
     """
 
     name: str
@@ -49,6 +47,7 @@ class Row:
     expected: Figure | None = None
     extrapolated: bool | None = None
     is_rival: bool = False
+    taken_in: bool = False
 
     @property
     def verdict(self) -> str:
@@ -106,7 +105,7 @@ def read_promise(folder: StudyFolder) -> Promise:
     expected = _expected(folder, members)
     for each in members:
         if each is not base:
-            rows.append(_row(each, base, *expected.get(each.name, (None, None))))
+            rows.append(replace(_row(each, base), **expected.get(each.name, {})))
         own = [rival for rival in rivals if rival.content["rival_of"] == each.name]
         rows += [_row(rival, each, is_rival=True) for rival in own]
     for each in (*members, *rivals):
@@ -123,8 +122,6 @@ def _trained(folder: StudyFolder) -> Iterable[tuple[str, Trained]]:
 def _row(
     trained: Trained,
     against: Trained | None = None,
-    expected: Figure | None = None,
-    extrapolated: bool | None = None,
     is_rival: bool = False,
 ) -> Row:
     cost = trained.content["cost"]
@@ -139,8 +136,6 @@ def _row(
         reached=_figure(trained.test[trained.measure]),
         against=None if against is None else against.name,
         gain=gain,
-        expected=expected,
-        extrapolated=extrapolated,
         is_rival=is_rival,
     )
 
@@ -149,15 +144,17 @@ def _figure(values: Mapping[str, Any]) -> Figure:
     return Figure(float(values["value"]), float(values["low"]), float(values["high"]))
 
 
-def _expected(folder: StudyFolder, members: Sequence[Trained]) -> dict[str, tuple[Figure, bool]]:
+def _expected(folder: StudyFolder, members: Sequence[Trained]) -> dict[str, dict[str, Any]]:
     """By what the surface expects each member to be above b0, as b0 is trained now: the logit of
-    b0's own accuracy, with its uncertainty, and the surface's gain on top."""
+    b0's own accuracy, with its uncertainty, and the surface's gain on top. These are fields of
+    `Row`; of members that the surface knows it is nothing."""
     chosen = read_baseline(folder)
     surface = read_surface(folder, chosen.arch)
     if surface is None or surface.quality != "accuracy" or members[0].several:
         return {}
     archs = [parse_arch(each.content["arch"]) for each in members]
-    gains = surface.gains(chosen.arch, archs, chosen.num_classes)
+    schedule = members[0].schedule
+    gains = surface.gains(chosen.arch, archs, chosen.num_classes, schedule)
     base = _figure(members[0].test["accuracy"])
     draw = np.random.default_rng(0)
     spread = (base.high - base.low) / (2 * _NORMAL)
@@ -165,22 +162,23 @@ def _expected(folder: StudyFolder, members: Sequence[Trained]) -> dict[str, tupl
     rows = draw.integers(len(gains), size=_DRAWS)
     above = expit(logit(start)[:, None] + gains[rows]) - start[:, None]
     macs = [each.content["cost"]["macs"] for each in members]
-    return {
-        each.name: (
-            Figure(
-                float(above[:, place].mean()),
-                *(float(end) for end in np.percentile(above[:, place], [2.5, 97.5])),
-            ),
-            is_extrapolated(macs[place], macs[0], surface.trained),
-        )
-        for place, each in enumerate(members)
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for place, each in enumerate(members):
+        taken_in = each.content["arch"] in surface.known.get(each.schedule, ())
+        ends = (float(end) for end in np.percentile(above[:, place], [2.5, 97.5]))
+        figure = Figure(float(above[:, place].mean()), *ends)
+        found[each.name] = {
+            "expected": None if taken_in else figure,
+            "extrapolated": is_extrapolated(macs[place], macs[0], surface.trained),
+            "taken_in": taken_in,
+        }
+    return found
 
 
 def _unlike(trained: Trained, base: Trained) -> list[str]:
     """Where a network was trained otherwise than b0."""
     own, known = dict(trained.content["recipe"]), dict(base.content["recipe"])
-    for name in _BY_SIZE:
+    for name in BY_SIZE:
         own.pop(name, None)
         known.pop(name, None)
     apart = [name for name in {**known, **own} if own.get(name) != known.get(name)]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from blocks.arch import format_arch
 from blocks.files import write_whole
+from blocks.names import counted
 from scaling.judging import Figure
 from scaling.plot import plot_promise
 from scaling.promise.rows import Promise, Row, read_promise
@@ -33,7 +34,7 @@ def keep_promise(folder: StudyFolder) -> Written:
     table = pd.DataFrame([_values(row) for row in found.rows])
     path = folder / "trained" / "promise.csv"
     write_whole(path, table.to_csv(index=False).encode())
-    title = f"{found.study}: test {found.measure} of {found.images:,} images"
+    title = f"{found.study}: test {found.measure} of {counted(found.images, 'image')}"
     write_whole(path.with_suffix(".png"), plot_promise(table, title))
     return Written(found, table, path)
 
@@ -50,6 +51,7 @@ def _values(row: Row) -> dict[str, Any]:
         **_figure("gain", row.gain),
         **_figure("expected", row.expected),
         "extrapolated": row.extrapolated,
+        "taken_in": row.taken_in,
         "verdict": row.verdict,
         "arch": format_arch(row.arch),
     }

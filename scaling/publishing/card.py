@@ -7,6 +7,7 @@ import yaml
 from blocks.arch import Size
 from blocks.images.reading import Reading
 from blocks.machine import machine
+from blocks.names import counted
 from scaling.publishing.folder import ONNX, Published
 
 MOST_CLASSES: Final = 100
@@ -166,9 +167,10 @@ def _quality(published: Published) -> str:
     ]
     table = "\n".join(["| | value | 95% interval |", "|---|---|---|", *rows])
     labelled = found.labelled
-    unread = f" {len(found.unread):,} files could not be read." if found.unread else ""
+    unread = f" {counted(len(found.unread), 'file')} could not be read." if found.unread else ""
     return (
-        f"## Accuracy\n\nOn {len(labelled):,} images: {labelled.where}.{unread}\n\n{table}\n\n"
+        f"## Accuracy\n\nOn {counted(len(labelled), 'image')}: "
+        f"{labelled.where}.{unread}\n\n{table}\n\n"
         f"Intervals are over images (bootstrap), for this one training.\n\n{_classes(published)}"
     )
 

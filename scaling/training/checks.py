@@ -6,7 +6,7 @@ from typing import Final
 
 from blocks.arch import size_from
 from blocks.drop_block import SHAPES
-from blocks.names import choose
+from blocks.names import choose, counted
 from blocks.zoo import find_arch
 from scaling.compound import ScalingError
 from scaling.training.config import RecipeConfig, TrainConfig
@@ -124,7 +124,7 @@ def _check_recipe(recipe: RecipeConfig) -> None:
     if recipe.accumulate > recipe.batch_size:
         raise ScalingError(
             f"recipe.accumulate={recipe.accumulate} is more than recipe.batch_size="
-            f"{recipe.batch_size} images"
+            f"{counted(recipe.batch_size, 'image')}"
         )
     if recipe.rand_augment and recipe.policy is not None:
         raise ScalingError(

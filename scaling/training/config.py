@@ -107,7 +107,10 @@ class TrainConfig:
     kernels: str = "auto"  # auto: compiled operators on the CPU | torch
     compile: bool = False  # by torch.compile
     threads: int | None = None  # of the CPU; null: one or all cores, as a measurement finds faster
-    loaders: int | None = None  # processes that change images one by one; null: by cores
+    stream: bool | None = None
+    # whether image files are read anew in each epoch, and not decoded once; null: where neither
+    # the cache's disk nor memory has room for them
+    loaders: int | None = None  # processes that read or change images one by one; null: by cores
     sync_norm: bool = True  # with torchrun: batch norm over the batch of all processes
     checkpoint_minutes: float = 5.0  # between two checkpoints within an epoch
     fresh: bool = False  # begin anew where a training of other settings was left

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from blocks.arch import Size
 from blocks.latency.device import available_cores
@@ -22,6 +21,7 @@ from scaling.training.transforms import Changed, drawn_from
 from search.config.schema import usual_padding
 from search.data.augment import Augmentation, cut_and_mix
 from search.data.batches import Batches, shrink
+from search.data.loading import Plain, loaded
 from search.data.splits import ImageData
 from search.record.trials import derive_seed
 from search.training.schedule import size_of
@@ -80,9 +80,15 @@ class Feed:
         """Every process makes the whole batch, which takes little, and keeps its part: so many
         processes train on what one would."""
         augmentation = augmentation_of(self.recipe, self.size, self.share(epoch))
-        for number, chosen in enumerate(self._order(epoch)[first:], first):
-            images, labels = self.batches.batch(
-                chosen, augmentation, self.data.num_classes, self._drawn("batch", epoch, number)
+        order = self._order(epoch)[first:]
+        pixels = loaded(Plain(self.batches.train), order, self.batches.train, self.loaders)
+        for number, (images, kept) in enumerate(pixels, first):
+            images, labels = self.batches.augmented(
+                images,
+                self.batches.train.labels[kept],
+                augmentation,
+                self.data.num_classes,
+                self._drawn("batch", epoch, number),
             )
             images, labels = self.world.part(images), self.world.part(labels)
             yield self._erase(images, epoch, number), labels
@@ -91,23 +97,18 @@ class Feed:
         share = self.share(epoch)
         dataset = Changed(self.data.train, self.recipe, self.size, self.seed, epoch, share)
         parts = [self.world.part(chosen) for chosen in self._order(epoch)[first:]]
-        loader: DataLoader[Tensor] = DataLoader(
-            dataset,
-            batch_sampler=[part.tolist() for part in parts],
-            num_workers=min(self.loaders, len(parts)),
-            worker_init_fn=_one_thread,
-        )
+        pixels = loaded(dataset, parts, self.data.train, self.loaders)
         mixing = replace(
             augmentation_of(self.recipe, self.size, share),
             flip=False,
             crop_padding=0,
             rand_augment=0.0,
         )
-        for number, (chosen, images) in enumerate(zip(parts, loader, strict=True), first):
+        for number, (images, kept) in enumerate(pixels, first):
             generator = self._drawn("batch", epoch, number, self.world.rank)
             normalised, labels = cut_and_mix(
                 self.batches.normalise(images),
-                self.data.train.labels[chosen],
+                self.data.train.labels[kept],
                 self.data.num_classes,
                 mixing,
                 generator,
@@ -125,10 +126,6 @@ class Feed:
         with drawn_from(derive_seed(self.seed, "erase", epoch, number, self.world.rank)):
             erased: Tensor = erase(images)
         return erased
-
-
-def _one_thread(_: int) -> None:
-    torch.set_num_threads(1)
 
 
 def changes_one_by_one(recipe: RecipeConfig) -> bool:
@@ -149,11 +146,9 @@ def augmentation_of(recipe: RecipeConfig, size: Size, share: float = 1.0) -> Aug
     )
 
 
-def loaders_for(recipe: RecipeConfig, asked: int | None, device: str) -> int:
-    """Processes that change images: none where whole batches are changed, else as asked for, or a
-    core each: beside training on the CPU half of them, beside a GPU all, up to 8."""
-    if not changes_one_by_one(recipe):
-        return 0
+def loaders_for(asked: int | None, device: str) -> int:
+    """Processes that read or change images one by one: as asked for, or a core each: beside
+    training on the CPU half of them, beside a GPU all, up to 8."""
     if asked is not None:
         return asked
     return min(8, math.ceil(available_cores() / (1 if device == "cuda" else 2)))
@@ -161,8 +156,10 @@ def loaders_for(recipe: RecipeConfig, asked: int | None, device: str) -> int:
 
 def about_feed(feed: Feed) -> str:
     """How batches are made, in words."""
-    if not feed.one_by_one:
-        return "changed as whole batches"
     several = "a process" if feed.loaders == 1 else f"{feed.loaders} processes"
     where = f"{several} beside this" if feed.loaders else "this process"
-    return f"changed one by one by {where}"
+    streamed = feed.data.train.files is not None
+    if not feed.one_by_one:
+        read = f"decoded one by one by {where}, " if streamed else ""
+        return f"{read}changed as whole batches"
+    return f"{'decoded and ' if streamed else ''}changed one by one by {where}"

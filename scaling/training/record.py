@@ -24,6 +24,7 @@ from blocks.network import Network
 from scaling.judging import Judged, confused_pairs
 from scaling.plot import plot_confusion
 from search.data.batches import Batches
+from search.data.loading import images_at
 from search.data.splits import ImageData, Split
 from search.look.sheets import Row, sheet
 from search.study.baseline import dataset_mapping
@@ -166,5 +167,6 @@ def _worst(data: ImageData, logits: Tensor) -> bytes | None:
     for (true, given), numbers in groups.items():
         for start in range(0, len(numbers), _A_ROW):
             lines = (data.classes[true], f"taken for {data.classes[given]}")
-            rows.append(Row(lines, test.images[numbers[start : start + _A_ROW]]))
+            some = torch.tensor(numbers[start : start + _A_ROW])
+            rows.append(Row(lines, images_at(test, some)))
     return sheet(rows) if rows else None

@@ -1,9 +1,11 @@
 """What a training has brought, and what a comparison of two says."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -15,6 +17,9 @@ from scaling.judging import Figure, bootstrapped, paired_difference
 from scaling.training.record import MODEL, read_outcomes
 from search.errors import StudyError
 from search.training.label_metrics import mean_average_precision
+
+BY_SIZE: Final = ("dropout", "batch_size")
+"""Of a recipe, what may differ between members of one family."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,15 @@ class Trained:
         """Of the test images each figure's value, low and high."""
         found: Mapping[str, Any] = self.content["metrics"]["test"]
         return found
+
+    @property
+    def schedule(self) -> str:
+        """A digest of how it was trained: networks of one schedule may be compared."""
+        content = self.content
+        recipe = {key: value for key, value in content["recipe"].items() if key not in BY_SIZE}
+        how = [recipe, content.get("started_from"), content.get("teacher")]
+        how.append(content["dataset"]["sha256"])
+        return hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:16]
 
     def network(self) -> Network:
         """The network with its best weights, in evaluation mode, on the CPU.

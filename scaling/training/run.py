@@ -14,6 +14,7 @@ from blocks.images.reading import reading_to_mapping
 from blocks.latency.device import torch_threads
 from blocks.machine import processor
 from blocks.messages import say
+from blocks.names import counted
 from scaling.judging import Judged, judge_classes, judge_labels
 from scaling.training.checkpoint import LAST, Progress, check_key, check_room, read_last, restore
 from scaling.training.checks import check_processes
@@ -80,7 +81,8 @@ def train(asked: Asked, watcher: Watcher | None = None) -> Result:
         for target in targets:
             size = decoded_for(source, target.arch.image)
             if size not in loaded:
-                loaded = {size: load_images(source, target.arch.image)}
+                image = target.arch.image
+                loaded = {size: load_images(source, image, config.stream, config.loaders)}
             data = loaded[size]
             fitted = fit_conventions(config, fit_to(target, data))
             work = _Work(config, source, data, fitted, world)
@@ -202,15 +204,10 @@ def _train(work: _Work, watcher: Watcher) -> Trained:
             f"{folder} holds a trained network, but no {LAST} that says by which settings; "
             "expected name=… for a folder of its own, or fresh=true to begin anew"
         )
-    feed = Feed(
-        batches,
-        data,
-        recipe,
-        target.arch.image,
-        config.seed,
-        loaders_for(recipe, config.loaders, machine.device),
-        world,
-    )
+    loaders = 0
+    if changes_one_by_one(recipe) or data.train.files is not None:
+        loaders = loaders_for(config.loaders, machine.device)
+    feed = Feed(batches, data, recipe, target.arch.image, config.seed, loaders, world)
     loss = loss_of(recipe_as_proxy(recipe), data.train.labels, data.num_classes, machine.device)
     projection = None
     if distillation is not None:
@@ -309,11 +306,12 @@ def _about(work: _Work, recipe: RecipeConfig, machine: Machine, feed: Feed) -> s
     arch: ArchSpec = work.target.arch
     threads = ""
     if machine.device == "cpu":
-        threads = f", {machine.threads} thread{'s' if machine.threads > 1 else ''}"
+        threads = f", {counted(machine.threads, 'thread')}"
     several = f", {work.world.size} processes" if work.world.size > 1 else ""
     return (
         f"{work.target.name} at {arch.image} px by recipe {recipe.name}: {recipe.epochs} "
-        f"epochs of {feed.steps} steps of {feed.batch_size} images, on {machine.device} in "
+        f"epochs of {feed.steps} steps of {counted(feed.batch_size, 'image')}, on "
+        f"{machine.device} in "
         f"{machine.precision} by {machine.operators} operators{several}{threads}; "
         f"{about_images(work.data, arch.image)}; {about_feed(feed)}"
     )

@@ -38,16 +38,16 @@ class Changed(Dataset[Tensor]):
     def __init__(
         self, split: Split, recipe: RecipeConfig, size: Size, seed: int, epoch: int, share: float
     ) -> None:
-        self.images = split.images.permute(0, 2, 3, 1)
+        self.split = split
         self.seed, self.epoch = seed, epoch
-        self.change = transform_of(recipe, size, self.images.shape[-1], share)
+        self.change = transform_of(recipe, size, split.images.shape[1], share)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.split)
 
     def __getitem__(self, number: int) -> Tensor:
         with drawn_from(derive_seed(self.seed, "image", self.epoch, number)):
-            changed: Tensor = self.change(self.images[number])
+            changed: Tensor = self.change(self.split.image(number))
         return changed
 
 

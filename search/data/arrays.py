@@ -14,6 +14,7 @@ from torch import Tensor
 from blocks.arch import Size
 from blocks.errors import one_line
 from blocks.images.arrays import NPZ_DAMAGE
+from blocks.names import counted
 from search.config.schema import DatasetConfig
 from search.data.splits import Labels, Raw, Rows, root_of
 from search.errors import DataError
@@ -52,7 +53,10 @@ def from_arrays(
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]  # as Keras has them
         if len(images) != len(labels) or not len(labels):
-            raise DataError(f"{where}: {len(images)} {part} images but {len(labels)} labels")
+            raise DataError(
+                f"{where}: {counted(len(images), f'{part} image')} but "
+                f"{counted(len(labels), 'label')}"
+            )
         check = _several_of if several else _one_of
         known_labels = check(labels, len(classes), part, where)
         images = np.ascontiguousarray(images)
@@ -154,7 +158,8 @@ def _read_npz(
             )
         if labels.max() >= len(labels):
             raise DataError(
-                f"{where}: y_train goes up to {labels.max()} with {len(labels)} images; expected "
+                f"{where}: y_train goes up to {labels.max()} with "
+                f"{counted(len(labels), 'image')}; expected "
                 "labels 0, 1, 2, …"
             )
         classes = tuple(str(label) for label in range(int(labels.max()) + 1))

@@ -13,6 +13,7 @@ from blocks.arch import Size, size_from
 from search.data.augment import Augmentation, augment, cut_and_mix
 from search.data.resized import resize, splits_at
 from search.data.splits import ImageData, Split
+from search.data.streamed import exact_moments
 
 
 def shrink(images: Tensor, size: Size | int) -> Tensor:
@@ -97,8 +98,19 @@ class Batches:
         # index_select copies whole images where indexing copies bytes: some 20 times faster.
         pixels = self.train.images.permute(0, 2, 3, 1)
         images = pixels.index_select(0, chosen).permute(0, 3, 1, 2)
-        images = self.normalise(augment(images, augmentation, generator))
         labels = self.train.labels[chosen]
+        return self.augmented(images, labels, augmentation, num_classes, generator)
+
+    def augmented(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        augmentation: Augmentation,
+        num_classes: int,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """uint8 (N, C, H, W) and labels as a batch, as `shuffled` gives them."""
+        images = self.normalise(augment(images, augmentation, generator))
         return cut_and_mix(images, labels, num_classes, augmentation, generator)
 
 
@@ -137,6 +149,8 @@ def weighted_order(weights: Tensor, generator: torch.Generator) -> Tensor:
 
 def prepare(data: ImageData, size: Size | int) -> Batches:
     """`data` at `size` pixels; cached, since candidates share a size."""
+    if data.train.files is not None:
+        return _normalised(*splits_at(data, size))
     return _prepare(_ById(data), size_from(size))
 
 
@@ -179,7 +193,10 @@ def _prepare(handle: _ById, size: Size) -> Batches:
 
 
 def _normalised(train: Split, val: Split, test: Split) -> Batches:
-    moments = [_moments(plane) for plane in train.images.unbind(1)]
+    if train.files is not None:
+        moments = train.files.moments()
+    else:
+        moments = [_moments(plane) for plane in train.images.unbind(1)]
     mean, std = torch.tensor(moments, dtype=torch.float32).T.reshape(2, 1, -1, 1, 1)
     return Batches(train, val, test, mean, std.clamp_min(1e-3))
 
@@ -220,6 +237,7 @@ def _moments(plane: Tensor) -> tuple[float, float]:
     counts = torch.zeros(256, dtype=torch.float64)
     for some in torch.split(plane, COUNTED):
         counts += torch.bincount(some.flatten(), minlength=256)
-    values = torch.arange(256, dtype=torch.float64)
-    mean = (counts @ values) / counts.sum()
-    return mean.item(), ((counts @ (values - mean) ** 2) / counts.sum()).sqrt().item()
+    values = list(enumerate(map(int, counts.tolist())))
+    total = sum(value * count for value, count in values)
+    squares = sum(value**2 * count for value, count in values)
+    return exact_moments(plane.numel(), total, squares)

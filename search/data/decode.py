@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blocks.arch import Size
-from blocks.images.decode import span_of
+from blocks.images.decode import Span, span_of
 from blocks.images.inputs import decode_at
 from blocks.images.listing import ImageFile
 from blocks.images.reading import USUAL, Reading
+from blocks.names import counted
 from blocks.threads import side_by_side
 from search.config.schema import DatasetConfig
 from search.data.stored import Stored, Streamed
 from search.errors import DataError
 
+_ONE: Final = {"are": "is", "have": "has", "lie": "lies", "hold": "holds"}
 BLANK: Final = "are of one colour throughout"
 _STACKED: Final = 256
 Pixels = NDArray[np.uint8]
@@ -63,7 +65,7 @@ def decode_files(
             if isinstance(found, DataError):
                 if on_corrupt == "refuse":
                     raise DataError(f"{found}; dataset.on_corrupt=skip leaves such files out")
-                passed.append((number, _reason(found, files[number].path)))
+                passed.append((number, reason_of(found, files[number].path)))
                 continue
             image, digest, said = found
             channels = image.shape[2]
@@ -91,7 +93,14 @@ def _stacked(images: Sequence[Pixels]) -> Streamed:
     )
 
 
-def _reason(error: DataError, path: Path) -> str:
+def noted(count: int, note: str) -> str:
+    """How many images a note is of: `1 image is of one colour throughout`."""
+    verb, _, rest = note.partition(" ")
+    one = f"{_ONE.get(verb, verb)} {rest}"
+    return counted(count, f"image {one}", f"images {note}")
+
+
+def reason_of(error: DataError, path: Path) -> str:
     """Why a file could not be read; its path is said beside it."""
     said = str(error).replace(f" {str(path)!r}", "").replace(f" {path}", "")
     return said.removeprefix("cannot decode image: ")
@@ -120,6 +129,9 @@ def settle_reading(config: DatasetConfig, files: Sequence[ImageFile]) -> tuple[R
 
     With `dataset.range=auto` the values of more than 8 bits of all files together are measured:
     the least becomes black, the greatest white.
+
+    Raises:
+        DataError: with `auto`, whole numbers beside floats: one range is not of both.
     """
     reading = Reading(config.background, None, config.resize, config.channels, config.enlarge)
     if config.range not in ("auto", "type"):
@@ -128,21 +140,44 @@ def settle_reading(config: DatasetConfig, files: Sequence[ImageFile]) -> tuple[R
     if config.range == "type":
         return reading, []
     with closing(side_by_side(_span, files)) as measured:
-        spans = [span for span in measured if span is not None]
+        found = list(measured)
+    spans = [span for span in found if isinstance(span, Span)]
     if not spans:
         return reading, []
-    low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+    floats = sum(span.floats for span in spans)
+    if 0 < floats < len(spans):
+        raise DataError(_mixed(files, found))
+    low, high = min(span.low for span in spans), max(span.high for span in spans)
     if low == high:
         high = low + 1
     note = (
-        f"{len(spans):,} images have more than 8 bits: {low:g} becomes black and {high:g} white "
-        "(dataset.range=auto)"
+        f"{counted(len(spans), 'image has', 'images have')} more than 8 bits: {low:g} becomes "
+        f"black and {high:g} white (dataset.range=auto)"
     )
+    if plain := found.count(None):
+        note += f"; {counted(plain, 'image')} of 8 bits beside them keep 0 to 255"
     return replace(reading, span=(low, high)), [note]
 
 
-def _span(file: ImageFile) -> tuple[float, float] | None:
+def _mixed(files: Sequence[ImageFile], found: Sequence[Span | DataError | None]) -> str:
+    """That whole numbers and floats lie beside one another."""
+    said = []
+    for floats, words in ((False, "whole numbers of more than 8 bits"), (True, "floats")):
+        own = [
+            (file, span)
+            for file, span in zip(files, found, strict=True)
+            if isinstance(span, Span) and span.floats == floats
+        ]
+        low, high = min(span.low for _, span in own), max(span.high for _, span in own)
+        said.append(f"{len(own):,} of {words} ({low:g} to {high:g}, first {own[0][0].name})")
+    return (
+        f"images of two kinds have no common range: {' and '.join(said)}; dataset.range=type takes "
+        "each by its own type (floats: 0 to 1), or convert them to one"
+    )
+
+
+def _span(file: ImageFile) -> Span | DataError | None:
     try:
         return span_of(file.path, DataError)
-    except DataError:
-        return None  # it is refused, or passed over, when it is decoded
+    except DataError as error:
+        return error  # it is refused, or passed over, when it is decoded

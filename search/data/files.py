@@ -30,7 +30,7 @@ from blocks.images.walk import Passed
 from blocks.messages import say
 from search.config.schema import DatasetConfig
 from search.data.cache import cache_key, existing, keep, load_or_build
-from search.data.decode import decode_files, settle_reading
+from search.data.decode import decode_files, noted, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
 from search.data.near import keep_together
@@ -56,6 +56,10 @@ SHARD: Final = 4096
 """Files that are decoded at a time."""
 _SAID_AFTER: Final = 10.0
 """Seconds between two lines of progress."""
+
+
+class NoRoomError(DataError):
+    """The disk of the cache cannot hold the decoded images."""
 
 
 def list_files(config: DatasetConfig, several: bool = False) -> ImageFolder:
@@ -314,7 +318,7 @@ def _check_room(images: int, image_size: Size, channels: int, cache: Path) -> No
     """Say how large a large cache will be, and refuse what the disk cannot hold.
 
     Raises:
-        DataError: there is not enough room; twice the images are there before the end.
+        NoRoomError: there is not enough room; twice the images are there before the end.
     """
     needed = 2 * images * channels * image_size.area
     if needed < LARGE:
@@ -322,7 +326,7 @@ def _check_room(images: int, image_size: Size, channels: int, cache: Path) -> No
     free = shutil.disk_usage(existing(cache)).free
     room = f"{needed / 1e9:.1f} GB in {cache}, of which half stays; {free / 1e9:.1f} GB are free"
     if needed > free:
-        raise DataError(
+        raise NoRoomError(
             f"{images:,} images at {image_size} px need {room}: dataset.cache=FOLDER names another "
             "disk, dataset.image_size fewer pixels"
         )
@@ -347,8 +351,8 @@ def _join(
     files = [found.files[position] for position in positions]
     labels = labels_of(files, len(found.classes))
     parts = tuple(file.part for file in files)
-    _check_filled(found, parts, labels)
-    channels = _channels(shards)
+    check_filled(found, parts, labels)
+    channels = settle_channels(_kinds(shards))
     kept = np.array(positions)
 
     def read(rows: Rows) -> Iterator[Tensor]:
@@ -370,7 +374,7 @@ def _join(
         (
             *found.notes,
             *notes,
-            *(f"{count:,} images {note}" for note, count in sorted(counts.items())),
+            *(noted(count, note) for note, count in sorted(counts.items())),
         ),
         reading,
         tuple(file.name for file in files),
@@ -396,27 +400,33 @@ def _pick(shard: Stored, rows: Tensor, channels: int) -> Tensor:
     return images
 
 
-def _channels(shards: Sequence[Stored]) -> int:
-    """Those of all images: one RGB image makes the whole set RGB.
-
-    Raises:
-        DataError: other numbers of channels beside one another.
-    """
+def _kinds(shards: Sequence[Stored]) -> Counter[int]:
+    """How many images have so many channels."""
     counts: Counter[int] = Counter()
     for shard in shards:
         for name in shard.tensors:
             if name.startswith("rows."):
                 counts[int(name.removeprefix("rows."))] += len(shard.tensor(name))
+    return counts
+
+
+def settle_channels(counts: Counter[int]) -> int:
+    """The channels of all images, of which so many have each number: one RGB image makes the whole
+    set RGB.
+
+    Raises:
+        DataError: other numbers of channels beside one another.
+    """
     if len(counts) > 1 and set(counts) != {1, 3}:
         listed = " and ".join(f"{count:,} of {kind}" for kind, count in sorted(counts.items()))
         raise DataError(
             f"the images have different channels: {listed}; dataset.channels={max(counts)} or "
             "another number brings all to it: grey is repeated, of more the first ones are taken"
         )
-    return max(counts)
+    return max(counts, default=1)
 
 
-def _check_filled(found: ImageFolder, parts: Sequence[str], labels: Labels) -> None:
+def check_filled(found: ImageFolder, parts: Sequence[str], labels: Labels) -> None:
     """Refuse a class or a split that no image is left of."""
     own = labels[np.array(parts, dtype=object) == "train"]
     training = set((own if own.ndim == 1 else np.flatnonzero(own.any(0))).tolist())

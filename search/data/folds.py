@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from blocks.names import counted
 from search.errors import DataError
 
 Numbers = NDArray[np.int64]
@@ -45,9 +46,9 @@ def deal(
     for label, name in enumerate(classes):
         own_units = int((counts[:, label] > 0).sum())
         if own_units < folds or not held[:, label].all():
-            what = f"class {name!r} of {where} has {counts[:, label].sum()} image(s)"
+            what = f"class {name!r} of {where} has {counted(int(counts[:, label].sum()), 'image')}"
             if own_units < counts[:, label].sum():
-                what += f" of {own_units} group(s)"
+                what += f" of {counted(own_units, 'group')}"
             if own_units < folds:
                 raise DataError(
                     f"{what} to divide into dataset.folds={folds}; expected {folds} or more that "

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from blocks.images.walk import Passed
 from blocks.messages import say
+from blocks.names import counted
 from search.config.schema import DatasetConfig
 from search.data.splits import PARTS, Raw, Rows, root_of
 from search.errors import DataError
@@ -145,11 +146,15 @@ def keep_together(config: DatasetConfig, raw: Raw) -> Raw:
     notes = []
     if len(counts):
         notes.append(
-            f"{counts.sum():,} images are nearly the same as others: {len(counts):,} groups of up "
+            f"{counts.sum():,} images are nearly the same as others: "
+            f"{counted(len(counts), 'group')} of up "
             f"to {counts.max():,}, which no split parts"
         )
     if lost.any():
-        notes.append(f"{lost.sum():,} images of train are left out: {LEFT_OUT}")
+        notes.append(
+            f"{counted(int(lost.sum()), 'image of train is', 'images of train are')} left out: "
+            f"{LEFT_OUT}"
+        )
     paths = [] if raw.paths is None else [raw.paths[row] for row in np.flatnonzero(lost)]
     return replace(
         raw,

@@ -1,6 +1,7 @@
 """Splits at one resolution; those of many images are mapped from a file of the cache."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,9 @@ def splits_at(data: ImageData, size: Size | int) -> tuple[Split, Split, Split]:
     """Train, val and test of `data` at `size` pixels."""
     size = size_from(size)
     splits: list[Split] = [getattr(data, part) for part in PARTS]
+    if data.train.files is not None:
+        train, val, test = (_streamed_at(split, size) for split in splits)
+        return train, val, test
     sizes = {tuple(split.images.shape[2:]) for split in splits}
     if data.home is None or sizes == {tuple(size)} or not mapped(data, size):
         train, val, test = (split.with_images(resize(split.images, size)) for split in splits)
@@ -49,6 +53,12 @@ def splits_at(data: ImageData, size: Size | int) -> tuple[Split, Split, Split]:
         for part, split in zip(PARTS, splits, strict=True)
     )
     return train, val, test
+
+
+def _streamed_at(split: Split, size: Size) -> Split:
+    assert split.files is not None
+    files = split.files.at(size)
+    return replace(split, images=files.empty, files=files)
 
 
 def mapped(data: ImageData, size: Size) -> bool:

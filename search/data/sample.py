@@ -10,6 +10,7 @@ from typing import Any, Final
 from blocks.arch import Size
 from blocks.images.listing import ImageFile
 from blocks.messages import say
+from blocks.names import counted
 from search.config.schema import DatasetConfig
 from search.data.cache import cache_folder, existing
 from search.data.datasets import decoded_size
@@ -43,7 +44,8 @@ class Sample:
 
     def describe(self) -> str:
         """Whether all fit, in one line."""
-        line = f"{self.files:,} images at {'×'.join(map(str, self.data.train.images.shape[2:]))} px"
+        size = "×".join(map(str, self.data.train.images.shape[2:]))
+        line = f"{counted(self.files, 'image')} at {size} px"
         if self.free_bytes is None:
             return f"{line} need {self.cache_bytes / 1e9:.1f} GB of memory (dataset.cache=null)"
         fits = "it fits" if 2 * self.cache_bytes <= self.free_bytes else "it does not fit"

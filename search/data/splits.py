@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -20,9 +20,14 @@ from torch import Tensor
 
 from blocks.images.reading import USUAL, Reading, decoded_to
 from blocks.images.walk import Passed
+from blocks.names import counted
 from search.config.schema import DatasetConfig
+from search.data.across import across
 from search.data.folds import deal
 from search.errors import DataError
+
+if TYPE_CHECKING:
+    from search.data.streamed import Files
 
 PARTS: Final = ("train", "val", "test")
 FILES: Final = ("imagefolder", "table")
@@ -39,11 +44,13 @@ Labels = NDArray[np.integer[Any]]
 class Split:
     """`images`: uint8 (N, C, H, W), in channels-last memory as loaded; `labels`: int64 (N,), or
     uint8 (N, K) of 0 and 1 where an image may have several of K labels. `weights`: float64 (N,),
-    how often an image is trained on, relative to others; None: all alike."""
+    how often an image is trained on, relative to others; None: all alike. `files`: where the pixels
+    are, if they are streamed; `images` then has a shape alone."""
 
     images: Tensor
     labels: Tensor
     weights: Tensor | None = None
+    files: "Files | None" = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,11 +64,22 @@ class Split:
         weights = None if self.weights is None else self.weights[start:end]
         return Split(self.images[start:end], self.labels[start:end], weights)
 
+    def image(self, number: int) -> Tensor:
+        """One image, uint8 (H, W, C).
+
+        Raises:
+            DataError: it is streamed, and its file can no longer be read.
+        """
+        if self.files is not None:
+            return self.files.pixels(number)
+        return self.images[number].permute(1, 2, 0)
+
     def rows(self, rows: Tensor) -> "Split":
         """The images at these positions, as they lie in memory, channels last."""
         pixels = self.images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
         weights = None if self.weights is None else self.weights[rows]
-        return Split(pixels, self.labels[rows], weights)
+        files = None if self.files is None else self.files.chosen(rows)
+        return Split(pixels, self.labels[rows], weights, files)
 
 
 @dataclass(frozen=True)
@@ -227,7 +245,7 @@ def divide(config: DatasetConfig, raw: Raw) -> Divided:
         ):
             digest.update(image_hash + struct.pack("<d", weight))
         _check_weights(raw, rows["train"])
-    notes += _across(raw, rows)
+    notes += across(raw, rows)
     return Divided(rows, digest.hexdigest(), (*raw.notes, *notes), folds)
 
 
@@ -264,38 +282,6 @@ def labels_by_fold(data: ImageData) -> list[Tensor]:
         return [data.val.labels]
     others = range(1, int(data.folds.max()) + 1)
     return [data.val.labels, *(data.train.labels[data.folds == fold] for fold in others)]
-
-
-def _across(raw: Raw, rows: dict[str, Rows]) -> list[str]:
-    """What the splits share, and images of two classes, in lines."""
-    notes = []
-    if raw.labels.ndim == 1:
-        classes: dict[bytes, set[int]] = {}
-        for digest, label in zip(raw.hashes, raw.labels.tolist(), strict=True):
-            classes.setdefault(digest, set()).add(label)
-        twice = [found for found in classes.values() if len(found) > 1]
-        if twice:
-            names = " and ".join(repr(raw.classes[label]) for label in sorted(twice[0])[:2])
-            notes.append(
-                f"{len(twice):,} images are in two classes, first in {names}: a label is wrong"
-            )
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        known = {raw.hashes[row] for row in rows[one]}
-        shared = sum(raw.hashes[row] in known for row in rows[other])
-        if shared:
-            notes.append(
-                f"{shared:,} of the {len(rows[other]):,} {other} images are in {one} too: {other} "
-                "then measures what was learned by heart"
-            )
-        if raw.groups is not None:
-            groups = {raw.groups[row] for row in rows[one]}
-            both = groups & {raw.groups[row] for row in rows[other]}
-            if both:
-                notes.append(
-                    f"{len(both):,} groups lie in {one} and in {other}, first {min(both)!r}: the "
-                    "splits are the data set's own"
-                )
-    return notes
 
 
 def _carve(config: DatasetConfig, raw: Raw, train: Rows) -> Sequence[str]:
@@ -336,8 +322,9 @@ def _check_enough(
         what = "group" if raw.groups is not None else "image"
         raise DataError(
             f"class {raw.classes[number]!r} of dataset {config.name} ({root_of(config)}) has "
-            f"{images.total()} image(s)"
-            f"{f' of {len(images)} group(s)' if raw.groups is not None else ''} to split into "
+            f"{counted(images.total(), 'image')}"
+            f"{f' of {counted(len(images), what)}' if raw.groups is not None else ''} to split "
+            f"into "
             f"{' and '.join(needed)}; expected {len(needed)} or more different {what}s"
         )
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from blocks.images.listing import SPLIT_NAMES, SPLIT_OF, ImageFile, ImageFolder, in_order
 from blocks.images.walk import Passed, flat_images
+from blocks.names import counted
 from search.config.schema import DatasetConfig
 from search.data.table_formats import read_table, several_labels
 from search.errors import DataError
@@ -125,15 +126,18 @@ def list_table(config: DatasetConfig, several: bool = False) -> ImageFolder:
         none = sum(not labels for labels in rows.label_of.values())
         if none:
             notes.append(
-                f"{none:,} images have none of the labels (dataset.on_unlabelled=skip leaves such "
+                f"{counted(none, 'image has', 'images have')} none of the labels "
+                f"(dataset.on_unlabelled=skip leaves such "
                 "images out)"
             )
         if rows.added:
-            notes.append(f"{rows.added:,} rows add a label to an image of a row before")
+            notes.append(
+                f"{counted(rows.added, 'row adds', 'rows add')} a label to an image of a row before"
+            )
     elif columns.label is not None:
         notes += _maybe_several(set(names))
     if rows.again:
-        notes.append(f"{rows.again:,} rows repeat one before")
+        notes.append(f"{counted(rows.again, 'row repeats', 'rows repeat')} one before")
     if columns.group is None:
         notes += [
             f"images of one {name} may be alike: dataset.group={name} keeps them on one side of a "
@@ -152,7 +156,8 @@ def _maybe_several(names: Collection[str]) -> list[str]:
         holding = sum(separator in name for name in names)
         if holding and len(parts) < len(names):
             return [
-                f"{holding:,} labels hold {separator!r}: task=multilabel takes such a cell for "
+                f"{counted(holding, 'label holds', 'labels hold')} {separator!r}: "
+                f"task=multilabel takes such a cell for "
                 "several labels"
             ]
     return []

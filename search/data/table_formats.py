@@ -12,13 +12,18 @@ import numpy as np
 import pandas as pd
 
 from blocks.errors import one_line
+from blocks.messages import say
+from blocks.names import counted
 from search.errors import DataError
+
+_FOREIGN: Final = re.compile(r"[^\x00-\x7f]+")
 
 
 def several_labels(count: int, first: str) -> str:
     """What is said of images of several labels where one is expected."""
     return (
-        f"{count:,} images have several labels, first {first}; expected one for each image, or "
+        f"{counted(count, 'image has', 'images have')} several labels, first {first}; expected "
+        f"one for each image, or "
         "task=multilabel"
     )
 
@@ -44,14 +49,51 @@ def read_table(path: Path, several: bool = False) -> pd.DataFrame:
 
 
 def _text(path: Path) -> str:
-    """A text file: by its byte-order mark, else in UTF-8, else in Windows' encoding (cp1252)."""
+    """A text file: by its byte-order mark, else in UTF-8, else in Shift-JIS, if it reads as
+    Japanese, else in Windows' encoding (cp1252).
+
+    Raises:
+        ValueError: it is none of these.
+    """
     content = path.read_bytes()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
+        pass
+    japanese = _japanese(content)
+    if japanese is not None:
+        say(f"{path} is read as Shift-JIS (cp932), which its bytes look like")
+        return japanese
+    try:
         return content.decode("cp1252")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"byte {content[error.start]:#04x} at {error.start:,} is neither UTF-8 nor Windows' "
+            "cp1252, nor is the file Japanese Shift-JIS; expected UTF-8"
+        ) from None
+
+
+def _japanese(content: bytes) -> str | None:
+    """The text, if it is Japanese in Shift-JIS; else None.
+
+    The first bytes of its kana and most of its kanji are 0x81 to 0x9f, where cp1252 has quotation
+    marks and the like: letters lie above. And unlike those it is not between Latin letters.
+    """
+    try:
+        text = content.decode("cp932")
+    except UnicodeDecodeError:
+        return None
+    foreign = [letter for letter in text if ord(letter) > 127]
+    if any(ord(letter) < 160 for letter in foreign):
+        return None  # controls
+    first = [letter.encode("cp932")[0] for letter in foreign]
+    runs = list(_FOREIGN.finditer(text))
+    beside = [text[: run.start()][-1:] + text[run.end() :][:1] for run in runs]
+    alone = sum(not any(letter.isalpha() for letter in pair) for pair in beside)
+    likely = 2 * sum(byte < 0xA0 for byte in first) > len(first) and 2 * alone > len(runs)
+    return text if likely else None
 
 
 def _read_csv(path: Path, several: bool) -> pd.DataFrame:

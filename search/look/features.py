@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from blocks.images.batches import batch_size, match_channels
 from blocks.images.read import moments_of
 from blocks.messages import say
+from blocks.names import counted
 from blocks.network import Network
 from blocks.subject import Subject
 from search.data.batches import shrink
@@ -27,7 +28,7 @@ def probe_network(data: ImageData, subject: Subject, network: Network) -> Probe:
     splits = {part: getattr(data, part) for part in PARTS}
     images = sum(len(split) for split in splits.values())
     size = network.arch.image
-    say(f"features of {images:,} images at {size} px by {subject.name}")
+    say(f"features of {counted(images, 'image')} at {size} px by {subject.name}")
     moments = moments_of(network.arch.in_channels, subject.mean, subject.std)
     found = {part: _pooled(network, split.images, *moments) for part, split in splits.items()}
     labels = {part: split.labels for part, split in splits.items()}

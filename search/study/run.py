@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from blocks.images.walk import describe_passed, passed_csv
 from blocks.messages import say
+from blocks.names import counted
 from blocks.native.library import why_not
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
@@ -174,7 +175,7 @@ def _introduction(study: OpenStudy) -> list[str]:
     if data.passed:
         reasons = describe_passed(data.passed)
         where = study.folder / SKIPPED
-        lines.append(f"passed over {len(data.passed):,} files: {reasons}; see {where}")
+        lines.append(f"passed over {counted(len(data.passed), 'file')}: {reasons}; see {where}")
     lines.append(
         f"space: {len(study.members.space):,} combinations; budget {cost_budget(config)}; "
         f"sampler {config.sampler}, objective {config.steered_by}; results in {study.folder.path}"

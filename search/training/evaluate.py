@@ -9,6 +9,7 @@ from torch import Tensor
 
 from blocks.network import Network
 from search.data.batches import Batches
+from search.data.loading import pieces
 from search.data.splits import Split
 from search.training.label_metrics import (
     LabelScores,
@@ -78,7 +79,7 @@ def logits_of(
     network.eval()
     device = next(network.parameters()).device
     for images, labels in zip(
-        torch.split(split.images, at_once), torch.split(split.labels, at_once), strict=True
+        pieces(split, at_once), torch.split(split.labels, at_once), strict=True
     ):
         logits: Tensor = network(batches.normalise(images).to(device)).cpu()
         yield logits, labels

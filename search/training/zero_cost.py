@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from blocks.arch import ArchSpec
 from blocks.cost import count
-from blocks.names import choose
+from blocks.names import choose, counted
 from blocks.network import Network
 from search.data.batches import Batches
 from search.errors import ConfigError, DataError, TrainingError
@@ -61,7 +61,10 @@ def score(
         choose("scores", name, SCORES, ConfigError) for name in (SCORES if names is None else names)
     ]
     if len(images) < MIN_IMAGES:
-        raise DataError(f"{len(images)} images are too few to score on; expected {MIN_IMAGES}")
+        raise DataError(
+            f"{counted(len(images), 'image is', 'images are')} too few to score on; expected "
+            f"{MIN_IMAGES}"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(arch, num_classes).to(memory_format=torch.channels_last)

@@ -1,5 +1,6 @@
 """What a trained family has reached, beside what was expected of it."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,11 @@ def test_gains_are_of_what_a_network_is() -> None:
     gains = surface_of_cost(0.3).gains(ARCH, [ARCH, grown], 10)
     assert gains[:, 0] == pytest.approx([0, 0], abs=1e-12)
     assert gains[:, 1] == pytest.approx([0.3 * doublings, 0.4 * doublings], rel=1e-6)
+    # By a schedule whose members were taken in a doubling buys more.
+    longer = replace(surface_of_cost(0.3), steeper={"long": np.array([0.05, 0.0])})
+    assert longer.gains(ARCH, [grown], 10)[:, 0] == pytest.approx(gains[:, 1])
+    steeper = longer.gains(ARCH, [grown], 10, "long")[:, 0]
+    assert steeper == pytest.approx([0.35 * doublings, 0.4 * doublings], rel=1e-6)
 
 
 def keep(surface: SavedSurface, folder: Path) -> None:
@@ -109,12 +115,42 @@ def test_a_family_is_trained_beside_its_rivals_and_compared(
     content["recipe"] |= {"epochs": 9, "dropout": 0.3}
     path.write_text(yaml.safe_dump(content, width=10_000))
     main(["promise", "study=main"])
-    assert "b1 was trained otherwise: recipe.epochs=9 (b0: 1)\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "b1 was trained otherwise: recipe.epochs=9 (b0: 1)\n" in said
+    assert "fit.trained=true takes these members into the surface" in said
+    fit = ["points=8", "repeated=1", "seeds=1", "epochs=1", "draws=100", "trained=true"]
+    main(["fit", "study=main", *(f"fit.{setting}" for setting in fit)])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "taken in as trained by recipe small, 1 epoch: b0, b2; the largest costs" in said
+    assert "b0-mobilenetv2_100 (not grown from b0)" in said
+    assert "b1 (no other network was trained alike)" in said
+    fitted = json.loads((folder / "scaling" / "fit.json").read_text())
+    assert (fitted["points"], [each["names"] for each in fitted["trained"]]) == (
+        8,
+        [["b0"], ["b2"]],
+    )
+    assert 0 < fitted["trained"][1]["predicted_by_the_others"] < 1
+    assert "otherwise" in fitted["scales_logit"]
+    ratio = table.loc["b2", "macs"] / table.loc["b0", "macs"]
+    assert fitted["trained_macs_ratio"] == pytest.approx(ratio, abs=1e-3)
+    main(["promise", "study=main"])
+    table = pd.read_csv(folder / "trained" / "promise.csv").set_index("name")
+    assert table.loc[["b1", "b2"], "taken_in"].tolist() == [False, True]
+    assert table.loc[["b1", "b2"], "extrapolated"].tolist() == [False, False]
+    assert pd.isna(table.loc["b2", "expected"])
+    main(["emit", "study=main", "members=4"])
+    family = pd.read_csv(folder / "family" / "family.csv").set_index("name")
+    assert family["extrapolated"].tolist() == [False, False, False, True]
 
 
 def test_what_is_no_family_is_refused(folder: StudyFolder, refuse: Refuse) -> None:
     with pytest.raises(ScalingError, match="has no member trained; expected b0 and one more"):
         read_promise(folder)
+    said = refuse("scaling", "fit", "study=main", "fit.trained=true")
+    assert "fit.trained=true: " in said
+    assert "has no two members that were trained alike; expected b0 and one more" in said
+    said = refuse("scaling", "fit", "study=main", "fit.trained=true", "method=grid")
+    assert "expected method=surface" in said
     for setting, message in (
         ("rivals=[mobilnetv2_100]", "unknown network 'mobilnetv2_100' (did you mean"),
         ("network=mobilenetv2_100 rivals=[mnasnet_a1]", "rivals= are of a study's members"),

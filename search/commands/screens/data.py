@@ -10,6 +10,7 @@ from rich.table import Table
 from blocks.arch import Size
 from blocks.console import console
 from blocks.images.walk import reason_counts
+from blocks.names import counted
 from search.assess.power import least_difference
 from search.commands.screens.plan import ACCURACIES
 from search.data.classes import UNEQUAL, worth
@@ -30,7 +31,7 @@ def show_look(found: Look, arguments: Sequence[str]) -> None:
     """Print what a look found, and the command to go on with."""
     images = sum(len(getattr(found.data, part)) for part in PARTS)
     what = "labels" if found.data.several else "classes"
-    console.print(f"{found.data.name}: {images:,} images, {found.data.num_classes} {what}")
+    console.print(f"{found.data.name}: {counted(images, 'image')}, {found.data.num_classes} {what}")
     console.print(_counts(found))
     for label, lines in (
         (what, _classes(found)),
@@ -92,7 +93,7 @@ def _classes(found: Look) -> list[str]:
     place = int(train.to_numpy().argmin())
     name, least = found.counts.index[place], int(train.iloc[place])
     lines = [
-        f"the smallest in train is {name} with {least:,} images; the largest has "
+        f"the smallest in train is {name} with {counted(least, 'image')}; the largest has "
         f"{found.imbalance:.3g} times as many"
     ]
     for part in ("val", "test"):
@@ -166,7 +167,8 @@ def _duplicates(found: Look) -> list[str]:
     if duplicates.conflicts:
         other = "with other labels" if found.data.several else "in another class"
         lines.append(
-            f"warning: {duplicates.conflicts:,} images have an equal one {other}; a label is wrong"
+            f"warning: {counted(duplicates.conflicts, 'image has', 'images have')} an equal one "
+            f"{other}; a label is wrong"
         )
     return lines
 
@@ -218,7 +220,7 @@ def _to_beat(found: Look) -> list[str]:
         if found.imbalance > UNEQUAL and not several:
             line += f" (mean of classes {probe.balanced:.3f})"
         if probe.images < len(found.data.train):
-            line += f"; fitted on {probe.images:,} images"
+            line += f"; fitted on {counted(probe.images, 'image')}"
         lines.append(line)
     return lines
 

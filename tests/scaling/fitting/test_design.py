@@ -98,7 +98,7 @@ def test_the_first_points_are_repeated() -> None:
 
 def test_points_that_leave_an_axis_unmoved_are_refused() -> None:
     points = draw_points(LATTICE, 3, 1.5, [4], [1.0], 0)
-    with pytest.raises(ScalingError, match="all 1 networks have one depth"):
+    with pytest.raises(ScalingError, match=r"all networks \(1\) have one depth"):
         check_levels(points[:1])
 
 

@@ -127,7 +127,7 @@ def test_schedules_as_dimensions(cli: Cli, study: Path) -> None:
     fitted = json.loads((study / "scaling" / "fit.json").read_text())
     schedules = [(each["epochs"], each["train_fraction"]) for each in fitted["schedules"]]
     assert schedules == [(1, 0.25), (1, 1.0), (2, 0.25), (2, 1.0)]
-    assert "at 1 epochs and 0.25 of the images: α=" in shown
+    assert "at 1 epoch and 0.25 of the images: α=" in shown
     # The coefficients are those of the longest and largest.
     last = fitted["schedules"][-1]
     assert [round(last[name], 4) for name in ("alpha", "beta", "gamma")] == [

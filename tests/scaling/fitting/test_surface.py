@@ -5,13 +5,13 @@ import runpy
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from scaling.fitting.contour import quadratic_features
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import find_optimum
 from scaling.fitting.polynomials import Polynomials
-from scaling.fitting.posterior import _Model, infer
+from scaling.fitting.posterior import _Model, doublings, infer
 from scaling.published import GRIDS, IMAGES, read_grid
 from tests.conftest import ROOT
 
@@ -240,3 +240,41 @@ def test_coverage_of_the_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
         # Of 40 at 95%, 3 standard errors.
         assert all(share >= 0.84 for share in found.coverage.values()), (surface, found.coverage)
         assert found.holds.mean() >= 0.84
+
+
+def test_members_of_another_schedule_say_what_lies_beyond() -> None:
+    """The surface bends beyond the design, and lies higher for what was trained for good."""
+
+    def bent(points: Floats) -> Floats:
+        cost = doublings(points)
+        return np.asarray(1.0 + 0.3 * cost - 0.15 * np.maximum(cost - 1.5, 0))
+
+    missed: dict[str, list[float]] = {"design": [], "both": []}
+    held: list[bool] = []
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+        near = draw.uniform(-0.5, 0.75, (24, 3)) * np.log(2) / np.array([1.0, 2.0, 2.0])
+        far = np.outer([0, 1.5, 2.4, 3.2], np.log(2) / np.array([3.0, 6.0, 6.0]))
+
+        def reached(points: Floats, more: float, draw: np.random.Generator) -> list[Floats]:
+            return list(expit(bent(points) + more + draw.normal(0, 0.02, len(points)))[:, None])
+
+        short, long = reached(near, 0.0, draw), reached(far, 0.7, draw)
+        alone = infer(Observations(near, tuple(short), 1000), 400, seed)
+        both = infer(
+            Observations(
+                np.vstack([near, far[:3]]), (*short, *long[:3]), 1000, (*[0] * 24, *[1] * 3)
+            ),
+            400,
+            seed,
+        )
+        truth = bent(far[3:])[0] - bent(far[:1])[0]
+        for name, posterior, schedule in (("design", alone, 0), ("both", both, 1)):
+            last, first = (logit(posterior.predict(far[[at]], schedule)[:, 0]) for at in (3, 0))
+            gains = last - first
+            missed[name].append(abs(float(gains.mean()) - truth))
+        held.append(bool(np.quantile(gains, 0.025) <= truth <= np.quantile(gains, 0.975)))
+        level = logit(both.predict(far[:1], 1)).mean() - logit(both.predict(far[:1])).mean()
+        assert level == pytest.approx(0.7, abs=0.15)
+    assert np.mean(missed["both"]) < 0.7 * np.mean(missed["design"])
+    assert sum(held) >= 5

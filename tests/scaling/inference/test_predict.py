@@ -17,6 +17,7 @@ from blocks.errors import ExportError
 from scaling import predict
 from scaling.inference.answers import ask
 from scaling.inference.config import PredictConfig
+from scaling.inference.face import class_columns
 from scaling.inference.model import Model, read_model
 from scaling.inference.sources import open_source
 from tests.conftest import Refuse
@@ -152,3 +153,14 @@ def test_a_foreign_onnx_file_is_refused(tmp_path: Path) -> None:
     onnx.save(made, tmp_path / "foreign.onnx")
     with pytest.raises(ExportError, match="says nothing of its network"):
         read_model(PredictConfig(), str(tmp_path / "foreign.onnx"))
+
+
+def test_a_class_called_file_has_a_column_of_its_own() -> None:
+    own = ("file", "class", "probability")
+    assert class_columns(("cat", "dog"), own) == ["cat", "dog"]
+    names = ("file", "probability of file", "class", "cat")
+    columns = class_columns(names, own)
+    assert columns == [
+        "probability of probability of file", "probability of file", "probability of class", "cat",
+    ]  # fmt: skip
+    assert len({*columns, *own}) == len(columns) + len(own)

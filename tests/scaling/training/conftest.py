@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from blocks.latency.device import torch_threads
 from scaling.training.loop import Watcher
@@ -43,3 +45,18 @@ def train_digits(tmp_path: Path, digits: Path) -> Train:
         return train(make_train(given), watcher)
 
     return run
+
+
+@pytest.fixture
+def photos(digits: Path, tmp_path: Path) -> Path:
+    """JPEGs of three classes in colour, a few of them grey, one not whole."""
+    with np.load(digits) as arrays:
+        pixels, labels = arrays["x_train"], arrays["y_train"]
+    root = tmp_path / "photos"
+    for label in range(3):
+        (root / str(label)).mkdir(parents=True)
+        for number, row in enumerate(np.flatnonzero(labels == label)[:60]):
+            image = Image.fromarray(pixels[row]).resize((30 + number % 5, 28))
+            image = image if number % 7 == 0 else Image.merge("RGB", [image] * 3)
+            image.save(root / str(label) / f"{number:02}.jpg", quality=90)
+    return root

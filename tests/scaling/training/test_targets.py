@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from blocks.arch import Size
 from scaling.compound import ScalingError
 from scaling.training.config import TrainConfig
-from scaling.training.images import find_source
+from scaling.training.images import decoded_for, find_source, load_images
 from scaling.training.settings import Asked, make_train, read_train
 from scaling.training.targets import find_targets, suggested_study
 from search.errors import ConfigError, StudyError
@@ -130,3 +131,20 @@ def test_two_things_at_once_are_refused(refuse: Refuse) -> None:
     assert "a network (efficientnet_b0) and member=b1 are given; expected one" in line
     line = refuse("scaling", "train", "recipe=timm", "recipe.rand_augment=3")
     assert "are two of a kind" in line
+
+
+def test_members_without_a_study_see_images_of_their_own_size(
+    folder: StudyFolder, photos: Path
+) -> None:
+    """Of a family that grew from a named baseline: each member's images are decoded for it."""
+    asked = make_train(
+        {
+            "study": "pets",
+            "results_dir": str(folder.path.parent),
+            "dataset": {"name": "imagefolder", "root": str(photos), "cache": None},
+        }
+    )
+    source = find_source(asked)
+    sides = [load_images(source, Size(side, side)).train.images.shape[-1] for side in (8, 16)]
+    assert sides == [12, 24]
+    assert decoded_for(source, Size(8, 8)) != decoded_for(source, Size(16, 16))

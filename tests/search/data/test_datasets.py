@@ -170,7 +170,7 @@ def test_wrong_folders(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="one class only, 'digit 0'"):
         load_data(folder_config(one), 16)
     few = write_folder(tmp_path / "few", digits, per_class=2)
-    with pytest.raises(DataError, match=r"class 'digit 0' .* 2 image\(s\) to split into train"):
+    with pytest.raises(DataError, match=r"class 'digit 0' .* 2 images to split into train"):
         load_data(folder_config(few), 16)
     set_ = tmp_path / "set"
     write_folder(set_ / "train", digits, 8, classes=2)

@@ -54,9 +54,9 @@ def test_no_unit_is_parted_and_the_order_does_not_matter(
 def test_what_cannot_be_divided_names_the_class_and_its_counts() -> None:
     labels = np.array([0, 0, 0, 1, 1, 1, 1])
     units = [unit(number) for number in (1, 2, 3, 4, 4, 5, 6)]
-    with pytest.raises(DataError, match=r"class 'b' of here has 4 image\(s\) of 3 group\(s\) to"):
+    with pytest.raises(DataError, match=r"class 'b' of here has 4 images of 3 groups to"):
         deal(units[3:], labels[3:] - 1, 4, ("b",), "here")
-    with pytest.raises(DataError, match=r"class 'a' of here has 3 image\(s\) to divide into "
+    with pytest.raises(DataError, match=r"class 'a' of here has 3 images to divide into "
                        r"dataset\.folds=4; expected 4 or more"):  # fmt: skip
         deal(units, labels, 4, ("a", "b"), "here")
     # Both groups with an image of b go where the larger rest of them is rarer.

@@ -458,7 +458,7 @@ def test_what_a_table_leaves_out_is_said(clothes: Path, tmp_path: Path) -> None:
         "not in the table": 2, "no label": 1, "in the table, but no such file": 1,
     }  # fmt: skip
     assert len(found.files) == 15
-    assert any("1 rows repeat" in note for note in found.notes)
+    assert any("1 row repeats" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -555,7 +555,7 @@ def test_an_image_in_two_classes_is_said(pictures: Pictures, tmp_path: Path) -> 
     Maker(tmp_path, pictures).classes()
     (tmp_path / "trouser" / "9.png").write_bytes((tmp_path / "t-shirt" / "0.png").read_bytes())
     data = load_data(folder(tmp_path), 8)
-    assert any("1 images are in two classes, first in 't-shirt' and 't" in n for n in data.notes)
+    assert any("1 image is in two classes, first in 't-shirt' and 't" in n for n in data.notes)
 
 
 @pytest.mark.parametrize(

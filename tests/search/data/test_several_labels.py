@@ -196,7 +196,7 @@ def test_every_image_is_in_one_split_and_each_label_in_all(share: float) -> None
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([[1, 0]] * 9 + [[1, 1]] * 2, r"class 'b' .* has 2 image\(s\) to split into train and val"),
+        ([[1, 0]] * 9 + [[1, 1]] * 2, r"class 'b' .* has 2 images to split into train and val"),
         ([[1, 1]] * 3, None),
     ],
 )

@@ -1,0 +1,175 @@
+"""Members that were trained for good, as further points of a fit: the levels are theirs, and so is
+what lies beyond the networks that a fit trains itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from blocks.arch import ArchSpec, format_arch, parse_arch
+from blocks.errors import one_line
+from blocks.names import counted
+from scaling.compound import ScalingError
+from scaling.fitting.lattice import realised_logs
+from scaling.fitting.observations import Floats, Observations
+from scaling.training.record import MODEL
+from scaling.training.result import Trained, read_trained
+from search.config.quality import Quality
+from search.record.folder import StudyFolder
+from search.study.study import OpenStudy
+
+
+@dataclass(frozen=True)
+class FurtherPoint:
+    """A network that was trained otherwise than the design is: `names` of its trainings, whose
+    validation images gave `values`; `ratio` is that of its macs to B0's; `schedule` is its place
+    among those of `Further`, from 1."""
+
+    names: tuple[str, ...]
+    arch: ArchSpec
+    ratio: float
+    values: tuple[float, ...]
+    schedule: int
+
+
+@dataclass(frozen=True)
+class Further:
+    """What a fit takes in. `schedules`: of each its digest, and what is said of it. `left_out`: a
+    line for each training that is not of this surface."""
+
+    points: tuple[FurtherPoint, ...] = ()
+    schedules: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def added_to(
+        self, observations: Observations, baseline: ArchSpec, num_classes: int
+    ) -> Observations:
+        """These behind what a design has observed, at its longest schedule."""
+        if not self.points:
+            return observations
+        rest = np.zeros(observations.logs.shape[1] - 3)
+        logs = [[*realised_logs(baseline, each.arch, num_classes), *rest] for each in self.points]
+        return replace(
+            observations,
+            logs=np.vstack([observations.logs, np.array(logs)]),
+            accuracy=(*observations.accuracy, *(np.array(each.values) for each in self.points)),
+            schedules=(*[0] * len(observations), *(each.schedule for each in self.points)),
+        )
+
+    @property
+    def archs(self) -> set[str]:
+        """The spellings of all networks."""
+        return {format_arch(each.arch) for each in self.points}
+
+    @property
+    def largest(self) -> float:
+        """The most macs over B0's; 0 where there is none."""
+        return max((each.ratio for each in self.points), default=0.0)
+
+    def to_mapping(self, predicted: Floats) -> list[dict[str, Any]]:
+        """What fit.json says; `predicted`: of each point, what the others expect of it."""
+        return [
+            {
+                "names": list(point.names),
+                "schedule": self.schedules[point.schedule - 1][1],
+                "macs_ratio": round(point.ratio, 4),
+                "reached": float(np.mean(point.values)),
+                "predicted_by_the_others": float(expected),
+                "arch": format_arch(point.arch),
+            }
+            for point, expected in zip(self.points, predicted, strict=True)
+        ]
+
+
+def read_further(study: OpenStudy, quality: Quality) -> Further:
+    """What lies in a study's `trained` folder and is of the surface around its B0.
+
+    Raises:
+        ScalingError: there are no two different networks that were trained alike.
+        StudyError: a file is damaged.
+    """
+    baseline, folder = study.baseline.arch, study.folder
+    base = study.baseline.cost.macs
+    kept: dict[str, dict[str, list[Trained]]] = {}
+    left_out: list[str] = []
+    for each in _trained(folder):
+        reason = _why_not(each, baseline, study.data.sha256, quality)
+        if reason is not None:
+            left_out.append(f"{each.name} ({reason})")
+            continue
+        kept.setdefault(each.schedule, {}).setdefault(each.content["arch"], []).append(each)
+    points: list[FurtherPoint] = []
+    schedules: list[tuple[str, str]] = []
+    for digest, networks in kept.items():
+        several = list(networks.values())
+        if len(several) < 2:
+            names = ", ".join(each.name for each in several[0])
+            left_out.append(f"{names} (no other network was trained alike)")
+            continue
+        schedules.append((digest, about_schedule(several[0][0].content)))
+        points += [_point(group, base, len(schedules), quality) for group in several]
+    if not points:
+        why = f": {'; '.join(left_out)}" if left_out else ""
+        raise ScalingError(
+            f"fit.trained=true: {folder / 'trained'} has no two members that were trained alike"
+            f"{why}; expected b0 and one more: python -m scaling train study={folder.study} "
+            "member=b0..b2"
+        )
+    return Further(tuple(points), tuple(schedules), tuple(left_out))
+
+
+def about_schedule(content: Mapping[str, Any]) -> str:
+    """How a network was trained, in words."""
+    recipe = content["recipe"]
+    return f"recipe {recipe['name']}, {counted(recipe['epochs'], 'epoch')}"
+
+
+def grows_from(baseline: ArchSpec, arch: ArchSpec) -> bool:
+    """Whether `arch` is `baseline` with other repeats, channels and resolution, else the same."""
+    wide = [(bool(each.head), bool(each.head_hidden)) for each in (arch, baseline)]
+    if len(arch.stages) != len(baseline.stages) or wide[0] != wide[1]:
+        return False
+    stages = tuple(
+        replace(own, repeats=base.repeats, channels=base.channels)
+        for own, base in zip(arch.stages, baseline.stages, strict=True)
+    )
+    plain = replace(
+        arch,
+        stem=baseline.stem,
+        head=baseline.head,
+        head_hidden=baseline.head_hidden,
+        stages=stages,
+    )
+    return format_arch(plain.with_image(baseline.image)) == format_arch(baseline)
+
+
+def _trained(folder: StudyFolder) -> Sequence[Trained]:
+    paths = sorted((folder / "trained").glob(f"*/{MODEL}"))
+    return [read_trained(path.parent) for path in paths]
+
+
+def _why_not(trained: Trained, baseline: ArchSpec, sha256: str, quality: Quality) -> str | None:
+    """Why a training is not of the surface, in words."""
+    content = trained.content
+    try:
+        if not grows_from(baseline, parse_arch(content["arch"])):
+            return "not grown from b0"
+        if content["dataset"]["sha256"] != sha256:
+            return "trained on other images"
+        if quality.name not in content["metrics"]["val"]:
+            return f"its model.yaml has no {quality.words} of the validation images"
+    except (KeyError, TypeError, ValueError) as error:
+        return f"its model.yaml is damaged: {one_line(error)}"
+    return None
+
+
+def _point(group: Sequence[Trained], base: int, schedule: int, quality: Quality) -> FurtherPoint:
+    first = group[0].content
+    return FurtherPoint(
+        tuple(each.name for each in group),
+        parse_arch(first["arch"]),
+        first["cost"]["macs"] / base,
+        tuple(float(each.content["metrics"]["val"][quality.name]) for each in group),
+        schedule,
+    )
