@@ -1,5 +1,6 @@
 """What all trainings of an experiment have in common: the network, the images, the settings."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -141,7 +142,7 @@ def _with_defaults(overrides: Sequence[str]) -> list[str]:
     if "study" in given:
         return list(overrides)
     own_network = {"network", "member"} & given
-    if own_network and suggested_study(read_train(overrides).config) is not None:
+    if own_network and suggested_study(_read(tuple(overrides)).config) is not None:
         return list(overrides)  # the file of a study's network, and so its images
     lines = [f"study={STUDY}"]
     lines += [line for line in SMALL if not (own_network and line.startswith("network="))]
@@ -150,8 +151,14 @@ def _with_defaults(overrides: Sequence[str]) -> list[str]:
     return [*lines, *overrides]
 
 
+@functools.lru_cache(maxsize=256)
+def _read(overrides: tuple[str, ...]) -> Asked:
+    """Every training asks anew, and Hydra takes a quarter of a second."""
+    return read_train(overrides)
+
+
 def _asked(overrides: Sequence[str]) -> Asked:
-    asked = read_train(overrides)
+    asked = _read(tuple(overrides))
     config = asked.config
     if config.name or config.compare or config.rivals:
         raise ScalingError(

@@ -77,6 +77,7 @@ class ThroughputOptions:
 
     batches: list[int] = field(default_factory=lambda: [1, 4, 16, 64, 256])
     # images at a time, of the server
+    server_threads: int | None = None  # of the server's CPU; null: all cores
     rounds: int = 5  # in each of which all networks are measured by turns
     seconds: float = 0.5  # at most of one measurement, warm-up not counted
     runtime: str = "eager"  # eager | compile | onnxruntime

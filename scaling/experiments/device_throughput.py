@@ -9,7 +9,8 @@ and the other on the server.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from scaling.experiments.bench import Bench
 from scaling.experiments.table import Finding, write_table
 from search.training.device import resolve_device
 
-MOST_TURNS = 8
+MOST_TURNS: Final = 8
 """Pairs that are named."""
 
 
@@ -60,7 +61,8 @@ def run_device_throughput(bench: Bench) -> Finding:
         ScalingError: a network that cannot be made.
     """
     options = bench.options
-    places = _places(options.batches, resolve_device(bench.asked().config.device))
+    threads = options.server_threads or available_cores()
+    places = _places(options.batches, threads, resolve_device(bench.asked().config.device))
     for place in places:
         check_settings(options.runtime, place.threads, place.batch, place.device)
     archs = {each.name: bench.made(each.make) for each in bench.experiment.variants}
@@ -95,7 +97,7 @@ def run_device_throughput(bench: Bench) -> Finding:
                 "median_ms": round(float(np.median(each.median_ms)), 4),
                 "least_ms": round(min(each.median_ms), 4),
                 "most_ms": round(max(each.median_ms), 4),
-                "images_a_second": round(each.rate, 1),
+                "images_a_second": round(each.rate, 2),
                 "runtime": options.runtime,
                 "arch": format_arch(archs[each.name]),
             }
@@ -106,9 +108,9 @@ def run_device_throughput(bench: Bench) -> Finding:
     return _finding(bench, timed, places, macs, table)
 
 
-def _places(batches: Sequence[int], device: str) -> list[Place]:
+def _places(batches: Sequence[int], threads: int, device: str) -> list[Place]:
     found = [Place("light", "cpu", 1, 1)]
-    found += [Place("server", "cpu", available_cores(), batch) for batch in batches]
+    found += [Place("server", "cpu", threads, batch) for batch in batches]
     if device == "cuda":
         found += [Place("server", "cuda", 1, batch) for batch in batches]
     return list(dict.fromkeys(found))
@@ -153,7 +155,7 @@ def _finding(
             f"on the light device, second here): {named}{more}"
         )
     fastest = max(servers, key=lambda place: sum(by[name, place].rate for name in macs))
-    said.append(f"most images a second: {_of(replace(fastest))} at batch {fastest.batch}")
+    said.append(f"most images a second: {_of(fastest)} at batch {fastest.batch}")
     threads = "1 thread"
     return Finding(
         f"{bench.experiment.name}: {bench.options.runtime}, {bench.options.rounds} rounds, "
