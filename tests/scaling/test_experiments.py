@@ -17,6 +17,7 @@ from blocks.drop_block import disc_mask
 from blocks.latency.device import torch_threads
 from scaling.__main__ import main
 from scaling.differences import difference, pooled_noise
+from scaling.experiments.bench import open_bench
 from scaling.experiments.config import (
     SMALL,
     experiment_names,
@@ -107,12 +108,12 @@ def check_pretraining(folder: Path, table: pd.DataFrame) -> None:
 def check_sampling(folder: Path, table: pd.DataFrame) -> None:
     grid = pd.read_csv(folder / "experiments" / "resolution_sampling-grid.csv")
     assert len(grid) == 4 * 2
-    for (member, way), [row] in table.groupby(["variant", "way"]):
+    for member, way, val, pixels in table[["variant", "way", "val", "pixels"]].values:
         tried = grid[grid.variant == member]
         allowed = {"fixed": [8], "optimal": [8, 12], "lowest": [8]}[way]
         best = tried[tried.pixels.isin(allowed)].val.max()
-        assert row.val == best
-        assert row.pixels in allowed
+        assert val == best
+        assert pixels in allowed
     assert table[table.way == "lowest"].lead.tolist() == [0] * 4  # the same networks
 
 
@@ -127,8 +128,16 @@ def check_throughput(folder: Path, table: pd.DataFrame) -> None:
     assert (table.median_ms <= table.most_ms).all()
 
 
-SLOW: Final = ("drop_block", "global_residual", "lite", "mixup", "precision", "stochastic_depth")
-"""Of one kind, which `compound` and the test with seeds run too."""
+SLOW: Final = (
+    "compound",
+    "drop_block",
+    "global_residual",
+    "lite",
+    "mixup",
+    "precision",
+    "stochastic_depth",
+)
+"""Of one kind, which the test with seeds runs too."""
 CHECKS: Final[dict[str, Callable[[Path, pd.DataFrame], None]]] = {
     "compound": check_compound,
     "device_throughput": check_throughput,
@@ -215,9 +224,24 @@ def test_variants_are_trained_with_seeds_and_compared(
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")} == times
 
 
+def test_ways_of_growing_cost_the_same(digits: Path, tmp_path: Path) -> None:
+    experiment, options, _ = split_arguments(["compound"])
+    words = [f"results_dir={tmp_path}", "study=x", "dataset=npz", f"dataset.root={digits}"]
+    bench = open_bench(experiment, options, [*words, SMALL[0]])
+    made = {variant.name: bench.made(variant.make) for variant in experiment.variants}
+    for arch in made.values():
+        assert count(arch, 10).macs == pytest.approx(2 * bench.macs, rel=0.02)
+    blocks = {name: sum(s.repeats for s in arch.stages) for name, arch in made.items()}
+    assert (blocks["depth"], blocks["width"], blocks["resolution"]) == (8, 4, 4)
+    assert made["depth"].resolution == made["width"].resolution == 28
+    assert made["resolution"].resolution > made["compound"].resolution > 28
+    assert made["width"].stem > made["compound"].stem > 16
+
+
 def test_a_single_seed_has_no_interval() -> None:
     [alone] = leads([[0.5], [0.6]], [(1, 0)])
-    assert (alone.value, alone.low, str(alone)) == (pytest.approx(0.1), None, "+10.00")
+    assert alone.value == pytest.approx(0.1)
+    assert (alone.low, str(alone)) == (None, "+10.00")
     [pair] = leads([[0.5, 0.5], [0.6, 0.7]], [(1, 0)])
     assert pair.low is not None
     assert pair.low < pair.value == pytest.approx(0.15)
