@@ -41,8 +41,9 @@ commands
   promise  what the trained members of a study reach, beside what the fit expected of them and
            beside their rivals; writes trained/promise.csv and .png
   experiment NAME
-           train a member in several ways with several seeds, and say how they differ; python -m
-           scaling experiment --help lists them
+           the experiments of the EfficientNet story: a network trained in several ways with
+           several seeds, an ensemble against one network, a light device against a server, ...;
+           python -m scaling experiment --help lists them and their settings
   predict MODEL FILE|FOLDER|-
            what a trained network says of images, as JSON lines or CSV
   evaluate MODEL IMAGES
@@ -127,6 +128,7 @@ examples
   python -m scaling evaluate study=main
   python -m scaling train study=main member=b0
   python -m scaling promise study=main
+  python -m scaling experiment mixup
 """
 
 COMMANDS: Final = {
@@ -147,11 +149,13 @@ COMMANDS: Final = {
 """Name → module with `run(arguments)`; imported when it is called."""
 
 _CONTINUES: Final = "the trainings so far are on disk, and the same command continues from them"
+_CHECKPOINT: Final = "the last checkpoint is on disk, and the same command goes on from it"
 INTERRUPTED: Final = {
     "fit": _CONTINUES,
     "compare": _CONTINUES,
     "resolution": _CONTINUES,
-    "train": "the last checkpoint is on disk, and the same command goes on from it",
+    "train": _CHECKPOINT,
+    "experiment": _CHECKPOINT,
     "emit": "the family may be incomplete; run the command again",
 }
 """What Ctrl-C leaves; of `verify`, everything as it was."""

@@ -1,78 +1,78 @@
-"""`python -m scaling experiment NAME`: one network, trained in several ways."""
+"""`python -m scaling experiment NAME`: the experiments of the EfficientNet story."""
 
-import numpy as np
+import textwrap
+
 from rich.table import Table
 
-from blocks.console import console, millions
-from blocks.names import counted
+from blocks.console import console
 from scaling.commands.train import Screen
-from scaling.differences import in_points
-from scaling.experiments.config import experiment_names, read_experiment, split_arguments
-from scaling.experiments.run import Finding, run_experiment
+from scaling.experiments.config import (
+    KINDS,
+    TrainedOptions,
+    experiment_names,
+    read_experiment,
+    split_arguments,
+)
+from scaling.experiments.run import run_experiment
+from scaling.experiments.table import Finding
+from search.config.listing import list_settings
 
 
 def run(arguments: list[str]) -> None:
-    """Train the variants of an experiment, and show how they stand."""
+    """Run an experiment, and show how its ways stand."""
     from search.evaluators.process import keep_memory
 
-    name, seeds, settings = split_arguments(arguments)
-    experiment = read_experiment(name)
+    experiment, options, settings = split_arguments(arguments)
     keep_memory()
     console.print(experiment.about)
-    show(run_experiment(experiment, seeds, settings, Screen()))
+    show(run_experiment(experiment, options, settings, Screen()))
 
 
 def show(found: Finding) -> None:
-    """The table, and where it lies."""
-    first = found.outcomes[0]
-    images = first.trained[0].content["dataset"]["test"]
-    measure = "mAP" if first.trained[0].several else "accuracy"
-    screen = Table(
-        title=f"{found.experiment.name}: test {measure} of "
-        f"{counted(len(first.trained), 'seed')}, {counted(images, 'image')}; "
-        "differences in points with 95%",
-        title_justify="left",
-    )
-    for heading in (
-        "",
-        "macs",
-        measure,
-        f"less {first.variant.name}'s",
-        "s an epoch",
-    ):
-        screen.add_column(heading, justify="right" if heading else "left")
-    for each in found.outcomes:
-        lead = each.lead
-        screen.add_row(
-            each.variant.name,
-            millions(each.trained[0].content["cost"]["macs"]),
-            f"{100 * float(np.mean(each.values)):.2f}",
-            "" if lead is None else in_points(lead.value, lead.low, lead.high),
-            f"{each.seconds_an_epoch:.2f}",
-        )
+    """The table, what it says, and where it lies."""
+    screen = Table(title=found.title, title_justify="left")
+    words = ("", "resolution")
+    for heading in found.headings:
+        screen.add_column(heading, justify="left" if heading in words else "right")
+    for cells in found.shown:
+        screen.add_row(*cells)
     console.print(screen)
-    told = [each for each in found.outcomes if each.lead is not None and each.lead.distinguishable]
-    for each in told:
-        assert each.lead is not None
-        word = "better" if each.lead.value > 0 else "worse"
-        console.print(f"{each.variant.name} is {word} than {first.variant.name}")
-    if not told:
-        console.print("no variant is told apart from the first")
-    console.print(f"wrote {found.path}")
+    for line in found.said:
+        console.print(line)
+    console.print(f"wrote {', '.join(map(str, found.paths))}")
 
 
 def help_text() -> str:
     """What there is."""
     lines = [
-        "usage: python -m scaling experiment NAME [seeds=N] [SETTING=VALUE ...]",
+        "usage: python -m scaling experiment NAME [SETTING=VALUE ...]",
         "",
-        "Trains one network in several ways, each with N seeds (3), and says how they differ on",
-        "the test images. Settings are those of python -m scaling train, and hold for all ways.",
+        "Trains one network in several ways, each with several seeds, and says how they differ on",
+        "the test images; or what its line below says. Without study=NAME it is a small network",
+        "and the images that are shipped: minutes. With it, the study's B0 and images. Settings",
+        "are those of python -m scaling train, and hold for all ways.",
         "",
-        "experiments (files of conf/experiment, which say their time and what to expect)",
+        "experiments (files of conf/experiment, which say their time and what was measured)",
     ]
+    kinds: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for name in experiment_names():
-        about = read_experiment(name).about.splitlines()
-        lines.append(f"  {name:18} {about[0]}")
-    lines += ["", "example", "  python -m scaling experiment mixup study=main recipe.epochs=20"]
+        found = read_experiment(name)
+        kinds[found.kind].append(name)
+        first, *rest = textwrap.wrap(found.about.splitlines()[0], 72)
+        lines += [f"  {name:20} {first}", *(f"  {'':20} {line}" for line in rest)]
+    lines += ["", "settings beside those of python -m scaling train"]
+    meaning = list_settings(TrainedOptions())[0].meaning
+    for kind, names in kinds.items():
+        lines.append(f"  of {', '.join(names)}")
+        for setting in list_settings(KINDS[kind]()):
+            said = setting.meaning or meaning  # inherited: its comment is in another class
+            lines.append(f"    {setting.name}={setting.kind}  [{setting.default}]")
+            lines += [f"        {line}" for line in textwrap.wrap(said, 88)]
+    lines += [
+        "",
+        "examples",
+        "  python -m scaling experiment mixup",
+        "  python -m scaling experiment mixup study=main seeds=5",
+        "  python -m scaling experiment pretraining study=main weights=b0.pth",
+    ]
     return "\n".join(lines) + "\n"

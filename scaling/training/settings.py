@@ -15,7 +15,8 @@ from search.config.schema import RunConfig
 from search.errors import ConfigError
 
 register_schema("train_schema", TrainConfig, bare_train())
-_OF_IMAGES = ("dataset", "task")
+IMAGES = ("dataset", "task")
+"""Groups of settings that are those of the images, as `search run` takes them."""
 LISTED = "python -m scaling train --help lists the settings"
 
 
@@ -37,7 +38,7 @@ def read_train(overrides: Sequence[str]) -> Asked:
     others: list[str] = []
     for line in overrides:
         name = line.lstrip("+~").partition("=")[0]
-        (others if name.partition(".")[0] in _OF_IMAGES else own).append(line)
+        (others if name.partition(".")[0] in IMAGES else own).append(line)
     config: TrainConfig = compose_config("train", own, TrainConfig)
     images: RunConfig | None = None
     if others:
@@ -56,8 +57,8 @@ def make_train(settings: Mapping[str, Any]) -> Asked:
     Raises:
         ConfigError, ScalingError: as `read_train`.
     """
-    own = {name: value for name, value in settings.items() if name not in _OF_IMAGES}
-    others = {name: value for name, value in settings.items() if name in _OF_IMAGES}
+    own = {name: value for name, value in settings.items() if name not in IMAGES}
+    others = {name: value for name, value in settings.items() if name in IMAGES}
     known = setting_kinds(TrainConfig)
     for name in own:
         if name not in known and name not in ("recipe", "distil"):
