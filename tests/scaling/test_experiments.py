@@ -32,7 +32,14 @@ from tests.conftest import ROOT, Refuse
 from tests.scaling.conftest import B0
 
 TINY: Final = "r8-i1-s8-[ds_r1_k3_s1_e1_c8_se0.25|ir_r1_k3_s2_e2_c16_se0.25]-h16"
-SHORT: Final = ["recipe.epochs=1", "kernels=torch", "device=cpu", "precision=fp32", "threads=1"]
+SHORT: Final = [
+    "recipe.epochs=1",
+    "recipe.batch_size=256",
+    "kernels=torch",
+    "device=cpu",
+    "precision=fp32",
+    "threads=1",
+]
 LESS: Final = {
     "device_throughput": ["rounds=2", "seconds=0.001", "batches=[1,4]", "server_threads=1"],
     "ensemble": ["size=2"],
