@@ -18,6 +18,7 @@ import pandas as pd
 from blocks.arch import format_arch
 from blocks.console import millions
 from blocks.errors import ArchError
+from blocks.names import counted
 from scaling.compound import ScalingError
 from scaling.differences import Difference, difference, mean_difference, pooled_noise
 from scaling.experiments.bench import Bench
@@ -175,7 +176,8 @@ def _finding(
     images = any_trained.content["dataset"]["test"]
     grid = pd.DataFrame([_row(cell.member, "", cell, None) for cell in cells.values()])
     return Finding(
-        f"{bench.experiment.name}: {images:,} test images, {bench.options.seeds} seeds; "
+        f"{bench.experiment.name}: {counted(images, 'test image')}, "
+        f"{counted(bench.options.seeds, 'seed')}; "
         "differences in points with 95%",
         ("", "resolution", "pixels", "macs", "val", "test", "less fixed's"),
         tuple(shown),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from blocks.console import millions
 from blocks.files import write_whole
+from blocks.names import counted
 from scaling.differences import Difference, difference, in_points, pooled_noise
 from scaling.experiments.bench import Bench
 from scaling.training.result import Trained
@@ -161,7 +162,7 @@ def finding(
     )
     lines = [*verdicts(rows, first), *said]
     return Finding(
-        f"{bench.experiment.name}: test {measure} of {seeds_in_words(rows)}, {images:,} images; "
+        f"{bench.experiment.name}: test {measure} of {seeds_in_words(rows)}, {counted(images, 'image')}; "
         "differences in points with 95%",
         ("", "macs", measure, f"less {first}'s", "s an epoch"),
         shown,
@@ -172,8 +173,7 @@ def finding(
 
 def seeds_in_words(rows: Sequence[Row]) -> str:
     """`3 seeds`."""
-    count = len(rows[0].values)
-    return "1 seed" if count == 1 else f"{count} seeds"
+    return counted(len(rows[0].values), "seed")
 
 
 def verdicts(rows: Sequence[Row], first: str) -> list[str]:
