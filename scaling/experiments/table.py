@@ -162,8 +162,8 @@ def finding(
     )
     lines = [*verdicts(rows, first), *said]
     return Finding(
-        f"{bench.experiment.name}: test {measure} of {seeds_in_words(rows)}, {counted(images, 'image')}; "
-        "differences in points with 95%",
+        f"{bench.experiment.name}: test {measure} of {seeds_in_words(rows)}, "
+        f"{counted(images, 'image')}; differences in points with 95%",
         ("", "macs", measure, f"less {first}'s", "s an epoch"),
         shown,
         tuple(lines),
