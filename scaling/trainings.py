@@ -31,7 +31,8 @@ def run_trainings(
     for fraction in sorted({fraction for _, fraction in jobs}):
         chosen = [number for number, (_, share) in enumerate(jobs) if share == fraction]
         data = part_of(study.data, fraction, study.config.seed)
-        with TrainEvaluator(data, study.config.training, study.config.workers) as evaluator:
+        config = study.config
+        with TrainEvaluator(data, config.training, config.workers, where=config.where) as evaluator:
             work = [(replace(jobs[number][0], long=True), path) for number in chosen]
             records = run_jobs(evaluator, work, done)
         outcomes |= dict(zip(chosen, records, strict=True))

@@ -38,7 +38,7 @@ from search.benchmark.config import BenchmarkConfig
 from search.config.compose import compose_config, known_keys, register_schema
 from search.config.schema import RunConfig
 from search.data.datasets import load_data
-from search.evaluators import pool
+from search.evaluators.executors import processes
 from search.space.budget import Budget, cost_budget
 from search.space.choices import build_space
 from search.study import face as search_face
@@ -151,7 +151,7 @@ class Here(Executor):
 
     def submit(self, function: Any, /, *arguments: Any, **named: Any) -> "Future[Any]":
         future: Future[Any] = Future()
-        pool._work = self._work  # a search may have several pools
+        processes._work = self._work  # a search may have several pools
         try:
             future.set_result(function(*arguments, **named))
         except Exception as error:
@@ -162,7 +162,7 @@ class Here(Executor):
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands run here as a user's do: with warnings, their own signals, and one thread."""
-    monkeypatch.setattr(pool, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Here)
     signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     threads, state = torch.get_num_threads(), mpl.rcParams.copy()
     yield
@@ -204,7 +204,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     folder = tmp_path_factory.mktemp("template")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(pool, "ProcessPoolExecutor", Here)
+        patch.setattr(processes, "ProcessPoolExecutor", Here)
         arguments = ["run", *smaller(["search", "run"], images), "search.trials=6"]
         run("search", arguments, patch)
         study = folder / "results" / "main"

@@ -19,7 +19,7 @@ from blocks.machine import processor, versions
 from blocks.names import did_you_mean
 from search.config.build import build
 from search.config.schema import RunConfig, bare_config
-from search.config.steering import STEERING_FREE
+from search.config.steering import steers
 from search.errors import ConfigError, StudyError, UnknownSettingError
 from search.record.trials import TrialRecord, read_records
 
@@ -108,7 +108,7 @@ class StudyFolder:
             differences = [
                 f"{key} {old!r} → {new!r}"
                 for key, old, new in _differences(stored, config)
-                if key not in STEERING_FREE
+                if steers(key)
             ]
             if differences:
                 raise StudyError(
@@ -219,6 +219,7 @@ def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any
             "search.min_epochs": None if c.pruner == "none" else c.min_epochs,
             "budget.target": cost_budget(c).target,
             "reward.target_macs": target_macs(c),
+            "workers.device": c.workers.device.partition(":")[0],  # which of them is no matter
         }
         for c in (old, new)
     )

@@ -141,4 +141,5 @@ def settled_as_stored(config: RunConfig) -> SettledConfig:
     """A stored configuration, in force again; studies of old versions left some of it open."""
     count = config.workers.count or workers_for(config.workers.threads, PROCESS_BYTES)
     precision = "fp32" if config.proxy.precision == "auto" else config.proxy.precision
-    return SettledConfig.of(config, count, resolve_device(config.workers.device), precision)
+    device = resolve_device(config.workers.device, config.where.elsewhere)
+    return SettledConfig.of(config, count, device, precision)
