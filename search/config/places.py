@@ -1,8 +1,12 @@
 """Where trainings run, and what each of them may take: settings that steer no trial."""
 
+import shutil
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+
+from search.errors import ConfigError
 
 EXECUTORS: Final = ("processes", "ray", "submitit")
 
@@ -64,3 +68,24 @@ class Where:
 
 HERE: Final = Where()
 """Processes of this machine."""
+EXTRAS: Final = {"ray": ("ray", "ray"), "submitit": ("submitit", "slurm")}
+"""Of an executor its package, and the extra that installs it."""
+
+
+def require_executor(where: Where) -> None:
+    """Refuse what cannot run here, before any image is read.
+
+    Raises:
+        ConfigError: an extra is not installed, or there is no Slurm.
+    """
+    package, extra = EXTRAS.get(where.executor, (None, None))
+    if package is not None and find_spec(package) is None:
+        raise ConfigError(
+            f"executor={where.executor} needs the package {package}; expected: pip install "
+            f"'compound-nas[{extra}]'"
+        )
+    if where.executor == "submitit" and where.elsewhere and shutil.which("sbatch") is None:
+        raise ConfigError(
+            "executor=submitit: there is no sbatch here; expected a machine of a Slurm cluster, "
+            "or slurm.cluster=local to try it without one"
+        )

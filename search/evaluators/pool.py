@@ -6,7 +6,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
-from search.config.places import HERE, Where
+from search.config.places import HERE, Where, require_executor
 from search.config.settled import SettledWorkers
 from search.errors import TrainingError
 from search.evaluators.executors.processes import Processes
@@ -46,6 +46,7 @@ class WorkerPool(Generic[_Job, _Result]):
     def __init__(
         self, work: Callable[[_Job], _Result], workers: SettledWorkers, where: Where = HERE
     ) -> None:
+        require_executor(where)
         self.workers = workers
         self._executor: Executor
         if where.executor == "processes":

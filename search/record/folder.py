@@ -72,12 +72,29 @@ class StudyFolder:
         """One JSON line per trained candidate."""
         return self.path / "trials.jsonl"
 
+    def inside(self) -> "StudyFolder":
+        """This folder, if it is one of `results_dir`, and no other that a name or a link leads to.
+
+        Raises:
+            StudyError: it is not.
+        """
+        if self.study in ("", ".", "..") or Path(self.study).name != self.study:
+            raise StudyError(f"study={self.study} is not a folder name, but leads elsewhere")
+        home = self.path.parent.resolve()
+        if self.path.is_symlink() and not self.path.resolve().is_relative_to(home):
+            raise StudyError(
+                f"{self.path} is a link to {self.path.resolve()}, out of {home}; expected "
+                f"results_dir={self.path.resolve().parent}"
+            )
+        return self
+
     def require(self) -> "StudyFolder":
         """This folder, if a search has been here.
 
         Raises:
             StudyError: there is no such study; names the nearest.
         """
+        self.inside()
         if not (self.path / "config.yaml").is_file():
             siblings = sorted(path.parent.name for path in self.path.parent.glob("*/config.yaml"))
             known = f"; it holds {', '.join(siblings)}" if siblings else ""
@@ -175,10 +192,12 @@ class StudyLock:
     """One running search or fit per study; the lock dies with its process."""
 
     def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
         self.path = folder / ".lock"
         self._file: TextIO | None = None
 
     def __enter__(self) -> "StudyLock":
+        self._folder.inside()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = open(self.path, "a+", encoding="utf-8")
         try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from search.config.checks import check_epochs, validate
+from search.config.places import require_executor
 from search.config.schema import EPOCHS, RunConfig
 from search.config.settled import SettledConfig
 from search.data.datasets import DATASETS, load_data
@@ -41,6 +42,7 @@ def check_settings(config: RunConfig) -> None:
         ConfigError: names the setting, its value, and what was expected.
     """
     validate(config, list(SAMPLERS), list(DATASETS))
+    require_executor(config.where)
     check_latency(config)
 
 

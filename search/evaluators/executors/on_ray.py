@@ -16,7 +16,7 @@ from blocks import messages
 from blocks.errors import one_line
 from search.config.places import RayConfig, Where
 from search.config.settled import SettledWorkers
-from search.errors import ConfigError, StudyError, TrainingError
+from search.errors import StudyError, TrainingError
 from search.evaluators.executors.packing import pack, unpack
 from search.evaluators.executors.paths import anywhere
 from search.evaluators.executors.working import Limits, attempt, settle_in
@@ -27,23 +27,6 @@ def make(work: Callable[[Any], Any], workers: SettledWorkers, where: Where) -> "
     return OnRay(work, workers, where.ray)
 
 
-def import_ray() -> Any:
-    """Ray, which says and sends nothing unasked.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError:
-        raise ConfigError(
-            "executor=ray needs the package ray; expected: pip install 'compound-nas[ray]'"
-        ) from None
-    return ray
-
-
 def connect(config: RayConfig, cores: int, gpus: int) -> tuple[Any, bool]:
     """Ray, connected, and whether it was not before; one of this machine alone has so many cores
     and GPUs, and no ears for others.
@@ -51,10 +34,16 @@ def connect(config: RayConfig, cores: int, gpus: int) -> tuple[Any, bool]:
     Raises:
         StudyError: there is no such cluster, or none can be started.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it tells nobody
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if config.address is None:
         # Without it Ray listens on the machine's own address, for other nodes.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    ray = import_ray()
+    import ray  # an extra, which reads these variables
+    from ray._private import ray_constants
+
+    if config.address is None:
+        ray_constants.ENABLE_RAY_CLUSTER = False  # where somebody has imported it before
     if ray.is_initialized():
         return ray, False
     own: dict[str, Any] = {"address": config.address}
@@ -82,7 +71,7 @@ def room(config: RayConfig, threads: int, gpu: bool) -> int:
 
 
 class OnRay:
-    """Tasks that run `work(job)`, with `workers.threads` cores and a GPU where they train on one."""
+    """Tasks that run `work(job)`, with `workers.threads` cores, and a GPU where they use one."""
 
     def __init__(
         self, work: Callable[[Any], Any], workers: SettledWorkers, config: RayConfig

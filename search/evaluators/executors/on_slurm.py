@@ -27,7 +27,7 @@ from blocks.files import write_whole
 from search.config.places import SlurmConfig, Where
 from search.config.quantities import parse_quantity
 from search.config.settled import SettledWorkers
-from search.errors import ConfigError, StudyError, TrainingError
+from search.errors import StudyError, TrainingError
 from search.evaluators.executors.packing import read_packed, write_packed
 from search.evaluators.executors.paths import HOME, anywhere
 from search.evaluators.executors.working import LOG_LINES, Limits, attempt, settle_in
@@ -51,22 +51,6 @@ def make(work: Callable[[Any], Any], workers: SettledWorkers, where: Where) -> "
     return OnSlurm(work, workers, where.slurm, where.folder)
 
 
-def import_submitit() -> Any:
-    """submitit.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        import submitit
-    except ImportError:
-        raise ConfigError(
-            "executor=submitit needs the package submitit; expected: pip install "
-            "'compound-nas[slurm]'"
-        ) from None
-    return submitit
-
-
 class OnSlurm:
     """`workers.count` jobs that run `work(job)`. `folder` is on a file system that all of them
     share; what lies in it of an earlier run is removed."""
@@ -78,12 +62,8 @@ class OnSlurm:
         config: SlurmConfig,
         folder: Path | None,
     ) -> None:
-        submitit = import_submitit()
-        if config.cluster == "slurm" and shutil.which("sbatch") is None:
-            raise ConfigError(
-                "executor=submitit: there is no sbatch here; expected a machine of a Slurm "
-                "cluster, or slurm.cluster=local to try it without one"
-            )
+        import submitit  # an extra
+
         home = Path(tempfile.mkdtemp(prefix="compound-nas-")) if folder is None else folder
         for left in home.glob("*"):
             if left.absolute() not in _open:  # of a driver that was killed
