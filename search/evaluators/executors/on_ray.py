@@ -37,6 +37,8 @@ def connect(config: RayConfig, cores: int, gpus: int) -> tuple[Any, bool]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it tells nobody
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if config.address is None:
+        # As the other executor, where 15 is what Ray gives its workers.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         # Without it Ray listens on the machine's own address, for other nodes.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray  # an extra, which reads these variables
