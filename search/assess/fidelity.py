@@ -122,7 +122,7 @@ def _judge(study: OpenStudy, spellings: list[str], supernet: Supernet) -> list[T
     jobs = [
         (make_job(spelling, 0, config.seed), folder / "fidelity.jsonl") for spelling in spellings
     ]
-    workers, where = config.workers, config.where
+    workers, where = config.workers, study.where
     with SupernetEvaluator(supernet, study.data, config.supernet, workers, where) as evaluator:
         records = run_jobs(evaluator, jobs)
     for record in records:
@@ -143,7 +143,7 @@ def _train(
     )
     with (
         TrainEvaluator(
-            study.data, config.training, config.workers, supernet, config.where
+            study.data, config.training, config.workers, supernet, study.where
         ) as evaluator,
         show("training", len(jobs), 0, Objective.by(config.quality)) as progress,
     ):

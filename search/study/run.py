@@ -92,7 +92,7 @@ def _train_all(
     if config.needs_supernet:
         with _timed(seconds, "supernet"):
             supernet = obtain_supernet(config, data, folder, study.members)
-    where = config.where
+    where = study.where
     with TrainEvaluator(data, config.training, config.workers, supernet, where) as evaluator:
         if config.evaluator == "supernet":
             assert supernet is not None

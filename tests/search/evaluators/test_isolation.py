@@ -84,6 +84,7 @@ def test_a_worker_goes_on_after_a_job_of_too_much_memory() -> None:
         assert pool.evaluate("fine").result() != first
 
 
+@pytest.mark.slow
 def test_what_does_not_answer_is_ended_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(working, "GRACE", 0.0)
     with WorkerPool(hang_soon, SettledWorkers(1, minutes=0.005)) as pool:
