@@ -99,6 +99,8 @@ NOT_RUN: Final = {
     r"python -m search benchmark .*accel_nasbench.*": "reads a table that is not in the project",
     r"python -m scaling emit .*latency_ms=.*": "a busy machine may rightly fail; settings composed",
     r"python -m scaling emit .*coefficients=published": "tests/scaling/test_cli.py runs it",
+    r"ray start .*": "makes a cluster",
+    r"python -m search run .*(executor=|workers\.device=cuda).*": "tests/search/evaluators does",
     r"torchrun .*": "tests/scaling/training/test_parallel.py runs it",
 }
 """Whole commands that are not run, as patterns, and why."""
@@ -381,7 +383,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 GROUPS: Final = (
     "dataset|space|proxy|budget|reward|search|workers|fidelity|supernet|grid|fit|compare|recipe|"
-    "distil"
+    "distil|ray|slurm"
 )
 
 
@@ -464,6 +466,8 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
         package == "scaling" or verb not in ("run", "plan", "fidelity", "data")
     ):
         yield ["search", "run", *smaller(["search", "run", f"study={study}"], images)]
+    if verb == "restore":
+        yield ["search", "archive", "study=main"]
     if verb == "promise":
         words = ["scaling", "train", f"study={study}", "member=b0..b1"]
         yield [*words[:2], *smaller(words, images)]

@@ -21,7 +21,8 @@ class WorkersConfig:
     # cpu | cuda: every visible GPU, workers in turn | cuda:N: that one | auto: cuda where there is
     # one
     minutes: float | None = None  # of wall clock that one training may take; null: no limit
-    memory: Any = None  # bytes of its own that a worker may take, as 4G; null: no limit
+    memory: Any = None
+    # bytes, as 4G, that a training may take beyond what its worker begins with; null: no limit
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from blocks import messages
 from search.config.settled import SettledWorkers
@@ -90,7 +90,9 @@ class Processes:
             said = next((text.splitlines() for text in reversed(texts) if text.strip()), [])
         if any(line.startswith(OVERDUE) for line in said):
             reason = f"not done in workers.minutes={self._workers.minutes:g}, nor did it answer"
-            return TrainingError("timeout", reason, said[-LOG_LINES:])
+            # Its threads, the first of the process at the end, what each does at the top.
+            last = max(place for place, line in enumerate(said) if line.startswith(_THREAD))
+            return TrainingError("timeout", reason, said[last + 1 :][:LOG_LINES])
         reason = "the training process died (killed, or out of memory)"
         return TrainingError("killed", reason, said[-LOG_LINES:])
 
@@ -103,6 +105,7 @@ class Processes:
         self._logs.cleanup()
 
 
+_THREAD: Final = ("Thread ", "Current thread ", OVERDUE)
 _work: Callable[[Any], Any] | None = None
 _limits = Limits()
 

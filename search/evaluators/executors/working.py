@@ -8,6 +8,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -32,7 +33,7 @@ OVERDUE: Final = "Timeout ("
 
 @dataclass(frozen=True)
 class Limits:
-    """What one training may take: minutes of wall clock, bytes of a worker's own."""
+    """What one training may take: minutes of wall clock, bytes beyond what a worker begins with."""
 
     minutes: float | None = None
     memory: int | None = None
@@ -75,10 +76,20 @@ def _limit_memory(most: int, device: int | None) -> None:
     import resource  # not on Windows
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    # Not what it shares, as the images, which are in memory once for all workers.
+    whole = most + _taken()
     if hard != resource.RLIM_INFINITY:
-        most = min(most, hard)
-    # Not of what it shares: images are in memory once for all workers.
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+        whole = min(whole, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (whole, hard))
+
+
+def _taken() -> int:
+    """Bytes of its own that this process has: PyTorch alone is a GB of them."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmData:"))
+    except (OSError, StopIteration):  # not Linux, which does not count so either
+        return 2**30
 
 
 def attempt(work: Callable[[Any], Any], job: Any, limits: Limits) -> Any:

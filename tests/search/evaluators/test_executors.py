@@ -125,9 +125,16 @@ def ray() -> Iterator[Any]:
     found.shutdown()
 
 
-def slowly(job: float) -> int:
+def slowly(job: float, extra: object = None) -> int:
     time.sleep(job)
     return os.getpid()
+
+
+class Unreadable:
+    """What another process stumbles over."""
+
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
+        return int, ("no number",)
 
 
 @pytest.mark.slow
@@ -237,7 +244,7 @@ def test_workers_that_cannot_begin_end_the_search(tmp_path: Path) -> None:
     """They fail before they take anything: nobody waits for them for ever."""
     where = Where("submitit", slurm=LOCAL, folder=tmp_path / "w")
     with (
-        WorkerPool(slowly, SettledWorkers(1, memory="1k"), where) as pool,
+        WorkerPool(partial(slowly, extra=Unreadable()), SettledWorkers(1), where) as pool,
         pytest.raises(StudyError, match="the workers end before they train"),
     ):
         pool.evaluate(0.0).result(120)
