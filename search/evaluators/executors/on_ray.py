@@ -8,6 +8,8 @@ its node dies, and ends it where this process does.
 import math
 import os
 import pickle
+import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -51,8 +53,11 @@ def connect(config: RayConfig, cores: int, gpus: int) -> tuple[Any, bool]:
     own: dict[str, Any] = {"address": config.address}
     if config.address is None:
         own = {"address": "local", "num_cpus": cores, "num_gpus": gpus, "include_dashboard": False}
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**own, log_to_driver=False, logging_level="error", configure_logging=False)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # a polite kill is the caller's matter
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise StudyError(
             f"ray.address={config.address}: no cluster answers ({one_line(error)[:200]})"
@@ -101,15 +106,14 @@ class OnRay:
 
     def _settle(self, future: "Future[Any]", done: "Future[Any]") -> None:
         self._waiting.pop(future, None)
-        error = done.exception()
-        if error is None:
+        try:
             failed, found = pickle.loads(done.result())
-            if failed:
-                future.set_exception(found)
-            else:
-                future.set_result(found)
-            return
-        future.set_exception(self._explained(error))
+        except BaseException as error:  # in a thread: whoever waits for the result hears of it
+            failed, found = True, self._explained(error)
+        if failed:
+            future.set_exception(found)
+        else:
+            future.set_result(found)
 
     def _explained(self, error: BaseException) -> BaseException:
         errors = self._ray.exceptions
