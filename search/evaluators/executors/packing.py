@@ -108,8 +108,8 @@ def read_packed(path: Path) -> Any:
     """What `write_packed` wrote, its tensors mapped from the file."""
     with open(path, "rb") as file:
         whole = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
-    (count,) = struct.unpack_from("<q", whole)
-    sizes = struct.unpack_from(f"<{count}q", whole, 8)
+    (count,) = struct.unpack_from("<q", whole.data)
+    sizes = struct.unpack_from(f"<{count}q", whole.data, 8)
     parts, at = [], 8 * (count + 1)
     for size in sizes:
         at += -at % _ALIGNMENT

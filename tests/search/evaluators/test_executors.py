@@ -240,8 +240,11 @@ def test_a_worker_of_slurm_that_is_killed_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_workers_that_cannot_begin_end_the_search(tmp_path: Path) -> None:
+def test_workers_that_cannot_begin_end_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They fail before they take anything: nobody waits for them for ever."""
+    monkeypatch.setattr("search.evaluators.executors.on_slurm.IDLE_DEATHS", 1)
     where = Where("submitit", slurm=LOCAL, folder=tmp_path / "w")
     with (
         WorkerPool(partial(slowly, extra=Unreadable()), SettledWorkers(1), where) as pool,

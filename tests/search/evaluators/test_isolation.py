@@ -67,6 +67,7 @@ def test_a_training_ends_with_its_time(digits: Path) -> None:
         assert attempt(lambda each: run_job(each, data, config.training), short, Limits())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.system() != "Linux", reason="limits of memory are Linux's")
 def test_a_worker_goes_on_after_a_job_of_too_much_memory() -> None:
     """And one that dies says its last words; what comes after it is done all the same."""
@@ -153,7 +154,8 @@ def test_workers_take_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(processes, "die_with", lambda parent: None)
     monkeypatch.setattr(processes, "_log_to", lambda path: None)
-    monkeypatch.setattr(working.gc, "freeze", lambda: None)
+    for name in ("collect", "freeze"):
+        monkeypatch.setattr(working.gc, name, lambda: None)
     handler = signal.getsignal(signal.SIGINT)
     started = processes.spawn_context().Value("i", 0)
     try:
