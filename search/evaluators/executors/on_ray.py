@@ -58,10 +58,11 @@ def connect(config: RayConfig, cores: int, gpus: int) -> tuple[Any, bool]:
         ray.init(**own, log_to_driver=False, logging_level="error", configure_logging=False)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # a polite kill is the caller's matter
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise StudyError(
-            f"ray.address={config.address}: no cluster answers ({one_line(error)[:200]})"
-        ) from None
+    except Exception as error:  # Ray has no class of its own for this
+        what = f"ray.address={config.address}: no cluster answers"
+        if config.address is None:
+            what = "executor=ray: Ray cannot be started on this machine"
+        raise StudyError(f"{what} ({one_line(error)[:200]})") from None
     return ray, True
 
 

@@ -227,14 +227,14 @@ def test_a_worker_of_slurm_that_is_killed_is_replaced(tmp_path: Path) -> None:
     for retries in (1, 0):
         where = Where("submitit", slurm=SlurmConfig("local", retries=retries), folder=folder)
         with WorkerPool(slowly, SettledWorkers(1), where) as pool:
-            first = pool.evaluate(0.0).result(120)
+            first = pool.evaluate(0.0).result(300)
             future = pool.evaluate(3.0)
             kill_taker(folder, first)
             if retries:
-                assert future.result(120) != first
+                assert future.result(300) != first
                 continue
             with pytest.raises(TrainingError, match="its worker died 1 times") as caught:
-                future.result(120)
+                future.result(300)
             assert caught.value.kind == "killed"
         assert not folder.exists()
 
@@ -250,4 +250,4 @@ def test_workers_that_cannot_begin_end_the_search(
         WorkerPool(partial(slowly, extra=Unreadable()), SettledWorkers(1), where) as pool,
         pytest.raises(StudyError, match="the workers end before they train"),
     ):
-        pool.evaluate(0.0).result(120)
+        pool.evaluate(0.0).result(300)
