@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Final
 
 from blocks import messages
 from blocks.errors import one_line
@@ -22,6 +22,9 @@ from search.errors import StudyError, TrainingError
 from search.evaluators.executors.packing import pack, unpack
 from search.evaluators.executors.paths import anywhere
 from search.evaluators.executors.working import Limits, attempt, settle_in
+
+STARTS: Final = 3
+"""Tries to start Ray on this machine."""
 
 
 def make(work: Callable[[Any], Any], workers: SettledWorkers, where: Where) -> "OnRay":
@@ -54,15 +57,20 @@ def connect(config: RayConfig, cores: int, gpus: int) -> tuple[Any, bool]:
     if config.address is None:
         own = {"address": "local", "num_cpus": cores, "num_gpus": gpus, "include_dashboard": False}
     handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(**own, log_to_driver=False, logging_level="error", configure_logging=False)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # a polite kill is the caller's matter
-    except Exception as error:  # Ray has no class of its own for this
-        what = f"ray.address={config.address}: no cluster answers"
-        if config.address is None:
-            what = "executor=ray: Ray cannot be started on this machine"
-        raise StudyError(f"{what} ({one_line(error)[:200]})") from None
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(**own, log_to_driver=False, logging_level="error", configure_logging=False)
+            break
+        except Exception as error:  # Ray has no class of its own for this
+            ray.shutdown()
+            if left and config.address is None and "timed out" in str(error):
+                continue  # Ray waits for half a minute, which a busy machine may take
+            what = f"ray.address={config.address}: no cluster answers"
+            if config.address is None:
+                what = "executor=ray: Ray cannot be started on this machine"
+            raise StudyError(f"{what} ({one_line(error)[:200]})") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # a polite kill is the caller's matter
     return ray, True
 
 
