@@ -5,6 +5,7 @@ memory that its workers share. A job is a task of its own. Ray begins it again w
 its node dies, and ends it where this process does.
 """
 
+import logging
 import math
 import os
 import pickle
@@ -59,7 +60,9 @@ def connect(config: RayConfig, cores: int, gpus: int) -> tuple[Any, bool]:
     handler = signal.getsignal(signal.SIGTERM)
     for left in reversed(range(STARTS)):
         try:
-            ray.init(**own, log_to_driver=False, logging_level="error", configure_logging=False)
+            ray.init(
+                **own, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False
+            )
             break
         except Exception as error:  # Ray has no class of its own for this
             ray.shutdown()
