@@ -60,6 +60,8 @@ The last five take study=NAME for MODEL; python -m scaling predict --help lists 
 settings
   study=NAME                 a study of python -m search run                 [main]
   results_dir=PATH                                                           [results]
+  executor=NAME              where fit and compare train: processes, ray, submitit
+                                                     [where the study's trials did]
   method=METHOD              of fit: surface | grid                          [surface]
   fit.points=N               different networks                              [24]
   fit.minutes=X              most of all trainings, by prediction; may leave fewer networks

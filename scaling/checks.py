@@ -21,6 +21,7 @@ from scaling.paper_tables import find_table
 from scaling.rules import find_rule
 from scaling.target import METRICS
 from search.config.checks import validate_study_name
+from search.config.places import EXECUTORS
 from search.config.quantities import parse_quantity
 from search.config.schema import LATENCY
 
@@ -56,6 +57,8 @@ def validate(config: ScalingConfig) -> None:
     ):
         if value > most:
             raise ScalingError(f"{name}={value:g} is too large; expected {most:g} or less")
+    if config.executor is not None:
+        choose("executor", config.executor, EXECUTORS, ScalingError)
     choose("grid.constraint", grid.constraint, ("nominal", "counted"), ScalingError, lead="")
     choose("method", config.method, ("surface", "grid"), ScalingError, lead="")
     _validate_fit(config.fit)

@@ -79,6 +79,8 @@ class ScalingConfig:
 
     study: str | None = None  # null: main, or the baseline's name where one is given
     results_dir: str = "results"
+    executor: str | None = None
+    # where fit and compare train: processes | ray | submitit; null: where the study's trials did
     baseline: str | None = None  # a published network or a spelling; null: the study's B0
     coefficients: Any = "fitted"  # fitted | published | [alpha, beta, gamma]
     num_classes: int = 1000  # of a given baseline; a study has its own

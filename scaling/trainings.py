@@ -1,17 +1,21 @@
 """The trainings of a fit, a comparison, or other resolutions: by a study's proxy, and resumable."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from scaling.config import ScalingConfig
+from search.config.places import require_executor
 from search.data.splits import ImageData
 from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator
+from search.record.folder import StudyFolder
 from search.record.trials import Record, derive_seed
 from search.study.progress import Progress, Silent
-from search.study.study import OpenStudy
+from search.study.study import OpenStudy, Study
 
 
 def run_trainings(
@@ -31,11 +35,28 @@ def run_trainings(
     for fraction in sorted({fraction for _, fraction in jobs}):
         chosen = [number for number, (_, share) in enumerate(jobs) if share == fraction]
         data = part_of(study.data, fraction, study.config.seed)
-        with TrainEvaluator(data, study.config.training, study.config.workers) as evaluator:
+        config = study.config
+        with TrainEvaluator(data, config.training, config.workers, where=study.where) as evaluator:
             work = [(replace(jobs[number][0], long=True), path) for number in chosen]
             records = run_jobs(evaluator, work, done)
         outcomes |= dict(zip(chosen, records, strict=True))
     return [outcomes[number] for number in range(len(jobs))]
+
+
+def reopened(config: ScalingConfig) -> AbstractContextManager[OpenStudy]:
+    """The study that the settings name, with its lock held, to train more by its proxy, where
+    `executor` says if it says something.
+
+    Raises:
+        StudyError, ConfigError: see `Study.reopen`; or the executor is not installed.
+    """
+    study = config.study or "main"
+    stored = None
+    if config.executor is not None:
+        stored = StudyFolder(config.results_dir, study).require().read_config()
+        stored = replace(stored, executor=config.executor)
+        require_executor(stored.where)
+    return Study.reopen(config.results_dir, study, stored)
 
 
 def part_of(data: ImageData, fraction: float, seed: int) -> ImageData:

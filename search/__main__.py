@@ -1,4 +1,4 @@
-"""`python -m search data|plan|fidelity|run|status|front|plot|scores|benchmark|settings`."""
+"""`python -m search COMMAND`: `HELP` lists them."""
 
 import importlib
 import sys
@@ -29,6 +29,11 @@ commands
   plot     draw results/<study>/pareto.png and pareto.csv again
   scores   zero-cost scores of the trained architectures, beside params and macs: how well each
            ranks them; results/<study>/scores.csv
+  ls       the studies of results_dir: state, trials, best, size on disk
+  export   a study's trials as CSV: export study=NAME > trials.csv
+  archive  a study as one file: archive study=NAME [file=NAME.tar.gz]
+  restore  the study of such a file, into results_dir: restore file=NAME.tar.gz
+  rm       delete a study: rm study=NAME
   benchmark  samplers x seeds on a table of trained networks (--cfg job lists its settings)
 
   settings [WORD]  list every setting with its type, default and meaning; with a WORD only those
@@ -79,6 +84,10 @@ settings (these are not all: `python -m search settings` lists them)
   proxy.cutout=PX proxy.mixup=ALPHA proxy.cutmix=ALPHA
                            [flip, a crop of a twelfth of the side, nothing else]
   workers.count=N workers.threads=N      0: what cores and memory allow      [0 and 1]
+  workers.device=cuda      cpu; cuda: every visible GPU; cuda:1: that one     [auto]
+  workers.minutes=X workers.memory=4G    what one training may take          [no limit]
+  executor=NAME            where trainings run: processes; ray (ray.address=HOST:PORT);
+                           submitit: Slurm (slurm.partition=NAME ...)   [processes]
   fidelity.architectures=N fidelity.epochs=N    of `fidelity`     [24, 3 x proxy.epochs]
   fidelity.supernet=true   also how far a supernet's order can be trusted
   seed=N                   same seed, same trials                            [0]
@@ -106,6 +115,11 @@ COMMANDS: Final = {
     "front": "search.commands.front",
     "plot": "search.commands.plot",
     "scores": "search.commands.scores",
+    "ls": "search.commands.ls",
+    "export": "search.commands.export",
+    "archive": "search.commands.archive",
+    "restore": "search.commands.restore",
+    "rm": "search.commands.rm",
     "benchmark": "search.commands.benchmark",
     "settings": "search.commands.settings",
 }

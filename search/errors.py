@@ -1,5 +1,7 @@
 """What a user can get wrong in a search."""
 
+from collections.abc import Sequence
+
 from blocks.errors import CompoundNasError
 
 
@@ -24,11 +26,16 @@ class StudyError(CompoundNasError):
 
 
 class TrainingError(CompoundNasError):
-    """A candidate whose training failed; recorded, never fatal on its own."""
+    """A candidate whose training failed; recorded, never fatal on its own.
 
-    def __init__(self, kind: str, message: str) -> None:
+    `kind`: nan, oom, timeout, build, data, killed, node or error. `log`: the last lines of what its
+    worker said, or where in the code it failed.
+    """
+
+    def __init__(self, kind: str, message: str, log: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.kind = kind
+        self.log = tuple(log)
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # crosses process borders
-        return TrainingError, (self.kind, str(self))
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[str, ...]]]:  # crosses processes
+        return TrainingError, (self.kind, str(self), self.log)

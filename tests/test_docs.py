@@ -38,7 +38,7 @@ from search.benchmark.config import BenchmarkConfig
 from search.config.compose import compose_config, known_keys, register_schema
 from search.config.schema import RunConfig
 from search.data.datasets import load_data
-from search.evaluators import pool
+from search.evaluators.executors import processes
 from search.space.budget import Budget, cost_budget
 from search.space.choices import build_space
 from search.study import face as search_face
@@ -99,6 +99,8 @@ NOT_RUN: Final = {
     r"python -m search benchmark .*accel_nasbench.*": "reads a table that is not in the project",
     r"python -m scaling emit .*latency_ms=.*": "a busy machine may rightly fail; settings composed",
     r"python -m scaling emit .*coefficients=published": "tests/scaling/test_cli.py runs it",
+    r"ray start .*": "makes a cluster",
+    r"python -m search run .*(executor=|workers\.device=cuda).*": "tests/search/evaluators does",
     r"torchrun .*": "tests/scaling/training/test_parallel.py runs it",
 }
 """Whole commands that are not run, as patterns, and why."""
@@ -151,7 +153,7 @@ class Here(Executor):
 
     def submit(self, function: Any, /, *arguments: Any, **named: Any) -> "Future[Any]":
         future: Future[Any] = Future()
-        pool._work = self._work  # a search may have several pools
+        processes._work = self._work  # a search may have several pools
         try:
             future.set_result(function(*arguments, **named))
         except Exception as error:
@@ -162,7 +164,7 @@ class Here(Executor):
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands run here as a user's do: with warnings, their own signals, and one thread."""
-    monkeypatch.setattr(pool, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Here)
     signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     threads, state = torch.get_num_threads(), mpl.rcParams.copy()
     yield
@@ -204,7 +206,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     folder = tmp_path_factory.mktemp("template")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(pool, "ProcessPoolExecutor", Here)
+        patch.setattr(processes, "ProcessPoolExecutor", Here)
         arguments = ["run", *smaller(["search", "run"], images), "search.trials=6"]
         run("search", arguments, patch)
         study = folder / "results" / "main"
@@ -381,7 +383,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 GROUPS: Final = (
     "dataset|space|proxy|budget|reward|search|workers|fidelity|supernet|grid|fit|compare|recipe|"
-    "distil"
+    "distil|ray|slurm"
 )
 
 
@@ -464,6 +466,8 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
         package == "scaling" or verb not in ("run", "plan", "fidelity", "data")
     ):
         yield ["search", "run", *smaller(["search", "run", f"study={study}"], images)]
+    if verb == "restore":
+        yield ["search", "archive", "study=main"]
     if verb == "promise" or "fit.trained=true" in given:
         words = ["scaling", "train", f"study={study}", "member=b0..b1"]
         yield [*words[:2], *smaller(words, images)]

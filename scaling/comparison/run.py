@@ -15,14 +15,14 @@ from scaling.config import CompareConfig, ScalingConfig
 from scaling.fitting.record import read_fit
 from scaling.listener import SILENT, Listener
 from scaling.plot import plot_compare
-from scaling.trainings import run_trainings
+from scaling.trainings import reopened, run_trainings
 from search.config.quality import ACCURACY, Quality
 from search.errors import StudyError
 from search.evaluators.train import Job, make_job
 from search.record.folder import environment
 from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.study.progress import Progress
-from search.study.study import OpenStudy, Study
+from search.study.study import OpenStudy
 from search.training.schedule import macs_share
 
 RECORDS: Final = "scaling/compare.jsonl"
@@ -80,7 +80,7 @@ def compare(config: ScalingConfig, listener: Listener[ComparePlan] = SILENT) -> 
             "belong to scaling emit"
         )
     settings = config.compare
-    with Study.reopen(config.results_dir, config.study or "main") as study:
+    with reopened(config) as study:
         quality = study.config.quality
         baseline = study.baseline
         fitted = read_fit(study.folder, baseline.arch)

@@ -16,8 +16,9 @@ from scaling.fitting.saved import save_surface
 from scaling.fitting.surface import fit_surface
 from scaling.fitting.surface_fit import SurfaceFit
 from scaling.listener import SILENT, Listener
+from scaling.trainings import reopened
 from search.record.folder import environment
-from search.study.study import OpenStudy, Study
+from search.study.study import OpenStudy
 
 FitListener = Listener[SurfacePlan | GridPlan]
 Method = Callable[[OpenStudy, ScalingConfig, str, FitListener], SurfaceFit | GridFit]
@@ -42,7 +43,7 @@ def fit(config: ScalingConfig, listener: FitListener = SILENT) -> SurfaceFit | G
             f"fit.trained=true with method={config.method}: a grid has no place for networks of "
             "other costs; expected method=surface"
         )
-    with Study.reopen(config.results_dir, config.study or "main") as study:
+    with reopened(config) as study:
         rounding = config.rounding or study.baseline.rounding
         found = METHODS[config.method](study, config, rounding, listener)
         found = replace(found, seconds={"read the data": study.opening_seconds, **found.seconds})

@@ -122,7 +122,8 @@ def _judge(study: OpenStudy, spellings: list[str], supernet: Supernet) -> list[T
     jobs = [
         (make_job(spelling, 0, config.seed), folder / "fidelity.jsonl") for spelling in spellings
     ]
-    with SupernetEvaluator(supernet, study.data, config.supernet, config.workers) as evaluator:
+    workers, where = config.workers, study.where
+    with SupernetEvaluator(supernet, study.data, config.supernet, workers, where) as evaluator:
         records = run_jobs(evaluator, jobs)
     for record in records:
         if isinstance(record, FailureRecord):
@@ -141,7 +142,9 @@ def _train(
         f"with {config.fidelity.seeds} seeds: {len(jobs)} trainings"
     )
     with (
-        TrainEvaluator(study.data, config.training, config.workers, supernet) as evaluator,
+        TrainEvaluator(
+            study.data, config.training, config.workers, supernet, study.where
+        ) as evaluator,
         show("training", len(jobs), 0, Objective.by(config.quality)) as progress,
     ):
         work = [(job, study.folder / "fidelity.jsonl") for job in jobs]

@@ -37,6 +37,29 @@ def which_study(command: str, arguments: Sequence[str]) -> StudyFolder:
     return StudyFolder(plain_text(results_dir), plain_text(study)).require()
 
 
+def with_file(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """What `file=` says, and the other arguments.
+
+    Raises:
+        ConfigError: it says nothing.
+    """
+    others = [each for each in arguments if not each.startswith("file=")]
+    given = [each.removeprefix("file=") for each in arguments if each.startswith("file=")]
+    if given and not given[-1].strip():
+        raise ConfigError("file= has no value (is a variable of the shell empty?)")
+    return (given[-1] if given else None), others
+
+
+def named(command: str, arguments: Sequence[str]) -> None:
+    """Refuse a command that is to name its study, and does not.
+
+    Raises:
+        ConfigError: there is no `study=`.
+    """
+    if not any(each.lstrip("+").startswith("study=") for each in arguments):
+        raise ConfigError(f"`{command}` takes no study unasked; expected study=NAME")
+
+
 def refuse_others(command: str, arguments: Sequence[str], read: Sequence[str]) -> set[str]:
     """The names of the settings given, all of which are in `read`.
 

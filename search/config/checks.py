@@ -10,6 +10,7 @@ from blocks.errors import ArchError
 from blocks.names import choose
 from blocks.rounding import ROUNDINGS
 from blocks.zoo import find_arch
+from search.config.places import EXECUTORS
 from search.config.quality import QUALITIES, SEVERAL
 from search.config.quantities import parse_milliseconds, parse_quantity
 from search.config.schema import LATENCY, METRICS, SOLVE, TASKS, RunConfig
@@ -35,7 +36,8 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "proxy.kernels": ("auto", "torch"),
     "proxy.precision": ("auto", "fp32", "bf16"),
     "proxy.drop_block_shape": ("square", "circle"),  # blocks.drop_block.SHAPES, without its torch
-    "workers.device": ("auto", "cpu", "cuda"),
+    "executor": EXECUTORS,
+    "slurm.cluster": ("slurm", "local"),
     "space.rounding": tuple(ROUNDINGS),
 }
 """Settings that are one of a few words; those that may be null are not checked where they are."""
@@ -57,6 +59,9 @@ LEAST: Final[Mapping[str, int]] = {
     "fidelity.repeated": 1,
     "workers.count": 0,
     "workers.threads": 1,
+    "ray.retries": 0,
+    "slurm.retries": 0,
+    "slurm.minutes": 1,
     "proxy.epochs": 1,
     "proxy.batch_size": 2,
     "proxy.crop_padding": 0,
@@ -80,7 +85,7 @@ FRACTIONS: Final = (
     "supernet.ema",
 )
 """From 0 to less than 1."""
-POSITIVE: Final = ("proxy.lr", "supernet.lr", "search.minutes")
+POSITIVE: Final = ("proxy.lr", "supernet.lr", "search.minutes", "workers.minutes", "ray.gpus")
 NOT_NEGATIVE: Final = ("proxy.weight_decay", "proxy.momentum", "proxy.mixup", "proxy.cutmix")
 
 
@@ -103,6 +108,25 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     _check_budget(config)
     _check_search(config)
     _check_task(config)
+    _check_places(config)
+
+
+def _check_places(config: RunConfig) -> None:
+    """Refuse devices, and limits, that the executor cannot have."""
+    device = config.workers.device
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
+        choose("workers.device", device, ("auto", "cpu", "cuda", "cuda:0"), ConfigError)
+    if ":" in device and config.executor != "processes":
+        raise ConfigError(
+            f"workers.device={device} is one GPU of this machine, which executor="
+            f"{config.executor} does not choose; expected workers.device=cuda"
+        )
+    for name in ("workers.memory", "slurm.memory"):
+        value = value_of(config, name)
+        if value is not None:
+            parse_quantity(name, value)
+    if config.executor == "submitit" and config.slurm.cluster == "slurm":
+        check_at_least({"workers.count": (config.workers.count, 1)})
 
 
 def _check_task(config: RunConfig) -> None:

@@ -8,11 +8,13 @@ cannot say. What a named data set or space sets beside these defaults is in `con
 
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from blocks.arch import Size, size_from
 from search.config.build import build
 from search.config.options import option
+from search.config.places import RayConfig, SlurmConfig, Where, WorkersConfig
 from search.config.quality import ACCURACY, Quality, quality_named
 from search.config.quantities import parse_quantity
 
@@ -289,15 +291,6 @@ class SearchConfig:
 
 
 @dataclass(frozen=True)
-class WorkersConfig:
-    """Training processes and the threads of each. `count` trials are in flight at once."""
-
-    count: int = 0  # 0: as many as the machine has cores and memory for
-    threads: int = 1  # of each process
-    device: str = "auto"  # cpu | cuda | auto: cuda where there is one
-
-
-@dataclass(frozen=True)
 class FidelityConfig:
     """What `python -m search fidelity` trains."""
 
@@ -331,6 +324,8 @@ class RunConfig:
     seed: int = 0  # the same seed, the same trials
     sampler: str = "surrogate"  # surrogate | tpe | gp | nsga2 | evolution | random
     evaluator: str = "train"  # train: by the proxy | supernet: by weights that all share
+    executor: str = "processes"
+    # where candidates are trained: processes of this machine | ray: its tasks | submitit: Slurm
     objective: str | None = None
     # pareto: accuracy up, macs down | reward: accuracy·(macs/target)^exponent | accuracy | loss: of
     # validation, which few images measure better than accuracy; null: loss at a budget.target, else
@@ -343,8 +338,16 @@ class RunConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
     fidelity: FidelityConfig = field(default_factory=FidelityConfig)
     supernet: SupernetConfig = field(default_factory=SupernetConfig)
+
+    @property
+    def where(self) -> Where:
+        """Where trainings run."""
+        folder = Path(self.results_dir).expanduser() / self.study / "workers"
+        return Where(self.executor, self.ray, self.slurm, folder)
 
     @property
     def several(self) -> bool:

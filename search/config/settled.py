@@ -8,18 +8,19 @@ second type, so that nobody can hand it a `workers.count` of 0.
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from search.config.schema import EPOCHS, ProxyConfig, RunConfig, WorkersConfig
+from search.config.places import WorkersConfig
+from search.config.schema import EPOCHS, ProxyConfig, RunConfig
 
 
 @dataclass(frozen=True)
 class SettledWorkers(WorkersConfig):
-    """`count` is 1 or more, `device` is cpu or cuda."""
+    """`count` is 1 or more, `device` is cpu, cuda or cuda:N."""
 
     count: int = 1
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.device not in ("cpu", "cuda"):
+        if self.count < 1 or self.device.partition(":")[0] not in ("cpu", "cuda"):
             raise ValueError(f"not settled: workers.count={self.count}, device={self.device}")
 
 

@@ -5,6 +5,9 @@ from typing import Final
 STEERING_FREE: Final = frozenset(
     {
         "results_dir",
+        "executor",
+        "workers.minutes",
+        "workers.memory",
         "search.trials",
         "search.minutes",
         "search.scale",
@@ -28,3 +31,11 @@ STEERING_FREE: Final = frozenset(
 )
 """Settings that may change between two runs of one study: they steer no trial (the images and
 the latency table are pinned by their hashes, wherever they lie)."""
+
+PLACES: Final = ("ray.", "slurm.")
+"""Groups of such settings."""
+
+
+def steers(name: str) -> bool:
+    """Whether a setting has to stay as it was when the study began."""
+    return name not in STEERING_FREE and not name.startswith(PLACES)

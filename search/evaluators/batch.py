@@ -66,7 +66,7 @@ def record_outcome(
     try:
         evaluation = outcome(evaluator, job, future)
     except TrainingError as error:
-        return FailureRecord(number, job.arch, error.kind, str(error))
+        return FailureRecord(number, job.arch, error.kind, str(error), error.log)
     return TrialRecord(
         number,
         job.arch,

@@ -13,6 +13,7 @@ from blocks.arch import parse_arch
 from blocks.console import duration
 from blocks.cost import count
 from blocks.messages import say
+from search.config.places import HERE, Where
 from search.config.schema import SupernetConfig
 from search.config.settled import SettledConfig, SettledWorkers
 from search.data.batches import prepare
@@ -44,9 +45,10 @@ class SupernetEvaluator(WorkerPool[Job, Evaluation]):
         data: ImageData,
         settings: SupernetConfig,
         workers: SettledWorkers,
+        where: Where = HERE,
     ) -> None:
         work = partial(judge_job, supernet=supernet, data=data, images=settings.calibration_images)
-        super().__init__(work, workers)
+        super().__init__(work, workers, where)
 
 
 def judge_job(job: Job, supernet: Supernet, data: ImageData, images: int) -> Evaluation:

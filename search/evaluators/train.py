@@ -11,6 +11,7 @@ from typing import Protocol
 
 from blocks.arch import parse_arch
 from blocks.cost import Cost, count, referee
+from search.config.places import HERE, Where
 from search.config.schema import ProxyConfig
 from search.config.settled import SettledWorkers
 from search.data.batches import Batches, prepare_folds
@@ -20,7 +21,7 @@ from search.evaluators.pool import WorkerPool
 from search.evaluators.process import await_any
 from search.record.trials import derive_seed
 from search.training.checkpoint import save_whole
-from search.training.device import compiled, resolve_device
+from search.training.device import compiled, kind_of, resolve_device
 from search.training.evaluate import evaluate
 from search.training.outcomes import outcomes_of
 from search.training.supernet import Supernet
@@ -85,7 +86,8 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
     """A pool of training processes; a context manager.
 
     `evaluate(job)` returns a future of the job's `Evaluation`. A job's failure is a
-    `TrainingError` with its kind: nan, oom, error, or killed where a worker died.
+    `TrainingError` with its kind. `where` the workers are: processes of this machine, Ray's tasks,
+    or jobs of Slurm.
     """
 
     def __init__(
@@ -94,15 +96,17 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
         proxy: ProxyConfig,
         workers: SettledWorkers,
         supernet: Supernet | None = None,
+        where: Where = HERE,
     ) -> None:
-        device = resolve_device(workers.device)
+        # Which of the GPUs is each worker's own matter.
+        device = kind_of(resolve_device(workers.device, where.elsewhere))
         compiled(proxy, device)  # built here, once, and not by every worker at the same time
         # Here too, once, are the images brought to the resolution that most networks have.
         batches = prepare_folds(data, proxy.size)
         work = partial(
             run_job, data=data, proxy=proxy, supernet=supernet, device=device, shared=batches
         )
-        super().__init__(work, workers)
+        super().__init__(work, workers, where)
 
 
 def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Evaluation:
@@ -122,8 +126,9 @@ def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Eva
             await_any([again])  # within reach of Ctrl-C
             return again.result()
         except BrokenProcessPool:
-            reason = "the training process died (killed, or out of memory)"
-            raise TrainingError("killed", reason) from None
+            if isinstance(evaluator, WorkerPool):
+                raise evaluator.death() from None
+            raise TrainingError("killed", "the training process died") from None
 
 
 def run_job(

@@ -1,5 +1,6 @@
 """How many trainings run side by side: planned from the machine, once per study."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from search.data.resized import mapped
 from search.data.splits import ImageData
 from search.record.folder import StudyFolder
 from search.space.choices import SearchSpace
-from search.training.device import resolve_device
+from search.training.device import gpus, kind_of, resolve_device
 from search.training.evaluate import EVALUATED
 
 PROCESS_BYTES: Final = 2**30
@@ -38,6 +39,11 @@ def plan_workers(
         stored = folder.read_config().workers.count
         if stored:
             return stored
+    device = resolve_device(config.workers.device, config.where.elsewhere)
+    if config.executor == "ray" and config.where.elsewhere:
+        from search.evaluators.executors.on_ray import room  # an extra
+
+        return room(config.ray, config.workers.threads, kind_of(device) == "cuda")
     largest = count(space.largest(), data.num_classes).activations
     batch = min(config.proxy.batch_size, len(data.train))
     each = PROCESS_BYTES + 4 * max(MAPS * batch, EVALUATED) * largest
@@ -51,10 +57,18 @@ def plan_workers(
     images = len(data.train) * (1 if data.folds is None else 2) + len(data.val) + len(data.test)
     each += images * data.in_channels * pixels
     found = workers_for(config.workers.threads, each)
-    if resolve_device(config.workers.device) == "cuda":
-        # Each process also has a context and libraries there, of the same order.
-        found = max(1, min(found, torch.cuda.mem_get_info()[0] // each))
+    if kind_of(device) == "cuda":
+        found = max(1, min(found, workers_on_gpus(gpus(device), each)))
     return found
+
+
+def workers_on_gpus(numbers: Sequence[int], each_bytes: int) -> int:
+    """Processes of so many bytes that fit these GPUs, as many on each: workers take them in turn.
+
+    Each also has a context and libraries there, of the same order as in the machine's memory.
+    """
+    room = min(torch.cuda.mem_get_info(number)[0] // each_bytes for number in numbers)
+    return max(1, room) * len(numbers)
 
 
 def workers_for(threads: int, each_bytes: int) -> int:

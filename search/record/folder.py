@@ -19,7 +19,7 @@ from blocks.machine import processor, versions
 from blocks.names import did_you_mean
 from search.config.build import build
 from search.config.schema import RunConfig, bare_config
-from search.config.steering import STEERING_FREE
+from search.config.steering import steers
 from search.errors import ConfigError, StudyError, UnknownSettingError
 from search.record.trials import TrialRecord, read_records
 
@@ -72,12 +72,29 @@ class StudyFolder:
         """One JSON line per trained candidate."""
         return self.path / "trials.jsonl"
 
+    def inside(self) -> "StudyFolder":
+        """This folder, if it is one of `results_dir`, and no other that a name or a link leads to.
+
+        Raises:
+            StudyError: it is not.
+        """
+        if self.study in ("", ".", "..") or Path(self.study).name != self.study:
+            raise StudyError(f"study={self.study} is not a folder name, but leads elsewhere")
+        home = self.path.parent.resolve()
+        if self.path.is_symlink() and not self.path.resolve().is_relative_to(home):
+            raise StudyError(
+                f"{self.path} is a link to {self.path.resolve()}, out of {home}; expected "
+                f"results_dir={self.path.resolve().parent}"
+            )
+        return self
+
     def require(self) -> "StudyFolder":
         """This folder, if a search has been here.
 
         Raises:
             StudyError: there is no such study; names the nearest.
         """
+        self.inside()
         if not (self.path / "config.yaml").is_file():
             siblings = sorted(path.parent.name for path in self.path.parent.glob("*/config.yaml"))
             known = f"; it holds {', '.join(siblings)}" if siblings else ""
@@ -108,7 +125,7 @@ class StudyFolder:
             differences = [
                 f"{key} {old!r} → {new!r}"
                 for key, old, new in _differences(stored, config)
-                if key not in STEERING_FREE
+                if steers(key)
             ]
             if differences:
                 raise StudyError(
@@ -175,10 +192,12 @@ class StudyLock:
     """One running search or fit per study; the lock dies with its process."""
 
     def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
         self.path = folder / ".lock"
         self._file: TextIO | None = None
 
     def __enter__(self) -> "StudyLock":
+        self._folder.inside()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = open(self.path, "a+", encoding="utf-8")
         try:
@@ -219,6 +238,7 @@ def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any
             "search.min_epochs": None if c.pruner == "none" else c.min_epochs,
             "budget.target": cost_budget(c).target,
             "reward.target_macs": target_macs(c),
+            "workers.device": c.workers.device.partition(":")[0],  # which of them is no matter
         }
         for c in (old, new)
     )

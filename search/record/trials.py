@@ -37,12 +37,19 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """One architecture whose training failed, and how: nan, oom, killed or error."""
+    """One architecture whose training failed, and how: nan, oom, timeout, build, data, killed,
+    node or error.
+
+    `log`: the last lines of what its worker said, or where in the code it failed. `cost`: what the
+    network costs, where it was counted.
+    """
 
     number: int
     arch: str
     kind: str
     error: str
+    log: tuple[str, ...] = ()
+    cost: Cost | None = None
 
 
 Record = TrialRecord | FailureRecord
@@ -120,5 +127,7 @@ def _record(made: dict[str, Any]) -> Record:
             "a newer version of the toolkit"
         )
     if kind is FailureRecord:
-        return FailureRecord(**made)
+        cost = made.get("cost")
+        cost = None if cost is None else Cost(**cost)
+        return FailureRecord(**{**made, "log": tuple(made.get("log", ())), "cost": cost})
     return TrialRecord(**{**made, "cost": Cost(**made["cost"])})

@@ -91,7 +91,13 @@ def _expected_values(trials: Sequence[FrozenTrial]) -> dict[int, Array]:
     that went to the end. Few say little of its slope: the correlation is drawn towards `PRIOR` as
     by `PRIOR_TRIALS` more of them, and taken to be no less than 0.
     """
-    stopped = [t for t in trials if t.state == TrialState.PRUNED and t.intermediate_values]
+    stopped = [
+        t
+        for t in trials
+        if t.state == TrialState.PRUNED
+        and t.intermediate_values
+        and not any(excess > 0 for excess in t.constraints.values())  # failed later on
+    ]
     lines = {step: _line(trials, step) for step in {max(t.intermediate_values) for t in stopped}}
     expected = {}
     for trial in stopped:

@@ -21,6 +21,7 @@ from blocks.cost import Cost
 from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.evaluators.batch import record_outcome
+from search.evaluators.executors.working import TRANSIENT
 from search.evaluators.process import await_any, check_interrupt, deferred_interrupts
 from search.evaluators.train import Evaluation, Evaluator, Job, make_job
 from search.record.folder import StudyFolder
@@ -44,6 +45,8 @@ MAX_BARREN_ASKS = 1000
 """Proposals in a row without a new feasible architecture, after which a search ends."""
 MAX_FAILURES = 10
 """Failed trainings in a row, after which something is wrong with more than a candidate."""
+FAILED: Final = "failed"
+"""Constraint of a candidate whose training failed by itself: 1, as 0 is feasible."""
 _BEGUN: Final = "begun"
 """User attribute: when on the loop's own clock a trial began."""
 _ENDED: Final = "ended"
@@ -286,6 +289,7 @@ class TrialLoop:
         if isinstance(record, TrialRecord) and ms is not None:
             record = replace(record, metrics={**record.metrics, PREDICTED_MS: ms})
         if isinstance(record, FailureRecord):
+            record = replace(record, cost=item.cost)
             self.tally.failures += 1
             self._failures_in_a_row += 1
         else:
@@ -351,7 +355,13 @@ class TrialLoop:
 
     def _tell(self, trial: Trial, record: Record) -> None:
         if isinstance(record, FailureRecord):
-            self.study.tell(trial, state=TrialState.FAIL)
+            if record.kind in TRANSIENT:
+                self.study.tell(trial, state=TrialState.FAIL)
+                return
+            # Told like one over the budget: what cannot be trained is avoided, as is its like.
+            if FAILED not in trial.constraints:
+                trial.set_constraint(FAILED, 1.0)
+            self.study.tell(trial, state=TrialState.PRUNED)
         elif record.stopped:
             self._report(trial, record, record.fidelity["epochs"])
             self.study.tell(trial, state=TrialState.PRUNED)

@@ -93,10 +93,12 @@ def _train_all(
     if config.needs_supernet:
         with _timed(seconds, "supernet"):
             supernet = obtain_supernet(config, data, folder, study.members)
-    with TrainEvaluator(data, config.training, config.workers, supernet) as evaluator:
+    where = study.where
+    with TrainEvaluator(data, config.training, config.workers, supernet, where) as evaluator:
         if config.evaluator == "supernet":
             assert supernet is not None
-            with SupernetEvaluator(supernet, data, config.supernet, config.workers) as judge:
+            workers, settings = config.workers, config.supernet
+            with SupernetEvaluator(supernet, data, settings, workers, where) as judge:
                 tally = _run_trials(study, enqueued, judge, seconds, show)
         else:
             tally = _run_trials(study, enqueued, evaluator, seconds, show)

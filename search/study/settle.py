@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from search.config.checks import check_epochs, validate
+from search.config.places import require_executor
 from search.config.schema import EPOCHS, RunConfig
 from search.config.settled import SettledConfig
 from search.data.datasets import DATASETS, load_data
@@ -41,6 +42,7 @@ def check_settings(config: RunConfig) -> None:
         ConfigError: names the setting, its value, and what was expected.
     """
     validate(config, list(SAMPLERS), list(DATASETS))
+    require_executor(config.where)
     check_latency(config)
 
 
@@ -141,4 +143,5 @@ def settled_as_stored(config: RunConfig) -> SettledConfig:
     """A stored configuration, in force again; studies of old versions left some of it open."""
     count = config.workers.count or workers_for(config.workers.threads, PROCESS_BYTES)
     precision = "fp32" if config.proxy.precision == "auto" else config.proxy.precision
-    return SettledConfig.of(config, count, resolve_device(config.workers.device), precision)
+    device = resolve_device(config.workers.device, config.where.elsewhere)
+    return SettledConfig.of(config, count, device, precision)

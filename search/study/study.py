@@ -15,13 +15,14 @@ import html
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from search.config.places import Where
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
 from search.data.datasets import load_data
@@ -275,6 +276,11 @@ class OpenStudy(Study):
     def config(self) -> SettledConfig:
         """The settings in force."""
         return self._settled
+
+    @property
+    def where(self) -> Where:
+        """Where trainings run; what workers exchange lies in this folder, wherever that is now."""
+        return replace(self.config.where, folder=self.folder / "workers")
 
     @property
     def members(self) -> SpaceCandidates:

@@ -33,16 +33,38 @@ _SECONDS: Final = 3.0
 """Of measuring, after which two rounds are enough."""
 
 
-def resolve_device(name: str) -> str:
-    """auto, cpu or cuda → cpu or cuda.
+def resolve_device(name: str, elsewhere: bool = False) -> str:
+    """auto, cpu, cuda or cuda:N → cpu, cuda or cuda:N; `elsewhere`: it is not of this machine.
 
     Raises:
-        ConfigError: there is no CUDA device here.
+        ConfigError: there is no such CUDA device here.
     """
     here = torch.cuda.is_available()
-    if name == "cuda" and not here:
-        raise ConfigError("workers.device=cuda: PyTorch sees no CUDA device here; expected cpu")
-    return ("cuda" if here else "cpu") if name == "auto" else name
+    if name == "auto":
+        return "cuda" if here else "cpu"
+    if name == "cpu" or elsewhere:
+        return name
+    if not here:
+        raise ConfigError(f"workers.device={name}: PyTorch sees no CUDA device here; expected cpu")
+    number = name.partition(":")[2]
+    if number and int(number) >= torch.cuda.device_count():
+        known = ", ".join(f"cuda:{each}" for each in range(torch.cuda.device_count()))
+        raise ConfigError(f"workers.device={name} is not there; expected cpu, cuda or {known}")
+    return name
+
+
+def kind_of(device: str) -> str:
+    """cpu, cuda or cuda:N → cpu or cuda: what all devices of a study are."""
+    return device.partition(":")[0]
+
+
+def gpus(device: str) -> tuple[int, ...]:
+    """The numbers of the GPUs that workers share out: all visible ones of `cuda`, N of `cuda:N`,
+    none of `cpu`."""
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return ()
+    return (int(number),) if number else tuple(range(torch.cuda.device_count()))
 
 
 def settle_device(
@@ -56,20 +78,29 @@ def settle_device(
     A study that exists keeps what it began with, as its trainings are to compare.
 
     Raises:
-        ConfigError: see `resolve_device`.
+        ConfigError: see `resolve_device`; or a precision cannot be measured here.
     """
+    elsewhere = config.where.elsewhere
     if folder is not None and (folder / "config.yaml").exists():
         stored = folder.read_config()
-        if stored.workers.device == "cuda" and not torch.cuda.is_available():
+        device = config.workers.device
+        if device == "auto":
+            device = stored.workers.device
+        if kind_of(device) == "cuda" and not elsewhere and not torch.cuda.is_available():
             raise ConfigError(
                 f"{folder.path} trains on cuda, but PyTorch sees no CUDA device here; expected "
                 "one, or another study=…"
             )
         return (
-            stored.workers.device if config.workers.device == "auto" else config.workers.device,
+            device,
             stored.proxy.precision if config.proxy.precision == "auto" else config.proxy.precision,
         )
-    device, precision = resolve_device(config.workers.device), config.proxy.precision
+    device, precision = resolve_device(config.workers.device, elsewhere), config.proxy.precision
+    if precision == "auto" and kind_of(device) == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "proxy.precision=auto is measured on this machine, which has no CUDA device; expected "
+            "proxy.precision=bf16 or fp32, as the other machines train"
+        )
     if precision == "auto":
         threads = torch.get_num_threads()
         torch.set_num_threads(config.workers.threads)
@@ -79,7 +110,8 @@ def settle_device(
             }
             arch = candidates.network(middle)[0]
             proxy = replace(config.proxy, batch_size=min(config.proxy.batch_size, train_images))
-            seconds = step_seconds(arch, candidates.num_classes, proxy, device)
+            with torch.cuda.device(gpus(device)[0] if gpus(device) else -1):
+                seconds = step_seconds(arch, candidates.num_classes, proxy, kind_of(device))
         finally:
             torch.set_num_threads(threads)
         precision = "bf16" if seconds["fp32"] > GAIN * seconds["bf16"] else "fp32"

@@ -19,6 +19,7 @@ from search.data.augment import Augmentation
 from search.data.batches import Batches, shrink
 from search.errors import TrainingError
 from search.training.checkpoint import read_checkpoint, save_whole
+from search.training.deadline import check_deadline
 from search.training.device import autocast, place
 from search.training.evaluate import evaluate
 from search.training.label_metrics import LabelScores
@@ -209,6 +210,7 @@ def _train_epoch(
         training.shuffle,
         proxy.balanced_batches,
     ):
+        check_deadline()
         if proxy.drop_block:
             network.set_progress(schedule.last_epoch / max(1, training.steps - 1))
         images, labels = (each.to(training.device, non_blocking=True) for each in (images, labels))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from search.config.change import changed
-from search.config.schema import WorkersConfig
+from search.config.places import WorkersConfig
 from search.data.datasets import load_data
 from search.evaluators import workers
 from search.evaluators.pool import WorkerPool

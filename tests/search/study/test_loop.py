@@ -382,7 +382,7 @@ def test_a_killed_worker_is_replaced_and_its_job_done(
     job = Job("r8-i1-s8-[ds_r1_k3_s1_e1_c8]-h16", 1, seed=0)
     with TrainEvaluator(digits_data, config.proxy, config.workers) as evaluator:
         first = outcome(evaluator, job, evaluator.evaluate(job))
-        for pid in list(evaluator._pool._processes or {}):
+        for pid in list(evaluator._executor._pool._processes or {}):
             os.kill(pid, signal.SIGKILL)
         # The job at work dies with its worker and is done all the same.
         again = outcome(evaluator, job, evaluator.evaluate(job))

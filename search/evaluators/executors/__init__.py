@@ -1,0 +1,1 @@
+"""Where jobs run: a job in, a future of its result out."""
