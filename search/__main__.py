@@ -1,4 +1,4 @@
-"""`python -m search data|plan|fidelity|run|status|front|plot|scores|benchmark|settings`."""
+"""`python -m search data|plan|fidelity|run|status|front|plot|report|scores|benchmark|settings`."""
 
 import importlib
 import sys
@@ -27,6 +27,8 @@ commands
   status   how far a study is
   front    the Pareto front of a study, as a table
   plot     draw results/<study>/pareto.png and pareto.csv again
+  report   results/<study>/report.html: all of a study as one page that needs no network; `run`
+           writes it too (needs the extra: pip install ".[report]")
   scores   zero-cost scores of the trained architectures, beside params and macs: how well each
            ranks them; results/<study>/scores.csv
   benchmark  samplers x seeds on a table of trained networks (--cfg job lists its settings)
@@ -105,6 +107,7 @@ COMMANDS: Final = {
     "status": "search.commands.status",
     "front": "search.commands.front",
     "plot": "search.commands.plot",
+    "report": "search.commands.report",
     "scores": "search.commands.scores",
     "benchmark": "search.commands.benchmark",
     "settings": "search.commands.settings",

@@ -7,7 +7,7 @@ networks, of which the second stands below the first, corresponding stages in on
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from blocks.arch import ArchSpec
@@ -52,8 +52,9 @@ class Drawn:
     num_classes: int
 
 
-def lay_out(networks: Sequence[Drawn]) -> Picture:
-    """The picture of one network, or of two below one another with what differs marked."""
+def lay_out(networks: Sequence[Drawn], brief: bool = False) -> Picture:
+    """The picture of one network, or of two below one another with what differs marked; `brief`
+    without a legend, and without what a pointer reads."""
     rows = [columns_of(each.arch, each.num_classes) for each in networks]
     pairs: list[tuple[Column | None, Column | None]]
     if len(rows) == 2:
@@ -79,7 +80,13 @@ def lay_out(networks: Sequence[Drawn]) -> Picture:
         for number, line in enumerate(lines):
             shapes.append(Text(MARGIN, y + LINE * number, line, anchor="start"))
         y += LINE * len(lines) + 6
-    shapes += _legend(y, bool(differences), rows)
+    if brief:
+        y -= 2 * LINE
+        shapes = [
+            replace(each, hint="") if isinstance(each, Rectangle) else each for each in shapes
+        ]
+    else:
+        shapes += _legend(y, bool(differences), rows)
     return Picture(
         width,
         y + 2 * LINE + MARGIN,
