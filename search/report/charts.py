@@ -11,7 +11,8 @@ GREY, ORANGE, SKY, GREEN = "#8c8c8c", "#e69f00", "#56b4e9", "#009e73"
 BLUE, VERMILION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
 COLOURS: Final = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "x", "triangle-down")
-DIVERGING: Final = [[0.0, BLUE], [0.5, "#f2f2f2"], [1.0, VERMILION]]
+DIVERGING: Final = [[0.0, "#5aa7d6"], [0.5, "#f5f5f5"], [1.0, "#ef9a5c"]]
+"""Less, as much, more; light enough for dark numbers upon it."""
 _GRID: Final = "rgba(128,128,128,0.3)"
 
 Trace = dict[str, Any]

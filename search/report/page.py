@@ -6,7 +6,7 @@ from typing import Final
 
 from blocks.arch import parse_arch
 from blocks.drawing.svg import STYLE
-from blocks.errors import ArchError
+from blocks.errors import ArchError, one_line
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.report.answer import answer
@@ -42,7 +42,14 @@ def write_report(folder: StudyFolder) -> Path:
     """
     if lacking := missing():
         raise StudyError(f"a report needs {' and '.join(lacking)}, not installed here: {HOW}")
-    return folder.write(FILE, render(Facts.read(folder)))
+    try:
+        page = render(Facts.read(folder))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StudyError(
+            f"a file in {folder.path} is damaged, or not of this version: "
+            f"{type(error).__name__}: {one_line(error)}"
+        ) from error
+    return folder.write(FILE, page)
 
 
 def render(facts: Facts) -> str:

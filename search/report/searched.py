@@ -190,12 +190,12 @@ def _progress(facts: Facts) -> Section | None:
     traces = [
         points("a candidate", numbers, reached, [_hover(facts, each) for each in records], GREY,
                size=6, networks=[(record.arch, "") for record in records]),
-        line("best so far, by the objective", numbers, best, VERMILION, "hv", hoverinfo="skip"),
+        line("best so far", numbers, best, VERMILION, "hv", hoverinfo="skip"),
     ]  # fmt: skip
     chart = figure(traces, "trial", f"validation {quality.words} (%)")
     said = (
         f"What each candidate reached, in the order in which they were proposed, and the best so "
-        f"far by {facts.config.steered_by}."
+        f"far by the objective, {facts.config.steered_by}."
     )
     return Section("progress", "How the search went", [Text(said), Figure("progress", chart, said)])
 
@@ -243,7 +243,7 @@ def _won(facts: Facts) -> Section | None:
                 ]
             )
     trace = {
-        "type": "heatmap", "z": shares, "text": texts, "colorscale": DIVERGING, "zmid": 0,
+        "type": "heatmap", "z": shares, "text": texts, "colorscale": DIVERGING, "texttemplate": "%{z:+.0f}",
         "x": [f"stage {number}" for number in range(1, stages + 1)], "y": labels,
         "zmin": -100, "zmax": 100, "xgap": 2, "ygap": 2,
         "hovertemplate": "%{y}, %{x}: %{text}<extra></extra>",
@@ -251,7 +251,7 @@ def _won(facts: Facts) -> Section | None:
     }  # fmt: skip
     chart = figure([trace], "", "", yaxis={"autorange": "reversed", "type": "category"})
     said = (
-        f"How much more often (red) or less often (blue) the best {len(best)} of {len(archs)} "
+        f"How much more often (orange, +) or less often (blue, −) the best {len(best)} of {len(archs)} "
         "candidates have a choice at a stage than all have, in points. A search proposes more of "
         "what did well, and few networks differ by chance too."
     )
