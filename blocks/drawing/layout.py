@@ -123,9 +123,10 @@ def _marks(one: Column | None, other: Column | None) -> frozenset[str]:
 
 def _heading(drawn: Drawn, y: float, width: float) -> list[Shape]:
     cost, arch = count(drawn.arch, drawn.num_classes), drawn.arch
+    channels = f"{arch.in_channels} channel{'s' if arch.in_channels > 1 else ''}"
     facts = (
         f"{_short(cost.macs)} macs · {_short(cost.params)} parameters · "
-        f"{arch.image.height}×{arch.image.width} px, {arch.in_channels} channel{'s' if arch.in_channels > 1 else ''} · {arch.act} · "
+        f"{arch.image.height}×{arch.image.width} px, {channels} · {arch.act} · "
         f"{drawn.num_classes:,} classes"
     )
     inner = width - 2 * MARGIN

@@ -251,9 +251,9 @@ def _won(facts: Facts) -> Section | None:
     }  # fmt: skip
     chart = figure([trace], "", "", yaxis={"autorange": "reversed", "type": "category"})
     said = (
-        f"How much more often (orange, +) or less often (blue, −) the best {len(best)} of {len(archs)} "
-        "candidates have a choice at a stage than all have, in points. A search proposes more of "
-        "what did well, and few networks differ by chance too."
+        f"How much more often (orange, +) or less often (blue, −) the best {len(best)} of "
+        f"{len(archs)} candidates have a choice at a stage than all have, in points. A search "
+        "proposes more of what did well, and few networks differ by chance too."
     )
     height = max(320, 22 * len(labels) + 90)
     return Section("won", "What won where", [Text(said), Figure("won", chart, said, height=height)])

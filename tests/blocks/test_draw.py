@@ -18,7 +18,7 @@ from blocks.drawing.face import Drawing
 from blocks.drawing.layout import BOX, LEAST, Drawn, lay_out
 from blocks.drawing.shapes import KERNEL_COLOURS, kernel_colour
 from blocks.zoo import ZOO
-from tests.conftest import Cli, Refuse
+from tests.conftest import ROOT, Cli, Refuse
 from tests.strategies import archs
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -155,3 +155,8 @@ def test_command_writes_svg_and_png(cli: Cli, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_refused(refuse: Refuse, arguments: list[str], message: str) -> None:
     assert message in refuse("blocks", "draw", *arguments)
+
+
+def test_the_picture_on_the_page_is_up_to_date() -> None:
+    stored = (ROOT / "docs" / "images" / "efficientnet_b0.svg").read_text("utf-8")
+    assert stored == draw("efficientnet_b0").svg()
