@@ -243,7 +243,8 @@ def _won(facts: Facts) -> Section | None:
                 ]
             )
     trace = {
-        "type": "heatmap", "z": shares, "text": texts, "colorscale": DIVERGING, "texttemplate": "%{z:+.0f}",
+        "type": "heatmap", "z": shares, "text": texts, "colorscale": DIVERGING,
+        "texttemplate": "%{z:+.0f}",
         "x": [f"stage {number}" for number in range(1, stages + 1)], "y": labels,
         "zmin": -100, "zmax": 100, "xgap": 2, "ygap": 2,
         "hovertemplate": "%{y}, %{x}: %{text}<extra></extra>",

@@ -29,6 +29,14 @@
   document.querySelectorAll("[data-copy]").forEach((button) => {
     button.addEventListener("click", () => copy(button.dataset.copy));
   });
+  // A figure keeps the screen's width on paper unless it is told.
+  const charts = document.querySelectorAll(".plotly-graph-div");
+  addEventListener("beforeprint", () => {
+    charts.forEach((chart) => Plotly.relayout(chart, { width: 680 }));
+  });
+  addEventListener("afterprint", () => {
+    charts.forEach((chart) => Plotly.relayout(chart, { width: null, autosize: true }));
+  });
   document.querySelectorAll(".plot.networks").forEach((plot) => {
     const chart = plot.querySelector(".plotly-graph-div");
     const shown = plot.nextElementSibling;
