@@ -1,5 +1,6 @@
-"""A study of random networks with made-up accuracies, as a search would leave it. No benchmark
-itself.
+"""A study of random networks with made-up accuracies, as a search would leave it.
+
+No benchmark itself.
 
 Costs and files are real, no network is trained. Kernels of 5 at the first stage bring 4 points,
 nothing else does anything: what a report says of such a study is known.
