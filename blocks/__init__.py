@@ -17,6 +17,7 @@ from blocks.lazy import imported
 if TYPE_CHECKING:
     from blocks.arch import ArchSpec, StageSpec, format_arch, parse_arch
     from blocks.cost import Cost, count, count_many
+    from blocks.drawing.face import Drawing, draw
     from blocks.errors import CompoundNasError
     from blocks.latency.measure import measure_latency
     from blocks.latency.values import Latency
@@ -29,11 +30,13 @@ __all__ = [
     "ArchSpec",
     "CompoundNasError",
     "Cost",
+    "Drawing",
     "Latency",
     "Network",
     "StageSpec",
     "count",
     "count_many",
+    "draw",
     "format_arch",
     "load",
     "measure_latency",
@@ -45,11 +48,13 @@ _HOMES: Final = {
     "ArchSpec": "blocks.arch",
     "CompoundNasError": "blocks.errors",
     "Cost": "blocks.cost",
+    "Drawing": "blocks.drawing.face",
     "Latency": "blocks.latency.values",
     "Network": "blocks.network",
     "StageSpec": "blocks.arch",
     "count": "blocks.cost",
     "count_many": "blocks.cost",
+    "draw": "blocks.drawing.face",
     "format_arch": "blocks.arch",
     "load": "blocks.loading",
     "measure_latency": "blocks.latency.measure",

@@ -1,4 +1,4 @@
-"""`python -m blocks list|show|lite|load|profile|latency-table|predict|export`."""
+"""`python -m blocks list|show|draw|lite|load|profile|latency-table|predict|export`."""
 
 import argparse
 import importlib
@@ -19,6 +19,7 @@ usage: python -m blocks COMMAND ARCH [OPTIONS]
 commands
   list           the published networks and what they cost
   show           stages, cost and memory of a network
+  draw           a picture of a network, or of two with what differs: --output FILE.svg or .png
   lite           its Lite form (no squeeze-excite, ReLU6, unscaled ends), and what changed
   load           read foreign weights (timm, torchvision, EfficientNet-PyTorch), every tensor of
                  them; classify images with them; write them in any of those layouts
@@ -32,6 +33,7 @@ a family wrote. `python -m blocks COMMAND --help` lists a command's options.
 
 examples
   python -m blocks show efficientnet_b3
+  python -m blocks draw efficientnet_b0 efficientnet_lite0 --output both.svg
   python -m blocks lite efficientnet_b3
   python -m blocks load efficientnet_b0 weights.pth --from timm --output b0.safetensors
   python -m blocks profile efficientnet_lite0 --batch 1,16 --runtime eager,onnxruntime
@@ -41,6 +43,7 @@ examples
 COMMANDS: Final = {
     "list": "blocks.commands.list_networks",
     "show": "blocks.commands.show",
+    "draw": "blocks.commands.draw",
     "lite": "blocks.commands.lite",
     "load": "blocks.commands.load",
     "profile": "blocks.commands.profile",

@@ -74,7 +74,10 @@ HELD: Final = ("model.yaml", "b0.yaml")
 
 def file_of(path: Path) -> Path:
     """The YAML file that a folder holds; what is no such folder as it is."""
-    return next((path / name for name in HELD if (path / name).is_file()), path)
+    try:
+        return next((path / name for name in HELD if (path / name).is_file()), path)
+    except OSError:  # a spelling may be longer than any file's name
+        return path
 
 
 def _read_file(path: Path) -> Subject:

@@ -27,6 +27,8 @@ commands
   status   how far a study is
   front    the Pareto front of a study, as a table
   plot     draw results/<study>/pareto.png and pareto.csv again
+  report   results/<study>/report.html: all of a study as one page that needs no network; `run`
+           writes it too (needs the extra: pip install ".[report]")
   scores   zero-cost scores of the trained architectures, beside params and macs: how well each
            ranks them; results/<study>/scores.csv
   ls       the studies of results_dir: state, trials, best, size on disk
@@ -114,6 +116,7 @@ COMMANDS: Final = {
     "status": "search.commands.status",
     "front": "search.commands.front",
     "plot": "search.commands.plot",
+    "report": "search.commands.report",
     "scores": "search.commands.scores",
     "ls": "search.commands.ls",
     "export": "search.commands.export",

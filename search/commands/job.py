@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from blocks.console import console
+from blocks.errors import one_line
 from search.config.arguments import quote
 from search.config.schema import RunConfig
 from search.evaluators.process import PARENT_VARIABLE
@@ -26,7 +28,22 @@ def run_job(config: RunConfig) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     found = search(config, TrialProgress)
     show_search(found)
-    return _scale(found.study.folder) if config.search.scale else 0
+    code = _scale(found.study.folder) if config.search.scale else 0
+    _report(found.study.folder)
+    return code
+
+
+def _report(folder: StudyFolder) -> None:
+    """The page of the study, where what it needs is there; the search is done either way."""
+    from search.report.page import HOW, missing, write_report
+
+    if lacking := missing():
+        console.print(f"no report.html: {' and '.join(lacking)} not installed ({HOW})")
+        return
+    try:
+        console.print(f"report: {write_report(folder)}")
+    except Exception as error:  # what was found is on disk, and a page must not make a run fail
+        console.print(f"no report.html: {type(error).__name__}: {one_line(error)}")
 
 
 def _scale(folder: StudyFolder) -> int:

@@ -49,7 +49,7 @@ from search.study.start import read_start
 
 
 class Study:
-    """A study's folder, to read. Nothing in it changes, and a search may be running there."""
+    """A study's folder, to read. Nothing of the search changes, and it may be running there."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
@@ -216,6 +216,16 @@ class Study:
             StudyError: there is no family yet.
         """
         return read_family(self.folder)
+
+    def report(self) -> Path:
+        """Write report.html, a page that shows all of it; needs the extra `report`.
+
+        Raises:
+            StudyError: plotly or jinja2 is not installed, or a file is damaged.
+        """
+        from search.report.page import write_report
+
+        return write_report(self.folder)
 
     @property
     def written(self) -> list[str]:

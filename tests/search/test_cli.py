@@ -96,8 +96,9 @@ def test_a_whole_study(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> 
     assert "trial 4/4" in shown
     files = {str(path.relative_to(study)) for path in study.rglob("*") if path.is_file()}
     assert files >= {
-        "config.yaml", "environment.json", "trials.jsonl", "pareto.csv", "pareto.png", "b0.yaml",
-        "b0.pt", "scaling/design.json", "scaling/runs.jsonl", "scaling/fit.json",
+        "config.yaml", "environment.json", "trials.jsonl", "pareto.csv", "pareto.png",
+        "report.html", "b0.yaml", "b0.pt",
+        "scaling/design.json", "scaling/runs.jsonl", "scaling/fit.json",
         "scaling/surface.png", "coefficients.yaml", "family/family.csv",
         *(f"family/b{number}.yaml" for number in range(8)),
     }  # fmt: skip

@@ -59,6 +59,17 @@ def test_whoever_asks_hears_what_goes_on(
     assert "going on with 3 candidates" in caplog.text
 
 
+def test_a_study_as_a_page(study: Study) -> None:
+    path = study.report()
+    assert path == study.path / "report.html"
+    shown = path.read_text("utf-8")
+    b0 = study.baseline
+    assert f"The chosen B0 is trial {b0.trial}: it costs" in shown
+    assert f"{b0.cost.params:,} parameters" in shown
+    assert f"a test accuracy of {b0.metrics['test_accuracy']:.4f} after 2 epochs" in shown
+    assert str(b0.arch) in shown
+
+
 def test_what_a_study_shows(study: Study) -> None:
     loaded = Study.load(study.path)
     trials = loaded.trials()

@@ -1,0 +1,122 @@
+"""The report of a study as one HTML file, which asks nothing of a network."""
+
+import importlib.util
+from pathlib import Path
+from typing import Final
+
+from blocks.arch import parse_arch
+from blocks.drawing.svg import STYLE
+from blocks.errors import ArchError, one_line
+from search.errors import StudyError
+from search.record.folder import StudyFolder
+from search.report.answer import answer
+from search.report.blocks import Drawing, Figure, Room, Section, drawing
+from search.report.facts import Facts
+from search.report.grown import grown
+from search.report.importance import importance
+from search.report.made_by import hours, made_by
+from search.report.searched import failures, searched
+
+FILE: Final = "report.html"
+"""In a study's folder."""
+NEEDED: Final = ("plotly", "jinja2")
+HOW: Final = 'pip install "compound-nas[report]"'
+_ORDER: Final = (
+    "front", "final", "family", "scaling", "progress", "curves", "won", "importance", "errors",
+    "fidelity", "members", "ensembles", "explained", "hours", "failures", "made",
+)  # fmt: skip
+_CONFIG: Final = {"responsive": True, "displaylogo": False}
+
+
+def missing() -> list[str]:
+    """What a report needs, and is not installed."""
+    return [name for name in NEEDED if importlib.util.find_spec(name) is None]
+
+
+def write_report(folder: StudyFolder) -> Path:
+    """Write report.html into a study's folder, from what is there: also of a search that goes on,
+    or of which everything failed.
+
+    Raises:
+        StudyError: there is no study, a file is damaged, or plotly or jinja2 is not installed.
+    """
+    if lacking := missing():
+        raise StudyError(f"a report needs {' and '.join(lacking)}, not installed here: {HOW}")
+    try:
+        page = render(Facts.read(folder))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StudyError(
+            f"a file in {folder.path} is damaged, or not of this version: "
+            f"{type(error).__name__}: {one_line(error)}"
+        ) from error
+    return folder.write(FILE, page)
+
+
+def render(facts: Facts) -> str:
+    """The page; the same bytes for the same study."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    drawings: dict[str, str] = {}
+    sections = _sections(facts, drawings)
+    environment = Environment(
+        loader=PackageLoader("search.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plot"] = lambda block: Markup(_plot(block))
+    return environment.get_template("report.html.j2").render(
+        study=facts.folder.study,
+        dataset=facts.config.dataset.name,
+        pixels=str(facts.config.proxy.size),
+        answer=answer(facts),
+        network=_network(facts),
+        sections=sections,
+        drawings={name: Markup(svg) for name, svg in drawings.items()},
+        drawing_style=Markup(STYLE),
+        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def _sections(facts: Facts, drawings: dict[str, str]) -> list[Section]:
+    found = [
+        *searched(facts, drawings), importance(facts), *grown(facts, Room()), hours(facts),
+        failures(facts), made_by(facts),
+    ]  # fmt: skip
+    return sorted(
+        (each for each in found if each is not None), key=lambda each: _ORDER.index(each.key)
+    )
+
+
+def _network(facts: Facts) -> Drawing | None:
+    """B0, or the best so far, drawn."""
+    from markupsafe import Markup
+
+    if facts.chosen:
+        name, spelling = "B0", str(facts.baseline.get("arch", ""))
+    elif facts.best is not None:
+        name, spelling = f"trial {facts.best.number}, the best so far", facts.best.arch
+    else:
+        return None
+    try:
+        arch = parse_arch(spelling)
+    except ArchError:  # of a newer version
+        return None
+    return Drawing(Markup(drawing(name, arch, facts.num_classes)), spelling)
+
+
+def _plot(block: Figure) -> str:
+    import plotly.io
+
+    made: str = plotly.io.to_html(
+        block.figure,
+        config=_CONFIG,
+        full_html=False,
+        include_plotlyjs=False,
+        validate=False,
+        div_id=f"plot-{block.name}",
+    )
+    return made
