@@ -91,8 +91,8 @@ def _beats(facts: Facts) -> str:
     if content.get("reference") is not None:
         searched = f"None of {len(facts.trained)} candidates"
         return f"{searched} of the search did better than it on the validation images."
-    controls = content.get("controls")
-    mean = controls.get(f"{quality.val}_mean") if isinstance(controls, dict) else None
+    controls: dict[str, Any] = content.get("controls") or {}
+    mean = controls.get(f"{quality.val}_mean")
     own = (content.get("proxy") or {}).get(quality.val)
     if mean is not None and own is not None:
         return (
