@@ -41,8 +41,8 @@ class SlurmConfig:
     """Of executor=submitit: the jobs of Slurm, each of which is a worker."""
 
     cluster: str = "slurm"  # slurm | local: processes of this machine, to try it without Slurm
-    partition: str | None = None
-    account: str | None = None
+    partition: str | None = None  # of the cluster; null: its default
+    account: str | None = None  # that the jobs are charged to; null: the user's default
     minutes: int = 240  # of a worker's job; a training that it ends is begun again by the next
     memory: Any = None  # of a worker's job, as 8G; null: what the cluster gives
     more: dict[str, str] = field(default_factory=dict)  # further options of sbatch: {qos: long}

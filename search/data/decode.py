@@ -27,6 +27,9 @@ from search.errors import DataError
 _ONE: Final = {"are": "is", "have": "has", "lie": "lies", "hold": "holds"}
 BLANK: Final = "are of one colour throughout"
 _STACKED: Final = 256
+_ALIKE: Final = 16
+"""Whole numbers and floats beside one another have a common range where the greatest value of one
+kind is at most so many times that of the other."""
 Pixels = NDArray[np.uint8]
 
 
@@ -144,8 +147,11 @@ def settle_reading(config: DatasetConfig, files: Sequence[ImageFile]) -> tuple[R
     spans = [span for span in found if isinstance(span, Span)]
     if not spans:
         return reading, []
-    floats = sum(span.floats for span in spans)
-    if 0 < floats < len(spans):
+    most = sorted(
+        max((abs(end) for span in spans if span.floats == floats for end in span[:2]), default=0.0)
+        for floats in (False, True)
+    )
+    if most[0] and most[1] > _ALIKE * most[0]:
         raise DataError(_mixed(files, found))
     low, high = min(span.low for span in spans), max(span.high for span in spans)
     if low == high:

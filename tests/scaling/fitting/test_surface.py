@@ -98,7 +98,7 @@ def test_coefficients_given_scales_are_those_of_ridge_regression() -> None:
     posterior = infer(observations, 4000, 0)
     polynomials = posterior.polynomials
     row = int(posterior.weights.argmax())
-    model = _Model(observations, polynomials, 3)
+    model = _Model(observations, polynomials, (1.0, 2.0, 2.0))
     scales = posterior.scales[[row]]
     prior = np.diag(model.deviations(scales)[0] ** 2)
     noise = np.diag(scales[0, 3] ** 2 + scales[0, 4] ** 2 / observations.trainings)

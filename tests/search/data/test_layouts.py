@@ -433,7 +433,7 @@ def test_splits_and_groups_of_a_table(clothes: Path, tmp_path: Path) -> None:
         (lambda rows: rows[:0], "has no rows"),
         (
             lambda rows: one_hot(rows).assign(trouser=1),
-            "images have several labels, first .*row",
+            "1 image has several labels, first .*row",
         ),
     ],
 )  # fmt: skip
