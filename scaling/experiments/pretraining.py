@@ -126,7 +126,9 @@ def _bench_of(
     bench: Bench, images: Path, variants: tuple[Variant, ...], settings: Sequence[str]
 ) -> Bench:
     """The same network on other images, in a study of its own within this one's folder."""
-    words = ("study", "results_dir", "network", "member", "dataset", "task", "resolution")
+    words = (
+        "study", "results_dir", "network", "member", "dataset", "task", "resolution", "stream",
+    )  # fmt: skip
     kept = [
         line
         for line in bench.overrides

@@ -14,7 +14,7 @@ from scaling.compound import ScalingError
 from scaling.fitting.lattice import realised_logs
 from scaling.fitting.observations import Floats, Observations
 from scaling.training.record import MODEL
-from scaling.training.result import Trained, read_trained
+from scaling.training.result import BY_SIZE, Trained, read_trained
 from search.config.quality import Quality
 from search.record.folder import StudyFolder
 from search.study.study import OpenStudy
@@ -98,7 +98,13 @@ def read_further(study: OpenStudy, quality: Quality) -> Further:
         if reason is not None:
             left_out.append(f"{each.name} ({reason})")
             continue
-        kept.setdefault(each.schedule, {}).setdefault(each.content["arch"], []).append(each)
+        group = kept.setdefault(each.schedule, {}).setdefault(each.content["arch"], [])
+        own = each.content["recipe"]
+        apart = [n for n in BY_SIZE if group and own.get(n) != group[0].content["recipe"].get(n)]
+        if apart:  # no seed of the same training
+            left_out.append(f"{each.name} (recipe.{apart[0]} is not {group[0].name}'s)")
+            continue
+        group.append(each)
     points: list[FurtherPoint] = []
     schedules: list[tuple[str, str]] = []
     for digest, networks in kept.items():
@@ -153,6 +159,7 @@ def _why_not(trained: Trained, baseline: ArchSpec, sha256: str, quality: Quality
     """Why a training is not of the surface, in words."""
     content = trained.content
     try:
+        _ = trained.schedule, about_schedule(content), content["cost"]["macs"] / 1
         if not grows_from(baseline, parse_arch(content["arch"])):
             return "not grown from b0"
         if content["dataset"]["sha256"] != sha256:

@@ -127,8 +127,11 @@ class Files:
                 f"reading {counted(len(self), 'file')} once for the moments of images at "
                 f"{self.size} px"
             )
-            with closing(side_by_side(self.pixels, range(len(self)))) as images:
-                sums = np.stack([sums_of(image) for image in images])
+            # Summed where they are decoded: the threads run ahead, and must not keep pixels.
+            with closing(
+                side_by_side(lambda number: sums_of(self.pixels(number)), range(len(self)))
+            ) as found:
+                sums = np.stack(list(found))
         count = len(self) * self.size.area
         totals = [[int(each.sum()) for each in pair] for pair in sums.transpose(2, 1, 0)]
         return [exact_moments(count, total, squares) for total, squares in totals]

@@ -90,7 +90,10 @@ def _japanese(content: bytes) -> str | None:
         return None  # controls
     first = [letter.encode("cp932")[0] for letter in foreign]
     runs = list(_FOREIGN.finditer(text))
-    beside = [text[: run.start()][-1:] + text[run.end() :][:1] for run in runs]
+    beside = [
+        text[max(0, run.start() - 1) : run.start()] + text[run.end() : run.end() + 1]
+        for run in runs
+    ]
     alone = sum(not any(letter.isalpha() for letter in pair) for pair in beside)
     likely = 2 * sum(byte < 0xA0 for byte in first) > len(first) and 2 * alone > len(runs)
     return text if likely else None

@@ -12,13 +12,16 @@ from typing import Any, Final
 
 from blocks.errors import one_line
 from blocks.files import whole_file
-from search.errors import StudyError
+from search.config.checks import validate_study_name
+from search.errors import ConfigError, StudyError
 from search.record.folder import StudyFolder, StudyLock
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
 LEFT_OUT: Final = (".lock", "workers")
 """Of a study: what is of the process that runs it."""
+JOURNAL_LOCK: Final = "optuna.journal.lock"
+"""Optuna's own, a link, which a kill leaves behind."""
 MOST_MANIFEST: Final = 2**26
 """Bytes; more is no manifest."""
 _CHUNK: Final = 2**20
@@ -81,7 +84,7 @@ def restore(path: Path, results_dir: str) -> StudyFolder:
 
 def _belongs(home: Path, path: Path) -> bool:
     parts = path.relative_to(home).parts
-    if parts[0] in LEFT_OUT:
+    if parts[0] in LEFT_OUT or parts[0].startswith(JOURNAL_LOCK):
         return False
     if path.is_symlink():
         raise StudyError(f"{path} is a link, which another machine would not have")
@@ -103,8 +106,13 @@ def _manifest(tar: tarfile.TarFile, path: Path) -> dict[str, Any]:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise ValueError
         files = {str(name): (int(size), str(sha)) for name, (size, sha) in found["files"].items()}
-        return {"study": str(found["study"]), "files": files}
-    except (ValueError, TypeError, KeyError, AttributeError):
+        name = str(found["study"])
+        validate_study_name(name)
+        if name.startswith(".") or "config.yaml" not in files:
+            raise ValueError
+        return {"study": name, "files": files}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError,
+            ConfigError):  # fmt: skip
         raise StudyError(
             f"{path} is no archive of a study; expected what `python -m search archive` wrote"
         ) from None

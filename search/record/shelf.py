@@ -49,8 +49,12 @@ def remove(folder: StudyFolder) -> int:
     """Delete a study that nobody uses; how many bytes that frees.
 
     Raises:
-        StudyError: it is in use.
+        StudyError: it is in use, or a link.
     """
+    if folder.path.is_symlink():
+        raise StudyError(
+            f"{folder.path} is a link to {folder.path.resolve()}; expected the study itself"
+        )
     size = size_of(folder.path)
     with StudyLock(folder):
         # Away at once, so that a kill meanwhile leaves no half of a study.

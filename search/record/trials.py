@@ -88,7 +88,7 @@ def read_lines(path: Path, what: str, make: Callable[[dict[str, Any]], _Line]) -
                 break
             try:
                 found.append(make(json.loads(line)))
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise StudyError(f"{path} line {number} is not a {what}: {error}") from None
     return found
 

@@ -89,8 +89,10 @@ def _beats(facts: Facts) -> str:
             f"network at this budget, which is not told apart{on} ({interval})."
         )
     if content.get("reference") is not None:
-        searched = f"None of {len(facts.trained)} candidates"
-        return f"{searched} of the search did better than it on the validation images."
+        return (
+            f"Of {len(facts.trained)} candidates the best were trained as long as it, and none was "
+            "likelier to be the best by the validation images."
+        )
     controls: dict[str, Any] = content.get("controls") or {}
     mean = controls.get(f"{quality.val}_mean")
     own = (content.get("proxy") or {}).get(quality.val)

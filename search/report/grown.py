@@ -76,11 +76,11 @@ def _family(facts: Facts) -> Section | None:
         blocks.append(
             Text("Extrapolated: it costs more than any network that the scaling was fitted to.")
         )
-    blocks += _against_costs(facts, table)
+    blocks += _against_costs(facts)
     return Section("family", "The family", blocks)
 
 
-def _against_costs(facts: Facts, family: pd.DataFrame) -> list[Block]:
+def _against_costs(facts: Facts) -> list[Block]:
     """What trained members reach, against each cost that is known of them."""
     promise = read_table(facts.folder / "trained" / "promise.csv")
     rows: list[dict[str, Any]] = []
@@ -90,10 +90,9 @@ def _against_costs(facts: Facts, family: pd.DataFrame) -> list[Block]:
         if not isinstance(test, dict):
             continue
         row = {"name": name, **test, **(content.get("cost") or {})}
-        for known, column in ((family, "median_ms"), (promise, "latency_ms")):
-            if {"name", column} <= set(known):
-                found = known.loc[known["name"] == name, column].dropna()
-                row |= {"median_ms": float(found.iloc[0])} if len(found) else {}
+        if {"name", "latency_ms"} <= set(promise):  # family.csv's are of a batch, by other settings
+            found = promise.loc[promise["name"] == name, "latency_ms"].dropna()
+            row |= {"median_ms": float(found.iloc[0])} if len(found) else {}
         rows.append(row)
     blocks: list[Block] = []
     for cost, label in _COSTS.items():
@@ -135,7 +134,8 @@ def _scaling(facts: Facts) -> Section | None:
     blocks: list[Block] = [Table(["", "of", "fitted", "95%"], rows)]
     region = (report.get("region") or {}).get("triples") or []
     if region:
-        blocks += _region(triple, region)
+        same = report.get("cost") == 2 and report.get("metric") == "macs"
+        blocks += _region(triple, region, same)
     versus = report.get("versus") or {}
     told = [_versus(name, each) for name, each in versus.items() if isinstance(each, dict)]
     told = [row for row in told if row]
@@ -146,7 +146,8 @@ def _scaling(facts: Facts) -> Section | None:
     return Section("scaling", "How it grows: α, β, γ", blocks)
 
 
-def _region(triple: list[float], region: list[list[float]]) -> list[Block]:
+def _region(triple: list[float], region: list[list[float]], same: bool) -> list[Block]:
+    """`same`: the triple is of twice the macs, as EfficientNet's is."""
     hover = "α %{x:.3g}, β %{customdata:.3g}, γ %{y:.3g}<extra></extra>"
     cloud = points(
         "not told from the best (95%)", [each[0] for each in region],
@@ -158,10 +159,11 @@ def _region(triple: list[float], region: list[list[float]]) -> list[Block]:
     star["marker"]["line"] = {"width": 1, "color": GREY}
     paper = points("EfficientNet's", [1.2], [1.15], [], GREEN, "diamond", 10,
                    customdata=[1.1], hovertemplate=hover)  # fmt: skip
-    chart = figure([cloud, paper, star], "α: depth", "γ: resolution; width takes what is left")
+    shown = [cloud, *([paper] if same else []), star]
+    chart = figure(shown, "α: depth", "γ: resolution; width takes what is left")
     said = (
-        "Depth and resolution of every triple that the fit cannot tell from the best, at 95%. A "
-        "wide cloud means that the networks that were trained leave it open."
+        f"Depth and resolution of {len(region)} of the triples that the fit cannot tell from the "
+        "best, at 95%. A wide cloud means that the networks that were trained leave it open."
     )
     return [Text(said), Figure("region", chart, said)]
 

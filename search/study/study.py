@@ -61,7 +61,7 @@ class Study:
         Raises:
             StudyError: there is no study, it is damaged, or of a newer version of the toolkit.
         """
-        path = Path(path).expanduser()
+        path = Path(path).expanduser().absolute()
         study = cls(StudyFolder(str(path.parent), path.name).require())
         _ = study.config, study.records  # so that what is damaged is said here
         return study

@@ -11,6 +11,7 @@ from blocks.network import Network
 from search.data.batches import Batches
 from search.data.loading import pieces
 from search.data.splits import Split
+from search.training.deadline import check_deadline
 from search.training.label_metrics import (
     LabelScores,
     best_threshold,
@@ -81,5 +82,6 @@ def logits_of(
     for images, labels in zip(
         pieces(split, at_once), torch.split(split.labels, at_once), strict=True
     ):
+        check_deadline()
         logits: Tensor = network(batches.normalise(images).to(device)).cpu()
         yield logits, labels

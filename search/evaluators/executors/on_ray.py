@@ -15,6 +15,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
 
+import torch
+
 from blocks import messages
 from blocks.errors import one_line
 from search.config.places import RayConfig, Where
@@ -97,7 +99,10 @@ class OnRay:
     ) -> None:
         gpu = workers.device.startswith("cuda")
         count, share = workers.count, config.gpus if gpu else 0
-        cores, cards = count * workers.threads, math.ceil(count * share)
+        cores, cards = count * workers.threads, 0
+        if gpu and config.address is None:  # no more than there are: workers share them
+            cards = torch.cuda.device_count()
+            share = min(share, math.floor(1e4 / math.ceil(count / max(1, cards))) / 1e4)
         self._ray, self._started = connect(config, cores, cards)
         self._retries = config.retries
         self._packed = self._ray.put(pack(work))

@@ -10,8 +10,10 @@ asked for.
 import contextlib
 import os
 import pickle
+import re
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -65,8 +67,10 @@ class OnSlurm:
         import submitit  # an extra
 
         home = Path(tempfile.mkdtemp(prefix="compound-nas-")) if folder is None else folder
-        for left in home.glob("*"):
-            if left.absolute() not in _open:  # of a driver that was killed
+        if home.is_symlink():
+            raise StudyError(f"{home} is a link; expected a results_dir that all nodes see")
+        for left in home.glob("*"):  # of a driver that was killed
+            if left.absolute() not in _open and re.fullmatch("[0-9a-f]{8}", left.name):
                 shutil.rmtree(left, ignore_errors=True)
         self._home = home
         self.folder = home.absolute() / secrets.token_hex(4)
@@ -92,7 +96,12 @@ class OnSlurm:
         self._idle_deaths = 0
         self._workers: dict[int, Any] = {}
         self._stopped = threading.Event()
-        self._hire(workers.count)
+        try:
+            self._hire(workers.count)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            _open.discard(self.folder)
+            raise
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -135,8 +144,12 @@ class OnSlurm:
     def _hire(self, count: int) -> None:
         numbers = list(range(self._hired, self._hired + count))
         self._hired += count
-        with _importable():
-            jobs = self._executor.map_array(serve, [str(self.folder)] * count, numbers)
+        try:
+            with _importable():
+                jobs = self._executor.map_array(serve, [str(self.folder)] * count, numbers)
+        except RuntimeError as error:  # submitit's word of what Slurm refused
+            reason = one_line(error)[:300]
+            raise StudyError(f"executor=submitit: Slurm took no job ({reason})") from None
         self._workers |= dict(zip(numbers, jobs, strict=True))
 
     def _watch(self) -> None:
@@ -261,6 +274,12 @@ def serve(home: str, number: int) -> int:
     folder = Path(home)
     work, threads, gpu, limits, shows_messages, driver = read_packed(folder / "work.bin")
     settle_in(threads, 0 if gpu else None, limits, shows_messages)
+    # At the end of its time, or preempted: submitit's own handler would raise within a training,
+    # or have the job requeued. This ends the worker, and the driver begins its training again.
+    signal.signal(signal.SIGUSR2, lambda *_: os._exit(1))
+    for left in (folder / "taken").glob(f"*.{number}"):  # by this job, before Slurm requeued it
+        with contextlib.suppress(FileNotFoundError):
+            left.rename(folder / "jobs" / left.name.partition(".")[0])
     done, pause, checked = 0, POLL, time.monotonic()
     while not (folder / "stop").exists():
         claimed = _claim(folder, number)

@@ -43,6 +43,8 @@ class Processes:
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
+        for log in Path(self._logs.name).iterdir():  # of workers that have gone
+            log.unlink(missing_ok=True)
         if multiprocessing.get_start_method(allow_none=True) == "loky":
             # Inside a joblib worker (hydra/launcher=joblib): a spawned child is told its
             # parent's start method, and knows no loky.

@@ -45,17 +45,18 @@ def test_all_are_listed_and_damaged_ones_as_such(
     made(tmp_path, "pets")
     (made(tmp_path, "torn") / "config.yaml").write_text("- no settings\n")
     (made(tmp_path, "lost") / "config.yaml").unlink()
+    (made(tmp_path, "odd") / "trials.jsonl").write_text("[1]\n")
     (tmp_path / "notes").mkdir()
     with StudyLock(made(tmp_path, "busy", 0.75)):
         found = {each.name: each for each in studies(str(tmp_path))}
         main(["ls", f"results_dir={tmp_path}"])
-    assert list(found) == ["busy", "lost", "pets", "torn"]
+    assert list(found) == ["busy", "lost", "odd", "pets", "torn"]
     assert found["pets"].state == "stopped"
     assert (found["pets"].trials, found["pets"].asked) == (1, 3)
     assert 5000 < found["pets"].bytes < 20_000
     assert found["busy"].state == "running"
     assert "is not a mapping of settings" in found["torn"].why
-    assert found["torn"].state == found["lost"].state == "damaged"
+    assert {found[name].state for name in ("torn", "lost", "odd")} == {"damaged"}
     said = capsys.readouterr().out
     assert "loss 1.25" in said
     assert "1 of 3" in said
@@ -202,3 +203,12 @@ def test_a_link_within_the_results_is_a_study(tmp_path: Path) -> None:
     assert StudyFolder(str(tmp_path), "again").inside().require().read_config().study == "pets"
     with pytest.raises(StudyError, match="leads elsewhere"), StudyLock(StudyFolder("x", "../y")):
         pass
+
+
+def test_a_link_is_not_deleted(tmp_path: Path, refuse: Refuse) -> None:
+    made(tmp_path, "pets")
+    (tmp_path / "again").symlink_to(tmp_path / "pets")
+    said = refuse("search", "rm", "study=again", f"results_dir={tmp_path}")
+    assert "expected the study itself" in said
+    assert (tmp_path / "again").is_symlink()
+    assert sorted(each.name for each in studies(str(tmp_path))) == ["again", "pets"]
