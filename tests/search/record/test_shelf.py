@@ -144,7 +144,7 @@ def test_a_damaged_or_hostile_archive_leaves_nothing(tmp_path: Path) -> None:
         flipped: "is not what was archived",
         climbing: "no file of its study",
         linked: "no file of its study",
-        renamed: "leads elsewhere",
+        renamed: "is no archive of a study",
         lacking: "lacks trials.jsonl",
     }
     for change, said in cases.items():

@@ -198,7 +198,7 @@ def test_a_published_network_that_won_is_said(chosen: StudyFolder) -> None:
     facts.baseline |= {"trial": None, "reference": "known: cut", "gain": None}
     first, second = answer(facts)
     assert "is the published known, cut to these images" in first
-    assert second.startswith("None of 60 candidates of the search did better")
+    assert second.startswith("Of 60 candidates the best were trained as long as it")
 
 
 def test_what_won_is_what_was_made_to_win(searching: StudyFolder) -> None:
