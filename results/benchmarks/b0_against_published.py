@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from harness import (
-    all_test_images,
     check_finite,
     make_parser,
     mean_interval,
@@ -26,6 +25,7 @@ from harness import (
     print_foot,
     results_folder,
 )
+from image_sets import all_test_images, images_of
 
 from blocks.arch import format_arch, parse_arch
 from scaling.training.rivals import rival_of
@@ -33,7 +33,6 @@ from scaling.training.run import train
 from scaling.training.settings import make_train
 from scaling.training.targets import Target
 from search import Study
-from search.data.face import load_data
 
 TINY = "r28-i1-s16-[ir_r1_k3_s1_e3_c16|ir_r1_k3_s2_e4_c24]-h48"
 RIVALS = ["efficientnet_b0", "mobilenetv2_100", "mobilenetv3_small"]
@@ -99,8 +98,7 @@ def dataset_of(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def spelled(arguments: argparse.Namespace, dataset: dict[str, Any]) -> dict[str, str]:
     """B0 and its rivals, by name; said once."""
     arch = parse_arch(arguments.network)
-    settings = dict(dataset)
-    data = load_data(settings.pop("name"), resolution=arch.resolution, **settings)
+    data = images_of(dataset, arch.resolution)
     own = Target("b0", arch)
     found = {"b0": arguments.network}
     for name in arguments.rivals:

@@ -10,13 +10,11 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from PIL import Image
 from scipy.stats import t
 
 from blocks.machine import machine, versions
-from search.data.face import load_data
 
 
 def make_parser(doc: str | None, seed: int | None = None) -> argparse.ArgumentParser:
@@ -96,23 +94,6 @@ def photographs() -> list[Image.Image]:
     folder = resources.files("foolbox") / "data"
     names = sorted(each.name for each in folder.iterdir() if each.name.startswith("imagenet"))
     return [Image.open(str(folder / name)).convert("RGB") for name in names]
-
-
-def all_test_images(root: str, folder: Path) -> Path:
-    """An npz file in `folder` of the 6,000 embedded images to train and validate on, and all 10,000
-    test images, of the idx files of Fashion-MNIST in `root`."""
-    path = folder / "fashion_mnist_all_test.npz"
-    shipped, full = load_data("fashion_mnist"), load_data("fashion_mnist_full", root=root)
-    images = torch.cat([shipped.train.images, shipped.val.images])
-    labels = torch.cat([shipped.train.labels, shipped.val.labels])
-    np.savez(
-        path,
-        x_train=images[:, 0].numpy(),
-        y_train=labels.numpy(),
-        x_test=full.test.images[:, 0].numpy(),
-        y_test=full.test.labels.numpy(),
-    )
-    return path
 
 
 @contextmanager

@@ -47,11 +47,10 @@ NEW = 10_000
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, seed=0)
     parser.add_argument("--test-root", help="folder of the idx files of Fashion-MNIST")
     parser.add_argument("--workers", type=int, default=0, help="trainings at once; 0: as planned")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--ratio", type=float, default=50.0, help="largest over smallest class")
     parser.add_argument("--largest", type=int, help="images of the largest class; all of it")
@@ -69,7 +68,7 @@ def main() -> None:
         reached = np.array(
             [
                 [judged(arm, seed, folder, arguments) for arm in arguments.arms]
-                for seed in range(arguments.first, arguments.first + arguments.seeds)
+                for seed in range(arguments.seed, arguments.seed + arguments.seeds)
             ]
         )
     report(reached, arguments.arms)

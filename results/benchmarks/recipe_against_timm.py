@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import torch
 from harness import (
-    all_test_images,
     check_finite,
     make_parser,
     mean_interval,
@@ -34,6 +33,7 @@ from harness import (
     print_foot,
     spread,
 )
+from image_sets import all_test_images, images_of
 from PIL import Image
 from timm.data.transforms_factory import transforms_imagenet_train
 from timm.loss import LabelSmoothingCrossEntropy  # type: ignore[attr-defined]
@@ -121,12 +121,6 @@ def main() -> None:
             f"{len(apart)} seeds)"
         )
     print_foot(arguments, "timm")
-
-
-def images_of(dataset: dict[str, Any], resolution: int) -> ImageData:
-    """The images that settings name."""
-    settings = dict(dataset)
-    return load_data(settings.pop("name"), resolution=resolution, **settings)
 
 
 def dataset_of(arguments: argparse.Namespace, rotation: int) -> dict[str, Any]:

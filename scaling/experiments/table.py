@@ -162,18 +162,13 @@ def finding(
     )
     lines = [*verdicts(rows, first), *said]
     return Finding(
-        f"{bench.experiment.name}: test {measure} of {seeds_in_words(rows)}, "
+        f"{bench.experiment.name}: test {measure} of {counted(len(rows[0].values), 'seed')}, "
         f"{counted(images, 'image')}; differences in points with 95%",
         ("", "macs", measure, f"less {first}'s", "s an epoch"),
         shown,
         tuple(lines),
         (write_table(bench.path(), frame(rows)),),
     )
-
-
-def seeds_in_words(rows: Sequence[Row]) -> str:
-    """`3 seeds`."""
-    return counted(len(rows[0].values), "seed")
 
 
 def verdicts(rows: Sequence[Row], first: str) -> list[str]:

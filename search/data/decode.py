@@ -134,7 +134,7 @@ def settle_reading(config: DatasetConfig, files: Sequence[ImageFile]) -> tuple[R
     the least becomes black, the greatest white.
 
     Raises:
-        DataError: with `auto`, whole numbers beside floats: one range is not of both.
+        DataError: with `auto`, whole numbers beside floats of quite another range.
     """
     reading = Reading(config.background, None, config.resize, config.channels, config.enlarge)
     if config.range not in ("auto", "type"):

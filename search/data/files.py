@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +33,7 @@ from search.data.decode import decode_files, noted, settle_reading
 from search.data.groups import group_files
 from search.data.hashes import content_hashes
 from search.data.near import keep_together
+from search.data.progress import Progress
 from search.data.splits import (
     PARTS,
     ImageData,
@@ -54,8 +54,6 @@ LARGE: Final = 10**9
 """Bytes of a cache that are worth a word."""
 SHARD: Final = 4096
 """Files that are decoded at a time."""
-_SAID_AFTER: Final = 10.0
-"""Seconds between two lines of progress."""
 
 
 class NoRoomError(DataError):
@@ -286,7 +284,7 @@ def _read(
         _check_room(len(files), image_size, config.channels or 3, folder.parent)
     reading, notes = settle_reading(config, files)
     shards: list[Future[Stored]] = []
-    begun = said = time.monotonic()
+    progress = Progress("decoded", len(files), "images")
     with ThreadPoolExecutor(1) as beside:  # one shard is written while the next is decoded
         for first in range(0, len(files), SHARD):
             some = files[first : first + SHARD]
@@ -302,11 +300,7 @@ def _read(
             shards.append(beside.submit(_put, path if there is None else None, shard))
             if path is not None and written is not None:
                 written += [path, path.with_suffix(".seal")]
-            now, done = time.monotonic(), first + len(some)
-            if now - said > _SAID_AFTER and done < len(files):
-                said = now
-                left = (now - begun) / done * (len(files) - done)
-                say(f"decoded {done:,} of {len(files):,} images, about {left:.0f} s left")
+            progress.at(first + len(some))
         return _join(found, [shard.result() for shard in shards], notes, reading)
 
 

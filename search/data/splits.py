@@ -166,21 +166,27 @@ class Divided:
     folds: Rows | None = None
 
 
-def assemble(config: DatasetConfig, raw: Raw) -> ImageData:
-    """The data set in memory, the splits it lacks carved out of train, and its hash.
+def assemble(
+    config: DatasetConfig, raw: Raw, files: "Callable[[Rows], Files] | None" = None
+) -> ImageData:
+    """The data set, the splits it lacks carved out of train, and its hash: in memory, or with
+    `files` streamed from those of the given rows.
 
     Raises:
         DataError: one class only, or a class too small to split.
     """
     divided = divide(config, raw)
-    train, val, test = (
-        Split(
-            torch.cat(list(raw.read(rows))).permute(0, 3, 1, 2),
+
+    def split(rows: Rows) -> Split:
+        own = None if files is None else files(rows)
+        return Split(
+            torch.cat(list(raw.read(rows))).permute(0, 3, 1, 2) if own is None else own.empty,
             torch.from_numpy(raw.labels[rows]),
             None if raw.weights is None else torch.from_numpy(raw.weights[rows]),
+            own,
         )
-        for rows in (divided.rows[part] for part in PARTS)
-    )
+
+    train, val, test = (split(divided.rows[part]) for part in PARTS)
     return ImageData(
         config.name,
         raw.classes,

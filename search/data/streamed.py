@@ -7,7 +7,6 @@ for the normalisation. What is found so is a small file, and holds as long as no
 
 import hashlib
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -24,7 +23,7 @@ from torch import Tensor
 from blocks.arch import Size
 from blocks.errors import CompoundNasError
 from blocks.images.listing import ImageFile
-from blocks.images.reading import Reading, decoded_to
+from blocks.images.reading import Reading
 from blocks.images.walk import Passed
 from blocks.messages import say
 from blocks.names import counted
@@ -34,15 +33,14 @@ from search.data.cache import cache_key
 from search.data.decode import decode_file, noted, reason_of, settle_reading
 from search.data.files import check_filled, labels_of, list_files, settle_channels, weights_of
 from search.data.near import keep_together
+from search.data.progress import Progress
 from search.data.resized import resize
-from search.data.splits import PARTS, ImageData, Raw, Rows, Split, divide
+from search.data.splits import ImageData, Raw, Rows, assemble
 from search.data.stored import Stored, read_stored, write_stored
 from search.errors import DataError
 
 READ: Final = 4096
 """Files that are read at a time."""
-_SAID_AFTER: Final = 10.0
-"""Seconds between two lines of progress."""
 Sums = NDArray[np.int64]
 """(images, 2, channels): of an image's pixels, and of their squares."""
 
@@ -188,6 +186,7 @@ def stream_files(
         names, np.arange(len(files)), reading, decoded, size, channels,
         sums[:, :, :channels], size, config.on_corrupt == "skip", loaders, why,
     )  # fmt: skip
+    as_decoded = everything.at(decoded)
     labels = labels_of(files, len(found.classes))
     parts = tuple(file.part for file in files)
     check_filled(found, parts, labels)
@@ -200,7 +199,7 @@ def stream_files(
         parts,
         labels,
         tuple(digest.tobytes() for digest in digests),
-        lambda rows: _read(everything.at(decoded), rows),
+        lambda rows: _read(as_decoded, rows),
         None if None in groups else tuple(map(str, groups)),
         (*found.passed, *passed),
         (*found.notes, *notes, *said),
@@ -208,28 +207,10 @@ def stream_files(
         tuple(file.name for file in files),
         weights=weights_of(files),
     )
-    raw = keep_together(config, raw)
-    divided = divide(config, raw)
-
-    def split(part: str) -> Split:
-        rows = divided.rows[part]
-        own = everything.at(decoded).chosen(torch.from_numpy(rows))
-        weights = None if raw.weights is None else torch.from_numpy(raw.weights[rows])
-        return Split(own.empty, torch.from_numpy(raw.labels[rows]), weights, own)
-
-    train, val, test = (split(part) for part in PARTS)
-    return ImageData(
-        config.name,
-        raw.classes,
-        train,
-        val,
-        test,
-        divided.sha256,
-        raw.passed,
-        divided.notes,
-        decoded_to(raw.reading, *decoded),
-        folds=None if divided.folds is None else torch.from_numpy(divided.folds),
-        rows=None if raw.together is None else divided.rows,
+    return assemble(
+        config,
+        keep_together(config, raw),
+        lambda rows: as_decoded.chosen(torch.from_numpy(rows)),
     )
 
 
@@ -293,7 +274,7 @@ def _index(
     sums: list[Sums] = []
     passed: list[tuple[int, str]] = []
     notes: Counter[str] = Counter()
-    begun = said = time.monotonic()
+    progress = Progress("read", len(files), "files")
     say(f"reading {counted(len(files), 'file')} once, to hash them and to sum up their pixels")
     with closing(side_by_side(attempt, files)) as attempts:
         for row, found in enumerate(attempts):
@@ -308,11 +289,7 @@ def _index(
             kinds[row] = own.shape[1]
             sums.append(own)
             notes.update(more)
-            now = time.monotonic()
-            if now - said > _SAID_AFTER:
-                said = now
-                left = (now - begun) / (row + 1) * (len(files) - row - 1)
-                say(f"read {row + 1:,} of {len(files):,} files, about {left:.0f} s left")
+            progress.at(row + 1)
     most = max(3, int(kinds.max(initial=0)))
     whole = np.zeros((len(files), 2, most), dtype=np.int64)
     for row, own in enumerate(sums):

@@ -68,6 +68,11 @@ class Facts:
             raise _damaged(folder / "references.yaml", error) from None
         return cls(folder, config, records, failures, read_yaml(folder / "b0.yaml"), references)
 
+    @property
+    def measure(self) -> tuple[str, str]:
+        """What trained networks are judged by: its name in files, and in words."""
+        return ("map", "mAP") if self.config.several else ("accuracy", "accuracy")
+
     @cached_property
     def objective(self) -> Objective:
         """What the search steered by."""

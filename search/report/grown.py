@@ -84,7 +84,7 @@ def _against_costs(facts: Facts) -> list[Block]:
     """What trained members reach, against each cost that is known of them."""
     promise = read_table(facts.folder / "trained" / "promise.csv")
     rows: list[dict[str, Any]] = []
-    measure = "map" if facts.config.several else "accuracy"
+    measure, words = facts.measure
     for name, content in facts.trained_members.items():
         test = ((content.get("metrics") or {}).get("test") or {}).get(measure)
         if not isinstance(test, dict):
@@ -110,7 +110,6 @@ def _against_costs(facts: Facts) -> list[Block]:
             [f"{escape(row['name'])}: {at:.2f}%" for row, at in zip(some, value, strict=True)],
             VERMILION, size=9, error_y=errors, mode="markers+lines",
         )  # fmt: skip
-        words = "mAP" if facts.config.several else "accuracy"
         chart = figure([trace], label, f"test {words} (%)", xaxis=log_axis())
         said = f"Test {words} of the trained networks against {label}, with 95% intervals."
         blocks += [Text(said), Figure(f"family-{cost.replace('_', '-')}", chart, said, height=340)]
@@ -206,9 +205,10 @@ def _fidelity(facts: Facts) -> Section | None:
 
 def _curves(facts: Facts) -> Section | None:
     traces = []
+    measure, words = facts.measure
     for number, name in enumerate(facts.trained_members):
         table = read_table(facts.folder / "trained" / name / "log.csv")
-        column = "val_map" if facts.config.several else "val_accuracy"
+        column = f"val_{measure}"
         if not {"epoch", column} <= set(table):
             continue
         known = table.dropna(subset=[column])
@@ -221,7 +221,6 @@ def _curves(facts: Facts) -> Section | None:
         )  # fmt: skip
     if not traces:
         return None
-    words = "mAP" if facts.config.several else "accuracy"
     chart = figure(traces, "epoch", f"validation {words} (%)", showlegend=True)
     said = f"Validation {words} by epoch, of the networks that `scaling train` trained."
     return Section("curves", "Learning curves", [Text(said), Figure("curves", chart, said)])
@@ -230,7 +229,7 @@ def _curves(facts: Facts) -> Section | None:
 def _members(facts: Facts, room: Room) -> Section | None:
     if not facts.trained_members:
         return None
-    measure, words = ("map", "mAP") if facts.config.several else ("accuracy", "accuracy")
+    measure, words = facts.measure
     rows, pictures, pairs = [], [], []
     for name, content in facts.trained_members.items():
         test = ((content.get("metrics") or {}).get("test") or {}).get(measure) or {}
