@@ -528,12 +528,14 @@ COMPOSED: Final = [
 
 @pytest.mark.parametrize("command", parameters(COMPOSED))
 def test_settings_that_are_not_run_compose(command: Command) -> None:
-    schemas: dict[str, tuple[str, type]] = {
-        "search": ("benchmark", BenchmarkConfig),
-        "scaling": ("scaling", ScalingConfig),
-    }
-    name, schema = schemas[command.words[2]]
-    register_schema(f"{name}_schema", schema)
+    package, verb = command.words[2:4]
+    kind = "run" if (package, verb) == ("search", "run") else {"search": "benchmark"}.get(package)
+    name, schema = {
+        "run": ("config", RunConfig),
+        "benchmark": ("benchmark", BenchmarkConfig),
+        None: ("scaling", ScalingConfig),
+    }[kind]
+    register_schema(f"{kind or package}_schema", schema)
     compose_config(name, command.words[4:], schema)
 
 
