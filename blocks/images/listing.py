@@ -119,7 +119,7 @@ class _List:
     skip_unlabelled: bool
 
     def __post_init__(self) -> None:
-        self.walk = Walk(self.root)
+        self.walk = Walk(self.root, masks=self.layout == "classes")
 
     def read(self) -> ImageFolder:
         folders = []

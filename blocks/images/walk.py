@@ -5,7 +5,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,12 @@ SYSTEM_NAMES: Final = frozenset(
         *("__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
     }
 )
+
+
+_MASK: Final = re.compile(
+    r"(.+?)[ ._-](mask|seg|segmentation|gt|ground_?truth|annotation|trimap)s?([ _-]?\d+)?$", re.I
+)
+"""What people call a file that was drawn over an image; first the image's own name."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,11 @@ def why_hidden(name: str) -> str | None:
 
 @dataclass
 class Walk:
-    """A walk through folders: each is read once, links are followed."""
+    """A walk through folders: each is read once, links are followed. `masks`: files that are called
+    as an image beside them with `_mask` after it are images too."""
 
     root: Path
+    masks: bool = False
     passed: list[Passed] = field(default_factory=list)
     followed: set[Path] = field(default_factory=set)
 
@@ -64,6 +72,7 @@ class Walk:
         # Strings, not paths: there may be a million.
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
+        stems = set() if self.masks else {os.path.splitext(entry.name)[0] for entry in found}
         for entry in found:
             if (why := why_hidden(entry.name)) is not None:
                 self.skip(Path(entry.path), why)
@@ -72,6 +81,8 @@ class Walk:
                     yield from self._below(entry.path)
             elif why := why_unread_name(entry.name):
                 self.skip(Path(entry.path), why)
+            elif entry.is_file() and _is_mask(entry.name, stems):
+                self.skip(Path(entry.path), "a mask of the image beside it")
             elif entry.is_file():
                 yield entry.path
             else:
@@ -93,6 +104,12 @@ class Walk:
             self.skip(link, "a link to a folder that is read already")
         self.followed.add(there)
         return not known
+
+
+def _is_mask(name: str, stems: Collection[str]) -> bool:
+    """Whether a file is called as one of these with a mask's name after it."""
+    found = _MASK.match(os.path.splitext(name)[0]) if stems else None
+    return found is not None and found[1] in stems
 
 
 def flat_images(folder: Path) -> list[Path]:

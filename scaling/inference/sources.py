@@ -40,7 +40,7 @@ def images_in(path: Path) -> tuple[Iterator[Path], list[Passed]]:
         ScalingError: there is nothing there.
     """
     if path.is_dir():
-        walk = Walk(path)
+        walk = Walk(path, masks=True)
         found = walk.images(path)
         first = next(found, None)
         if first is None:

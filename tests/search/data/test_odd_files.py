@@ -84,6 +84,19 @@ def test_a_class_may_be_called_masks_among_others(tmp_path: Path) -> None:
     assert list_files(config(tmp_path)).classes == ("cups", "images", "masks", "plates")
 
 
+def test_masks_beside_their_images_are_passed_over(tmp_path: Path) -> None:
+    names = ("1.png", "1_mask.png", "1_mask_1.png", "2.png", "2 Segmentation.png", "gas_mask.png")
+    for place, folder in enumerate(("benign", "malignant")):
+        for number, name in enumerate(names):
+            save(tmp_path / folder / name, 10 * place + number)
+    found = list_files(config(tmp_path))
+    kept = ["1.png", "2.png", "gas_mask.png"]
+    assert [file.path.name for file in found.files] == kept * 2
+    assert {each.reason for each in found.passed} == {"a mask of the image beside it"}
+    assert len(found.passed) == 6
+    assert len(list_files(config(tmp_path, layout="classes")).files) == 12
+
+
 ROWS = (("一.png", "犬"), ("二.png", "ねこ"), ("三.png", "ｲﾇ小屋"))
 
 
