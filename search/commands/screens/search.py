@@ -107,8 +107,8 @@ def describe_gain(last: FinalRound) -> str:
     images."""
     if last.chosen.reference is not None:
         return (
-            f"B0 is the published {last.chosen.name}, cut to these images and the budget: no "
-            "candidate of the search did better on the validation images"
+            f"B0 is the published {last.chosen.name}, cut to these images and the budget: the "
+            "final round puts no candidate of the search before it"
         )
     if last.gain is None:
         return "no published network was trained as long as B0, to say what the search gained"
