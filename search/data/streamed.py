@@ -246,12 +246,12 @@ def _indexed(
     return made
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         state = os.stat(path)
     except OSError:
         return None
-    return state.st_size, state.st_mtime_ns
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def _index(

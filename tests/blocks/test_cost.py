@@ -84,7 +84,7 @@ def test_count_equals_fvcore_on_any_network(arch: ArchSpec) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(archs())
 def test_count_equals_fvcore_on_many_networks(arch: ArchSpec) -> None:
     assert_equals_fvcore(arch)

@@ -1,5 +1,7 @@
 """The zoo against timm, torchvision, torch's own counter and fvcore."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -66,11 +68,11 @@ def test_macs_equal_half_of_torchs_flops(name: str) -> None:
 
 def assert_equals_fvcore(name: str) -> None:
     arch = find_arch(name)
+    if name == "efficientnet_l2":  # whose maps at 800 pixels are 12 GB
+        arch = replace(arch, resolution=200)
     with torch.device("meta"):
         network = Network(arch)
-    # fvcore counts shapes; half the bytes let even L2 at 800 pixels be traced within 20 GiB.
-    dtype = torch.bfloat16 if name == "efficientnet_l2" else torch.float32
-    measured = measure_flops_fvcore(network.to_empty(device="cpu").to(dtype))
+    measured = measure_flops_fvcore(network.to_empty(device="cpu"))
     assert {key: flops for key, flops in count_by_operator(arch).items() if flops} == measured
     assert sum(measured.values()) == count(arch).flops_fvcore
 

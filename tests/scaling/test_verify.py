@@ -167,7 +167,8 @@ def test_nothing_to_verify(cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_study_and_its_origin(cli: Cli, tmp_path: Path, digits_settings: list[str]) -> None:
     """A real study: what is recorded of images and coefficients is compared with them."""
-    cli("search", "run", *digits_settings, "study=s", "search.trials=2", "search.final_epochs=1")
+    cli("search", "run", *digits_settings, "study=s", "search.trials=2", "search.final_epochs=1",
+        "workers.count=1")  # fmt: skip
     study = tmp_path / "results" / "s"
     b0 = read(study / "b0.yaml")
     coefficients = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15, "method": "surface"}

@@ -152,7 +152,7 @@ def test_what_follows_a_search_is_judged_by_map(
     settings = [
         *(*digits_settings, "study=two", f"dataset.root={two_digits}", "task=multilabel"),
         *("search.trials=6", "proxy.batch_size=16", "search.finalists=2", "search.final_seeds=1"),
-        *("search.zero_cost=10", "proxy.class_weights=balanced"),
+        *("search.zero_cost=10", "proxy.class_weights=balanced", "workers.count=1"),
     ]
     cli("search", "run", *settings)
     study = tmp_path / "results" / "two"

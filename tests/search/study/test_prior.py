@@ -50,7 +50,7 @@ def test_a_search_begins_with_what_scores_best_and_goes_on_with_the_same_scores(
     cli: Cli, tmp_path: Path, digits_settings: list[str]
 ) -> None:
     settings = [*digits_settings, "sampler=surrogate", "search.zero_cost=12"]
-    settings += ["search.zero_cost_top=2"]
+    settings += ["search.zero_cost_top=2", "workers.count=1"]
     done = cli("search", "run", *settings, "study=whole", "search.trials=9")
     assert "zero-cost scores of 12 random members" in done.stdout
     assert "12 members have zero-cost scores" in done.stdout
