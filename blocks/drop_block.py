@@ -6,7 +6,6 @@ from typing import Final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import drop_block2d
 
 from blocks.errors import CompoundNasError
 
@@ -62,6 +61,8 @@ class DropBlock(nn.Module):
         size = min(self.spec.size, height, width)
         size -= 1 - size % 2  # odd, so that a block has a centre
         if self.spec.shape == "square":
+            from torchvision.ops import drop_block2d  # which takes seconds
+
             dropped: Tensor = drop_block2d(x, probability, size)
             return dropped
         disc = disc_mask(size).to(x)

@@ -8,9 +8,9 @@ from `stage`. Shapes of all: (N, in_channels, H, W) → (N, stage.channels, ⌈H
 from collections.abc import Callable
 from typing import Final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation, StochasticDepth
 
 from blocks.arch import BOTTLENECKS, ArchSpec, StageSpec
 from blocks.arch.walk import shortcut
@@ -92,6 +92,55 @@ class ConvNormAct(nn.Module):
         return out
 
 
+# Both are torchvision's, which takes longer to import than a small network takes to train.
+
+
+class SqueezeExcitation(nn.Module):
+    """Channels weighted by what a small network of their means says: (N, C, H, W) → the same.
+
+    Source: Hu et al., arXiv 1709.01507.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        squeezed: int,
+        activation: type[nn.Module] = nn.ReLU,
+        scale_activation: type[nn.Module] = nn.Sigmoid,
+    ) -> None:
+        super().__init__()
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc1 = nn.Conv2d(channels, squeezed, 1)
+        self.fc2 = nn.Conv2d(squeezed, channels, 1)
+        self.activation = activation()
+        self.scale_activation = scale_activation()
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = self.activation(self.fc1(self.avgpool(x)))
+        weighted: Tensor = self.scale_activation(self.fc2(squeezed)) * x
+        return weighted
+
+
+class StochasticDepth(nn.Module):
+    """In training each sample is 0 with probability `p`, and else scaled up to keep its mean:
+    (N, …) → the same.
+
+    Source: Huang et al., arXiv 1603.09382.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = 1 - self.p
+        noise = torch.empty((len(x), *[1] * (x.ndim - 1)), dtype=x.dtype, device=x.device)
+        noise.bernoulli_(kept)
+        return x * (noise.div_(kept) if kept > 0 else noise)
+
+
 def make_norm(arch: ArchSpec, channels: int) -> nn.Module:
     """Batch normalisation, or group normalisation where `arch.norm_group_size` asks for it."""
     if arch.norm_group_size:
@@ -126,7 +175,7 @@ class Shortcut(nn.Module):
             stage.skip, stage.block in BOTTLENECKS, stride, in_channels, stage.channels
         )
         self.drop_block: nn.Module = nn.Identity()
-        self.drop_path = StochasticDepth(drop_path, "row")
+        self.drop_path = StochasticDepth(drop_path)
 
     def add(self, x: Tensor, out: Tensor) -> Tensor:
         out = self.drop_block(out)

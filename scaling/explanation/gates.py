@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation
 
+from blocks.layers import SqueezeExcitation
 from blocks.network import Network
 
 CLOSED: Final = 0.1

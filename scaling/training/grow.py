@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation
 
-from blocks.layers import ConvNormAct, MBConv
+from blocks.layers import ConvNormAct, MBConv, SqueezeExcitation
 from blocks.network import Network
 
 

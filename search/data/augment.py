@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from scipy.special import betaincinv
 from torch import Tensor
 
 from search.data.rand_augment import rand_augment, replace_rows
@@ -101,6 +100,8 @@ def _cutout(images: Tensor, side: int, generator: torch.Generator) -> None:
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
     """A draw of Beta(α, α), by the inverse of its distribution function."""
+    from scipy.special import betaincinv  # a training without MixUp has no use for SciPy
+
     point = torch.rand((), generator=generator, dtype=torch.float64).item()
     return float(betaincinv(alpha, alpha, point))
 

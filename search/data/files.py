@@ -47,7 +47,6 @@ from search.data.splits import (
 )
 from search.data.stamp import folder_stamp
 from search.data.stored import Stored, Streamed, read_stored
-from search.data.table import list_table
 from search.errors import DataError
 
 LARGE: Final = 10**9
@@ -68,6 +67,8 @@ def list_files(config: DatasetConfig, several: bool = False) -> ImageFolder:
         DataError: see `list_folder`, `list_table` and `group_files`.
     """
     if config.name == "table":
+        from search.data.table import list_table  # which needs pandas
+
         return list_table(config, several)
     found = list_folder(
         root_of(config),

@@ -13,8 +13,6 @@ from typing import Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from blocks.images.walk import Passed
@@ -94,8 +92,7 @@ def near_sets(copies: Tensor) -> Rows:
     for one, near in _pairs(copies, (best >= NEAR).nonzero().flatten()):
         # What is known so far, and the new pairs; in memory for some pairs at a time.
         ends = np.concatenate([sets, near]), np.concatenate([np.arange(number), one])
-        graph = coo_array((np.ones(len(ends[0]), dtype=bool), ends), shape=(number, number))
-        sets = connected_components(graph, directed=False)[1].astype(np.int64)
+        sets = _connected(ends, number)
         # The first image of each set stands for it.
         first = np.unique(sets, return_index=True)[1]
         sets = np.asarray(first[sets], dtype=np.int64)
@@ -191,5 +188,13 @@ def _with_equal(raw: Raw, sets: Rows) -> Rows:
     number = len(sets)
     # Images and contents are the nodes of a graph.
     ends = np.concatenate([np.arange(number)] * 2), np.concatenate([sets, number + same])
-    graph = coo_array((np.ones(2 * number, dtype=bool), ends), shape=(2 * number,) * 2)
-    return np.asarray(connected_components(graph, directed=False)[1][:number], dtype=np.int64)
+    return _connected(ends, 2 * number)[:number]
+
+
+def _connected(ends: tuple[Rows, Rows], nodes: int) -> Rows:
+    """The part of the graph that each node is in, int64 (nodes,); `ends` are those of its edges."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(ends[0]), dtype=bool), ends), shape=(nodes, nodes))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -18,6 +18,7 @@ from search.data.splits import PARTS, ImageData
 from search.training.label_metrics import mean_average_precision
 from search.training.loss import label_loss
 from search.training.metrics import mean_over_classes
+from search.training.optimizer import without_compiler
 
 MOST_PIXELS: Final = 1024
 """Values of an image that are taken as they are; a larger one is averaged to fewer."""
@@ -145,6 +146,7 @@ def _some(features: Features) -> Tensor:
 def _fit(layer: Tensor, train: Tensor, labels: Tensor, penalty: float) -> Tensor:
     """The layer (D + 1, classes) of the least cross-entropy and penalty, begun at `layer`."""
     layer = layer.clone().requires_grad_()
+    without_compiler()
     solver = torch.optim.LBFGS([layer], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:

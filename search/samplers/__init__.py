@@ -2,28 +2,67 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Final
-
-import optuna
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from typing import TYPE_CHECKING, Final
 
 from search.samplers.candidates import Candidates
-from search.samplers.evolution import EvolutionSampler
-from search.samplers.surrogate import SurrogateSampler
 
-SAMPLERS: Final[dict[str, Callable[[int, Candidates | None], BaseSampler]]] = {
-    "surrogate": lambda seed, candidates: SurrogateSampler(seed, candidates),
-    "tpe": lambda seed, _: TPESampler(seed=seed),
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+# Each imports what it needs: Optuna and scikit-learn together take a second.
+
+
+def _surrogate(seed: int, candidates: Candidates | None) -> "BaseSampler":
+    from search.samplers.surrogate import SurrogateSampler
+
+    return SurrogateSampler(seed, candidates)
+
+
+def _tpe(seed: int, candidates: Candidates | None) -> "BaseSampler":
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed)
+
+
+def _nsga2(seed: int, candidates: Candidates | None) -> "BaseSampler":
+    from optuna.samplers import NSGAIISampler
+
     # Optuna's population of 50 would keep a short study inside its first, random generation.
-    "nsga2": lambda seed, _: NSGAIISampler(seed=seed, population_size=16),
-    "gp": lambda seed, _: GPSampler(seed=seed),
-    "evolution": lambda seed, _: EvolutionSampler(seed),
-    "random": lambda seed, _: RandomSampler(seed=seed),
+    return NSGAIISampler(seed=seed, population_size=16)
+
+
+def _gp(seed: int, candidates: Candidates | None) -> "BaseSampler":
+    from optuna.samplers import GPSampler
+
+    return GPSampler(seed=seed)
+
+
+def _evolution(seed: int, candidates: Candidates | None) -> "BaseSampler":
+    from search.samplers.evolution import EvolutionSampler
+
+    return EvolutionSampler(seed)
+
+
+def _random(seed: int, candidates: Candidates | None) -> "BaseSampler":
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+SAMPLERS: Final[dict[str, Callable[[int, Candidates | None], "BaseSampler"]]] = {
+    "surrogate": _surrogate,
+    "tpe": _tpe,
+    "nsga2": _nsga2,
+    "gp": _gp,
+    "evolution": _evolution,
+    "random": _random,
 }
 
 
-def build_sampler(name: str, seed: int, candidates: Candidates | None = None) -> BaseSampler:
+def build_sampler(name: str, seed: int, candidates: Candidates | None = None) -> "BaseSampler":
     """The sampler called `name`; `candidates` is for those that choose among feasible ones."""
+    import optuna
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return SAMPLERS[name](seed, candidates)

@@ -8,7 +8,7 @@ than float32 on most CPUs.
 import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,9 @@ from blocks.network import Network
 from search.config.schema import ProxyConfig, RunConfig
 from search.errors import ConfigError
 from search.record.folder import StudyFolder
-from search.space.members import SpaceCandidates
+
+if TYPE_CHECKING:  # a process that trains has no use for Optuna
+    from search.space.members import SpaceCandidates
 
 GAIN: Final = 1.1
 """How many times as fast bfloat16 must be to be chosen: it costs digits."""
@@ -69,7 +71,7 @@ def gpus(device: str) -> tuple[int, ...]:
 
 def settle_device(
     config: RunConfig,
-    candidates: SpaceCandidates,
+    candidates: "SpaceCandidates",
     train_images: int,
     folder: StudyFolder | None = None,
 ) -> tuple[str, str]:

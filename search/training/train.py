@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from blocks.arch import ArchSpec, Size
@@ -25,6 +25,7 @@ from search.training.evaluate import evaluate
 from search.training.label_metrics import LabelScores
 from search.training.loss import Loss, loss_of
 from search.training.metrics import Scores
+from search.training.optimizer import build_optimizer
 from search.training.schedule import average_decay, size_of, warmup_cosine
 
 
@@ -178,7 +179,7 @@ def _begin(
     if initial is not None:
         network.load_state_dict(initial)
     network = place(network, proxy, device)
-    optimizer = _optimizer(network, proxy)
+    optimizer = build_optimizer(network, proxy)
     steps = epochs * (len(batches.train) // _batch_size(proxy, batches))
     return _Training(
         network,
@@ -252,22 +253,3 @@ def augmentation_of(proxy: ProxyConfig) -> Augmentation:
         mixup=proxy.mixup,
         cutmix=proxy.cutmix,
     )
-
-
-def _optimizer(network: Network, proxy: ProxyConfig) -> torch.optim.Optimizer:
-    # Batch norm and biases are left out of weight decay (tensorflow/tpu efficientnet main.py).
-    decayed: list[Tensor] = []
-    free: list[Tensor] = []
-    for module in network.modules():
-        for parameter in module.parameters(recurse=False):
-            weight = isinstance(module, nn.Conv2d | nn.Linear) and parameter.ndim > 1
-            (decayed if weight else free).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": proxy.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    if proxy.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups, proxy.lr, momentum=proxy.momentum, nesterov=proxy.momentum > 0, fused=True
-        )
-    return torch.optim.AdamW(groups, proxy.lr, fused=True)

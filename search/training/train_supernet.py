@@ -33,6 +33,7 @@ from search.training.class_weights import class_weights, cross_entropy
 from search.training.evaluate import evaluate
 from search.training.label_metrics import LabelScores
 from search.training.metrics import Scores
+from search.training.optimizer import AdamW, without_compiler
 from search.training.schedule import average_decay, warmup_cosine
 from search.training.supernet import Supernet, build_supernet, copy_of
 from search.training.train import augmentation_of
@@ -266,7 +267,8 @@ def _optimizer(
         {"params": [one for one in tensors if one.ndim > 1], "weight_decay": proxy.weight_decay},
         {"params": [one for one in tensors if one.ndim == 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, settings.lr, fused=True)
+    without_compiler()
+    return AdamW(groups, settings.lr, fused=True)
 
 
 @torch.no_grad()

@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import nn
 from torchvision import models
-from torchvision.ops import StochasticDepth
 
 from blocks.arch import parse_arch
 from blocks.drop_block import DropBlock, DropBlockSpec
-from blocks.layers import Conv2dSame, MBConv, Shortcut
+from blocks.layers import Conv2dSame, MBConv, Shortcut, StochasticDepth
 from blocks.network import Network
 from blocks.zoo import EFFICIENTNET_B0
 
