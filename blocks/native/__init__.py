@@ -146,9 +146,9 @@ def _mbconv(block: MBConv, x: Tensor) -> Tensor:
         squeeze is not None,
     ]
     if squeeze is not None:
-        parameters += [
-            squeeze.fc1.weight, squeeze.fc1.bias, squeeze.fc2.weight, squeeze.fc2.bias
-        ]  # fmt: skip
+        for pointwise in (squeeze.fc1, squeeze.fc2):
+            assert pointwise.bias is not None
+            parameters += [pointwise.weight, pointwise.bias]
         settings += [_ACTS[type(squeeze.activation)], _GATES[type(squeeze.scale_activation)]]
     out: Tensor = torch.ops.compound_nas.mbconv(
         x,
