@@ -16,7 +16,7 @@ PUBLISHED: Final = REFERENCES[:1]
 
 @pytest.mark.slow
 def test_the_main_job_ends_with_a_family(cli: Cli, tmp_path: Path) -> None:
-    """README's search, whose trainings are unchanged: real trials, a final round, a B0 above 87%;
+    """README's search, whose trainings are unchanged: real trials, a final round, a B0 above 86%;
     then a family without the fit, whose defaults its own tests run."""
     fewer = ["search.trials=3", "search.finalists=2", "search.controls=1"]
     fewer += [f"search.references=[{','.join(PUBLISHED)}]", "search.scale=false"]
@@ -28,10 +28,11 @@ def test_the_main_job_ends_with_a_family(cli: Cli, tmp_path: Path) -> None:
     assert all(abs(record.cost.macs / 1_000_000 - 1) <= 0.02 for record in trained)
     baseline = yaml.safe_load((study / "b0.yaml").read_text())
     assert baseline["final"]["epochs"] == 16
-    assert len(baseline["finalists"]) == 3  # one of them published
+    # Two candidates and a published network, which may be one of the candidates.
+    assert len({each["arch"] for each in baseline["finalists"]}) in (2, 3)
     assert sum(each["p_best"] for each in baseline["finalists"]) == pytest.approx(1, abs=1e-3)
     assert baseline["finalists"][0]["arch"] == baseline["arch"]
-    assert baseline["final"]["val_accuracy"] > 0.87
+    assert baseline["final"]["val_accuracy"] > 0.86
     for number in range(8):
         assert (study / "family" / f"b{number}.yaml").exists()
     references = read_records(study / "reference.jsonl")
