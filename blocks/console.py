@@ -4,13 +4,54 @@ import io
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable
+from typing import Any, Final
 
 from rich.console import Console
 
 from blocks.errors import CompoundNasError
 
-console = Console(
+LINE: Final = 80
+"""Columns of a line in a log or a pipe, where `COLUMNS` does not say another number."""
+
+
+class _Screen(Console):
+    """Standard output. `columns`: what text is folded to where nobody's terminal does."""
+
+    columns = int(os.environ["COLUMNS"]) if os.environ.get("COLUMNS", "").isdecimal() else LINE
+
+    @property
+    def live(self) -> bool:
+        """Whether what was printed can be drawn anew: on a terminal that moves its cursor."""
+        return self.is_terminal and not self.is_dumb_terminal
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print; lines of text are folded between words where the terminal is none, or a plain
+        one."""
+        if not self.live:
+            objects = tuple(fold(one, self.columns) if type(one) is str else one for one in objects)
+        super().print(*objects, **how)
+
+
+def fold(text: str, columns: int) -> str:
+    """Lines of no more than so many columns, but for longer words, which stay whole: the path of a
+    file is copied. What belongs to a line is indented below it."""
+    return "\n".join(_folded(line, columns) for line in text.split("\n"))
+
+
+def _folded(line: str, columns: int) -> str:
+    if len(line) <= columns:
+        return line
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    parts = textwrap.wrap(
+        line, columns, subsequent_indent=f"{indent}  ", break_long_words=False,
+        break_on_hyphens=False, expand_tabs=False, replace_whitespace=False,
+    )  # fmt: skip
+    return "\n".join(parts)
+
+
+console = _Screen(
     # Text is printed as it is: a file may be called `photo [final].png`, a spelling is full of
     # brackets. Where a style is wanted, it is a `rich.text.Text` or an argument.
     markup=False,
@@ -19,8 +60,8 @@ console = Console(
     soft_wrap=True,
     width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140,
 )
-"""Standard output. Wide lines are left to the terminal, so that logs keep whole spellings; a log
-has no width, where tables get room for their cells."""
+"""Standard output. Wide lines are left to a terminal, which folds them itself. A table in a log
+gets room for its cells."""
 
 
 def run_main(main: Callable[[], None], after_interrupt: str) -> None:
@@ -67,6 +108,21 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def about(seconds: float) -> str:
+    """A time to come, in one number: `40 s`, `12 min`, `3.4 h`, `2.1 days`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def network(spelling: str, shorter: str) -> str:
+    """A network on a terminal by its spelling; in a log, whose lines are short, by `shorter`."""
+    return spelling if console.live else shorter
 
 
 def millions(count: int) -> str:

@@ -14,7 +14,7 @@ from search.evaluators.batch import run_jobs
 from search.evaluators.train import Job, TrainEvaluator
 from search.record.folder import StudyFolder
 from search.record.trials import Record, derive_seed
-from search.study.progress import Progress, Silent
+from search.study.progress import Progress
 from search.study.study import OpenStudy, Study
 
 
@@ -30,7 +30,6 @@ def run_trainings(
     Returns a record per job, in order.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = (progress or Silent()).one_more
     outcomes: dict[int, Record] = {}
     for fraction in sorted({fraction for _, fraction in jobs}):
         chosen = [number for number, (_, share) in enumerate(jobs) if share == fraction]
@@ -38,7 +37,7 @@ def run_trainings(
         config = study.config
         with TrainEvaluator(data, config.training, config.workers, where=study.where) as evaluator:
             work = [(replace(jobs[number][0], long=True), path) for number in chosen]
-            records = run_jobs(evaluator, work, done)
+            records = run_jobs(evaluator, work, progress)
         outcomes |= dict(zip(chosen, records, strict=True))
     return [outcomes[number] for number in range(len(jobs))]
 

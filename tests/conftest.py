@@ -16,6 +16,7 @@ import torch
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
+from blocks.console import console
 from blocks.latency.device import torch_threads
 
 # The same examples on every machine. One takes a second at most, as `strategies.MOST_MACS` and
@@ -177,3 +178,11 @@ def one_line_error(done: subprocess.CompletedProcess[str]) -> str:
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
     return lines[0]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def wide_lines() -> Iterator[None]:
+    """What is printed in this process is folded where it is in those that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(console, "columns", int(environment()["COLUMNS"]))
+        yield

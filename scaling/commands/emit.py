@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from blocks.console import console, duration, millions
+from blocks.console import console, duration, millions, network
 from blocks.names import counted
 from scaling.family.emit import Family, emit
 from scaling.family.member import Member
@@ -138,5 +138,9 @@ def _say_less(member: Member, instead: Solution | None) -> None:
     ]
     said = f"  {member.name} has less {' and '.join(lost)} than b0: nothing else costs its target"
     if instead is not None:
-        said += f"; the nearest that has not is {instead.residual:+.1%} off: {instead.arch}"
+        shorter = f"macs {millions(instead.cost.macs)}, params {millions(instead.cost.params)}"
+        said += (
+            f"; the nearest that has not is {instead.residual:+.1%} off: "
+            f"{network(str(instead.arch), shorter)}"
+        )
     console.print(said, markup=False)

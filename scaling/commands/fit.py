@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from blocks.console import console, duration, millions
+from blocks.console import network as spelled
 from blocks.names import counted
 from scaling.compound import PAPER
 from scaling.differences import in_points
@@ -138,7 +139,7 @@ def _surface(found: SurfaceFit) -> None:
     network = found.network
     console.print(
         f"  the best real network of {network.cost_ratio:.2f} × {found.settings.metric} "
-        f"(macs {millions(network.macs)}): {network.arch}",
+        f"(macs {millions(network.macs)}){spelled(f': {network.arch}', ', in scaling/fit.json')}",
         markup=False,
     )
 

@@ -148,7 +148,7 @@ def _train(
         show("training", len(jobs), 0, Objective.by(config.quality)) as progress,
     ):
         work = [(job, study.folder / "fidelity.jsonl") for job in jobs]
-        outcomes = run_jobs(evaluator, work, progress.one_more)
+        outcomes = run_jobs(evaluator, work, progress)
     pairs = zip(jobs, outcomes, strict=True)
     return {job: record for job, record in pairs if isinstance(record, TrialRecord)}
 

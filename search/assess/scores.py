@@ -13,6 +13,7 @@ from search.config.quality import ACCURACY, Quality
 from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.evaluators.batch import run_jobs
+from search.evaluators.progress import Silent
 from search.evaluators.train import make_job
 from search.evaluators.zero_cost import ZeroCostEvaluator
 from search.record.folder import StudyFolder
@@ -98,20 +99,24 @@ def verdict(table: pd.DataFrame, quality: Quality = ACCURACY) -> str:
     return f"no score is better than {baseline}: no interval of the difference is above 0"
 
 
+class _Counted(Silent):
+    """Says now and then how many are scored."""
+
+    def __init__(self) -> None:
+        self._finished = 0
+
+    def one_more(self, record: Record, work: int) -> None:
+        self._finished += 1
+        if self._finished % 20 == 0:
+            say(f"scored {self._finished} architectures")
+
+
 def _score(study: OpenStudy, archs: list[str]) -> list[TrialRecord]:
     config, path = study.config, study.folder / "scores.jsonl"
     work = [(make_job(arch, 0, config.seed), path) for arch in archs]
-    finished = 0
-
-    def done(record: Record) -> None:
-        nonlocal finished
-        finished += 1
-        if finished % 20 == 0:
-            say(f"scored {finished} architectures")
-
     say(f"scores of {len(archs)} architectures; those in {path} are taken from there")
     with ZeroCostEvaluator(study.data, config.workers, config.seed) as evaluator:
-        outcomes = run_jobs(evaluator, work, done)
+        outcomes = run_jobs(evaluator, work, _Counted())
     scored = [record for record in outcomes if isinstance(record, TrialRecord)]
     for record in outcomes:
         if not isinstance(record, TrialRecord):

@@ -1,6 +1,6 @@
 """Workers that the evaluators share: each holds the images and takes one job at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from importlib import import_module
 from types import TracebackType
@@ -10,6 +10,7 @@ from search.config.places import HERE, Where, require_executor
 from search.config.settled import SettledWorkers
 from search.errors import TrainingError
 from search.evaluators.executors.processes import Processes
+from search.evaluators.progress import Epochs
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -76,6 +77,11 @@ class WorkerPool(Generic[_Job, _Result]):
             StudyError: no worker can be started.
         """
         return self._executor.submit(job)
+
+    def running(self) -> Sequence[Epochs]:
+        """Epochs done, and of how many, of each training that runs now: of processes of this
+        machine. Workers elsewhere say nothing before their end."""
+        return self._executor.running() if isinstance(self._executor, Processes) else ()
 
     def death(self) -> TrainingError:
         """What to say of a job whose worker died, and died again at a second try."""

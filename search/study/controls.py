@@ -15,6 +15,8 @@ from search.evaluators.train import TrainEvaluator, make_job
 from search.record.folder import StudyFolder
 from search.record.trials import TrialRecord, derive_seed
 from search.space.members import SpaceCandidates
+from search.study.objective import Objective
+from search.study.progress import Show, silent
 
 LEAST: Final = 3
 """Controls below which their spread is not known."""
@@ -82,6 +84,7 @@ def train_controls(
     folder: StudyFolder,
     evaluator: TrainEvaluator,
     candidates: SpaceCandidates,
+    show: Show = silent,
 ) -> Controls | None:
     """Train random members by the proxy; the same ones however the search went."""
     if not config.search.controls:
@@ -100,7 +103,9 @@ def train_controls(
         for spelling in dict.fromkeys(spellings)
     ]
     say(f"training {len(jobs)} random networks by the proxy, as controls")
-    records = [one for one in run_jobs(evaluator, jobs) if isinstance(one, TrialRecord)]
+    with show("control", len(jobs), objective=Objective.of(config)) as progress:
+        outcomes = run_jobs(evaluator, jobs, progress)
+    records = [one for one in outcomes if isinstance(one, TrialRecord)]
     if not records:
         say("no random network within the budget was found or trained")
         return None

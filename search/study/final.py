@@ -30,6 +30,7 @@ from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.space.references import Reference
 from search.study.fold_standing import standing_by_folds
 from search.study.objective import Objective
+from search.study.progress import Show, silent
 from search.study.race import (
     Array,
     Labels,
@@ -116,6 +117,7 @@ def train_final(
     evaluator: TrainEvaluator,
     candidates: Sequence[TrialRecord],
     seconds_left: float | None = None,
+    show: Show = silent,
 ) -> FinalRound:
     """Choose B0 of candidates that were trained to the end, and read the test split for it.
 
@@ -125,13 +127,13 @@ def train_final(
         StudyError: all long trainings failed.
     """
     objective = Objective.of(config)
-    references = _by_proxy(config, data, folder, evaluator)
+    references = _by_proxy(config, data, folder, evaluator, show)
     contenders = _entrants(candidates, references, objective, config.search.finalists)
     seeds = most_trainings(config) if len(contenders) > 1 else 1
     contenders, seeds = _within(contenders, seeds, config, candidates, seconds_left)
     labels = [each.numpy() for each in labels_by_fold(data)]
     _announce(config, contenders, seeds, sum(map(len, labels[:seeds])))
-    contenders, stand = _race(config, folder, evaluator, contenders, seeds, objective, labels)
+    contenders, stand = _race(config, folder, evaluator, contenders, seeds, objective, labels, show)
     folder.write("b0.pt", _file(folder, contenders[0].trainings[0], ".pt").read_bytes())
     by_proxy = None
     if config.evaluator == "supernet":
@@ -168,7 +170,11 @@ def _entrants(
 
 
 def _by_proxy(
-    config: SettledConfig, data: ImageData, folder: StudyFolder, evaluator: TrainEvaluator
+    config: SettledConfig,
+    data: ImageData,
+    folder: StudyFolder,
+    evaluator: TrainEvaluator,
+    show: Show,
 ) -> list[tuple[Reference, TrialRecord]]:
     """The references that can be brought to the budget, trained by the proxy."""
     references = references_of(config, data.in_channels, data.num_classes)
@@ -179,7 +185,9 @@ def _by_proxy(
     jobs = [
         make_job(format_arch(each.arch), config.proxy.epochs, config.seed) for each in references
     ]
-    found = _said(run_jobs(evaluator, [(job, folder / "reference.jsonl") for job in jobs]))
+    with show("reference", len(jobs), objective=Objective.of(config)) as progress:
+        work = [(job, folder / "reference.jsonl") for job in jobs]
+        found = _said(run_jobs(evaluator, work, progress), [each.name for each in references])
     return [
         (reference, record)
         for reference, record in zip(references, found, strict=True)
@@ -195,7 +203,8 @@ def _train_by_proxy(
         return chosen.by_proxy
     job = make_job(chosen.by_proxy.arch, config.proxy.epochs, config.seed)
     job = replace(job, inherit=config.inherits)
-    return _said(run_jobs(evaluator, [(job, folder / "reference.jsonl")]))[0]
+    records = run_jobs(evaluator, [(job, folder / "reference.jsonl")])
+    return _said(records, [chosen.name])[0]
 
 
 def _race(
@@ -206,6 +215,7 @@ def _race(
     seeds: int,
     objective: Objective,
     labels: Sequence[Labels],
+    show: Show,
 ) -> tuple[list[Contender], Standing | None]:
     """Train all, then those that may still be the best with a further seed, on the next fold if
     there are any; the best first.
@@ -227,9 +237,10 @@ def _race(
                 job = replace(job, outcomes=path, balanced=config.quality.balanced)
             jobs.append((job, folder / "final.jsonl"))
         _adopt(folder, jobs[0][0])
-        for contender, (job, _), record in zip(
-            alive, jobs, _said(run_jobs(evaluator, jobs)), strict=True
-        ):
+        what = "final" if seeds == 1 else f"final, {_times(config)[:-1]} {replicate},"
+        with show(what, len(jobs), objective=objective) as progress:
+            records = _said(run_jobs(evaluator, jobs, progress), [each.name for each in alive])
+        for contender, (job, _), record in zip(alive, jobs, records, strict=True):
             if record is not None:
                 contender.trainings.append(record)
                 if job.outcomes is not None:
@@ -417,9 +428,11 @@ def _file(folder: StudyFolder, training: Job | TrialRecord, suffix: str) -> Path
     return folder / FINALS / (hashlib.sha256(text.encode()).hexdigest()[:12] + suffix)
 
 
-def _said(records: Sequence[TrialRecord | FailureRecord]) -> list[TrialRecord | None]:
+def _said(
+    records: Sequence[TrialRecord | FailureRecord], names: Sequence[str]
+) -> list[TrialRecord | None]:
     """Those that did not fail; failures are said."""
-    for record in records:
+    for name, record in zip(names, records, strict=True):
         if isinstance(record, FailureRecord):
-            say(f"the training of {record.arch} failed ({record.kind}): {record.error}")
+            say(f"the training of {name} failed ({record.kind}): {record.error}")
     return [record if isinstance(record, TrialRecord) else None for record in records]

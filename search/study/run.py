@@ -16,8 +16,9 @@ from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
 from search.data.classes import Majority, describe_classes, majority_of
 from search.errors import StudyError
+from search.evaluators.pool import WorkerPool
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
-from search.evaluators.train import Evaluator, TrainEvaluator
+from search.evaluators.train import Evaluation, Job, TrainEvaluator
 from search.look.linear_probe import Probe
 from search.space.budget import cost_budget
 from search.space.latency_budget import describe_latency
@@ -109,9 +110,9 @@ def _train_all(
             left = None
             if config.search.minutes is not None:
                 left = 60 * config.search.minutes - (time.monotonic() - started)
-            last = train_final(config, data, folder, evaluator, records, left)
+            last = train_final(config, data, folder, evaluator, records, left, show)
         with _timed(seconds, "controls"):
-            controls = train_controls(config, folder, evaluator, study.members)
+            controls = train_controls(config, folder, evaluator, study.members, show)
     with _timed(seconds, "report"):
         write_baseline(config, data, folder, last, controls)
         write_front(config, folder)
@@ -123,7 +124,7 @@ def _train_all(
 def _run_trials(
     study: OpenStudy,
     enqueued: list[dict[str, Any]],
-    evaluator: Evaluator,
+    evaluator: WorkerPool[Job, Evaluation],
     seconds: dict[str, float],
     show: Show,
 ) -> Tally:
@@ -132,7 +133,10 @@ def _run_trials(
     if before:
         say(f"going on with {len(before)} candidates from {folder.path}")
     started = time.perf_counter()
-    with show("trial", config.search.trials, len(before), study.objective) as progress:
+    limit = None if config.trial_minutes is None else 60 * config.trial_minutes
+    trials = config.search.trials
+    with show("trial", trials, len(before), study.objective, limit) as progress:
+        progress.watch(evaluator.running)
         for record in before:
             progress.known(record)
         loop = TrialLoop(config, study.members, folder, evaluator, progress, enqueued)

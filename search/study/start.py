@@ -47,15 +47,16 @@ def starting_points(config: RunConfig, candidates: SpaceCandidates) -> list[dict
         StudyError: there is no such study.
     """
     found = []
-    for spelling in config.search.enqueue:
+    for number, spelling in enumerate(config.search.enqueue, 1):
         try:
             arch = parse_arch(spelling)
             found.append(candidates.find(arch))
         except (ArchError, ConfigError) as error:
             raise ConfigError(f"search.enqueue: {error}") from None
-        network, _, _ = candidates.network(found[-1])
+        network, cost, _ = candidates.network(found[-1])
         if network != arch:
-            say(f"{arch} is evaluated at the budget's widths: {network}")
+            said = f"macs {cost.macs:,}, params {cost.params:,}"
+            say(f"network {number} of search.enqueue is evaluated at the budget's widths: {said}")
     if config.search.warm_start is not None:
         found += _best_of_earlier(config, candidates)
     return found + _references(config, candidates)

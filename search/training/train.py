@@ -26,6 +26,7 @@ from search.training.label_metrics import LabelScores
 from search.training.loss import Loss, loss_of
 from search.training.metrics import Scores
 from search.training.optimizer import build_optimizer
+from search.training.pulse import tell_epoch
 from search.training.schedule import average_decay, size_of, warmup_cosine
 
 
@@ -133,10 +134,12 @@ def train(
         training.restore(state)
     started = time.perf_counter()
     end = epochs if until is None else until
+    tell_epoch(len(training.losses), epochs)
     for epoch in range(len(training.losses), end):
         size = size_of(arch.image, proxy.start_resolution, epoch, epochs)
         loss = _train_epoch(training, batches, proxy, num_classes, size)
         training.losses.append(loss)
+        tell_epoch(epoch + 1, epochs)
         if not math.isfinite(loss):
             raise TrainingError("nan", f"the loss became {loss} in epoch {epoch + 1}")
     trained = time.perf_counter()

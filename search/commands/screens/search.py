@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from blocks.console import console, duration, millions
+from blocks.console import console, duration, millions, network
 from search.assess.statistics import wilson
 from search.config.quality import ACCURACY, SEVERAL, Quality
 from search.config.schema import RunConfig
@@ -52,7 +52,8 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
     last = found.last
     chosen, final = last.chosen.by_proxy, last.final
     console.print(describe_gain(last), markup=False)
-    console.print(f"B0 ({last.chosen.name}): {chosen.arch}", markup=False)
+    written = network(chosen.arch, str(found.study.folder / "b0.yaml"))
+    console.print(f"B0 ({last.chosen.name}): {written}", markup=False)
     console.print(
         f"  macs {millions(chosen.cost.macs)}, flops_fvcore {millions(chosen.cost.flops_fvcore)}, "
         f"params {chosen.cost.params:,}"

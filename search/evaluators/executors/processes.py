@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.sharedctypes import Synchronized
@@ -27,8 +27,10 @@ from search.evaluators.executors.working import (
     settle_in,
 )
 from search.evaluators.process import die_with
+from search.evaluators.progress import Epochs
 from search.evaluators.spawn import spawn_context
 from search.training.device import gpus
+from search.training.pulse import tell_to
 
 
 class Processes:
@@ -40,6 +42,7 @@ class Processes:
         # Not the terminal: what a worker says before it dies is part of its failure.
         self._logs = tempfile.TemporaryDirectory(prefix="compound-nas-")
         self._work = work
+        self._epochs: MutableSequence[int] = []
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
@@ -49,6 +52,8 @@ class Processes:
             # Inside a joblib worker (hydra/launcher=joblib): a spawned child is told its
             # parent's start method, and knows no loky.
             multiprocessing.set_start_method("spawn", force=True)
+        # Two numbers of each worker, which it alone writes.
+        self._epochs = self._context.Array("i", 2 * self._workers.count, lock=False)
         return ProcessPoolExecutor(
             self._workers.count,
             mp_context=self._context,
@@ -62,6 +67,7 @@ class Processes:
                 os.getpid(),
                 messages.shown(),
                 Path(self._logs.name),
+                self._epochs,
             ),
         )
 
@@ -82,6 +88,11 @@ class Processes:
                 f"cannot share the images with the training processes: {error} (is the shared "
                 "memory of this machine, /dev/shm, too small?)"
             ) from None
+
+    def running(self) -> Sequence[Epochs]:
+        """Epochs done, and of how many, of each training that runs now."""
+        pairs = zip(self._epochs[::2], self._epochs[1::2], strict=True)
+        return [(done, whole) for done, whole in pairs if whole]
 
     def death(self) -> TrainingError:
         """What to say of a job whose worker died: by what the last that said something said."""
@@ -110,6 +121,9 @@ class Processes:
 _THREAD: Final = ("Thread ", "Current thread ", OVERDUE)
 _work: Callable[[Any], Any] | None = None
 _limits = Limits()
+_epochs: MutableSequence[int] = []
+_place = 0
+"""Of this worker's two numbers in `_epochs`, the first."""
 
 
 def _start_worker(
@@ -121,8 +135,9 @@ def _start_worker(
     parent: int,
     shows_messages: bool,
     logs: Path,
+    epochs: MutableSequence[int],
 ) -> None:
-    global _work, _limits
+    global _work, _limits, _epochs, _place
     with started.get_lock():
         number = started.value
         started.value += 1
@@ -130,6 +145,13 @@ def _start_worker(
     settle_in(threads, devices[number % len(devices)] if devices else None, limits, shows_messages)
     die_with(parent)
     _work, _limits = work, limits
+    _epochs, _place = epochs, 2 * number
+    tell_to(_tell)
+
+
+def _tell(done: int, whole: int) -> None:
+    if _place < len(_epochs):  # a pool that replaces a worker has more than it has places
+        _epochs[_place], _epochs[_place + 1] = done, whole
 
 
 def _log_to(path: Path) -> None:
@@ -141,4 +163,7 @@ def _log_to(path: Path) -> None:
 
 def _run(job: Any) -> Any:
     assert _work is not None
-    return attempt(_work, job, _limits)
+    try:
+        return attempt(_work, job, _limits)
+    finally:
+        _tell(0, 0)
