@@ -125,6 +125,11 @@ def network(spelling: str, shorter: str) -> str:
     return spelling if console.live else shorter
 
 
+def thousands(count: int) -> str:
+    """A count that may be small: `29.3k`, `4.01M`."""
+    return f"{count / 1e3:.1f}k" if count < 999_950 else millions(count)
+
+
 def millions(count: int) -> str:
     """A count for people: `1.95M`, `37.75G`."""
     return f"{count / 1e9:.2f}G" if count >= 1e9 else f"{count / 1e6:.2f}M"

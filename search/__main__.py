@@ -29,6 +29,9 @@ commands
   plot     draw results/<study>/pareto.png and pareto.csv again
   report   results/<study>/report.html: all of a study as one page that needs no network; `run`
            writes it too (needs the extra: pip install ".[report]")
+  dashboard  a study in a browser, also while it runs: a note, a drawing and a learning curve of
+           each trial; dashboard study=NAME [host=127.0.0.1] [port=8080] (needs the extra:
+           pip install ".[dashboard]")
   scores   zero-cost scores of the trained architectures, beside params and macs: how well each
            ranks them; results/<study>/scores.csv
   ls       the studies of results_dir: state, trials, best, size on disk
@@ -117,6 +120,7 @@ COMMANDS: Final = {
     "front": "search.commands.front",
     "plot": "search.commands.plot",
     "report": "search.commands.report",
+    "dashboard": "search.commands.dashboard",
     "scores": "search.commands.scores",
     "ls": "search.commands.ls",
     "export": "search.commands.export",
@@ -129,6 +133,7 @@ COMMANDS: Final = {
 """Name → module with `run(arguments)`; imported when it is called."""
 
 INTERRUPTED: Final = {
+    "dashboard": "the study is as it was",
     "fidelity": "the trainings so far are on disk",
     "run": "the trials so far are on disk, and the same command continues from them",
     "scores": "the scores so far are on disk",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from blocks.console import about, console, millions
+from blocks.console import about, console, millions, thousands
 from search.commands.bar import Bar, sparkline
 from search.evaluators.progress import Epochs
 from search.record.trials import FailureRecord, Record, TrialRecord
@@ -37,6 +37,7 @@ class TrialProgress:
         self.best: TrialRecord | None = None
         self._history: list[float] = []
         self._completed = before
+        self._numbered = False  # of a list, a record's number is only its place
         self._time = TimeLeft(seconds)
         self._running: Callable[[], Sequence[Epochs]] = tuple
         self._bar = Bar(what, total, before, self._pace, self._detail)
@@ -79,6 +80,7 @@ class TrialProgress:
 
     def trial(self, record: Record, completed: int) -> None:
         """Show one finished trial."""
+        self._numbered = True
         self._ended(record, completed, None)
 
     def __rich__(self) -> Bar:
@@ -118,23 +120,28 @@ class TrialProgress:
         more = " …" if len(running) > MOST_SHOWN else ""
         said = [f"epoch {shown}{more}"] if running else []
         if self.best is not None:
-            said.append(f"best {self.objective.describe(self.best)} (#{self.best.number})")
+            number = f" (#{self.best.number})" if self._numbered else ""
+            said.append(f"best {self.objective.describe(self.best)}{number}")
         return "  ".join([*said, *filter(None, [sparkline(self._history)])])
 
     def _line(self, record: Record) -> str:
         """Of a log: short, as its file holds the rest, the network's spelling included."""
-        said = f"{self.what} {self._completed}/{self.total} #{record.number}"
+        said = f"{self.what} {self._completed}/{self.total}"
+        if self._numbered:
+            said += f" #{record.number}"
         if isinstance(record, FailureRecord):
             said += f" failed ({record.kind}: {record.error})"
         else:
             quality, cost = self.objective.quality, record.cost
             said += (
                 f" {quality.short} {quality.of(record.metrics):.4f} macs {millions(cost.macs)} "
-                f"params {millions(cost.params)}"
+                f"params {thousands(cost.params)}"
             )
             if record.stopped:
                 said += f", stopped at epoch {record.fidelity['epochs']}"
         if self.best is not None:
             said += f"; best {self.objective.describe(self.best)}"
         left = self._time.left(self.total - self._completed, self._running())
-        return said if left is None else f"{said}, {about(left)} left"
+        if left is None or self._completed >= self.total:
+            return said
+        return f"{said}, {about(left)} left"

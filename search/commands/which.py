@@ -1,6 +1,6 @@
 """Which study a command shows, and with which settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from search.config.arguments import as_typed, plain_text
 from search.config.build import setting_kinds
@@ -43,11 +43,28 @@ def with_file(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     Raises:
         ConfigError: it says nothing.
     """
-    others = [each for each in arguments if not each.startswith("file=")]
-    given = [each.removeprefix("file=") for each in arguments if each.startswith("file=")]
-    if given and not given[-1].strip():
-        raise ConfigError("file= has no value (is a variable of the shell empty?)")
-    return (given[-1] if given else None), others
+    own, others = own_settings(arguments, {"file": ""})
+    return own["file"] or None, others
+
+
+def own_settings(
+    arguments: Sequence[str], defaults: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """What a command's own settings say, which are none of a study, and the other arguments.
+
+    Raises:
+        ConfigError: one of them says nothing.
+    """
+    own, others = dict(defaults), []
+    for each in arguments:
+        name, equals, value = each.partition("=")
+        if not equals or name not in own:
+            others.append(each)
+            continue
+        if not value.strip():
+            raise ConfigError(f"{name}= has no value (is a variable of the shell empty?)")
+        own[name] = value
+    return own, others
 
 
 def named(command: str, arguments: Sequence[str]) -> None:

@@ -84,6 +84,7 @@ def record_outcome(
         job.fidelity,
         evaluation.seconds,
         versions(),
+        evaluation.losses,
     )
 
 

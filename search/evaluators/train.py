@@ -68,11 +68,13 @@ def make_job(arch: str, epochs: int, seed: int, replicate: int = 0) -> Job:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a job measured: exact cost, metrics, seconds by what they were spent on."""
+    """What a job measured: exact cost, metrics, seconds by what they were spent on, the mean
+    training loss of each epoch."""
 
     cost: Cost
     metrics: dict[str, float]
     seconds: dict[str, float]
+    losses: tuple[float, ...] = ()
 
 
 class Evaluator(Protocol):
@@ -183,4 +185,5 @@ def run_job(
     seconds["fvcore"] = time.perf_counter() - started
     if job.save is not None:
         save_whole(result.network.state_dict(), Path(job.save))
-    return Evaluation(cost, metrics, seconds)
+    losses = tuple(float(f"{loss:.5g}") for loss in result.train_loss)
+    return Evaluation(cost, metrics, seconds, losses)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """One trained architecture. `arch` is its spelling, `seconds` by what they went to."""
+    """One trained architecture. `arch` is its spelling, `seconds` by what they went to, `losses`
+    the mean training loss of each epoch, where that was recorded."""
 
     number: int
     arch: str
@@ -28,6 +29,7 @@ class TrialRecord:
     fidelity: dict[str, int]
     seconds: dict[str, float]
     versions: dict[str, str]
+    losses: tuple[float, ...] = ()
 
     @property
     def stopped(self) -> bool:
@@ -130,4 +132,5 @@ def _record(made: dict[str, Any]) -> Record:
         cost = made.get("cost")
         cost = None if cost is None else Cost(**cost)
         return FailureRecord(**{**made, "log": tuple(made.get("log", ())), "cost": cost})
-    return TrialRecord(**{**made, "cost": Cost(**made["cost"])})
+    losses = tuple(float(loss) for loss in made.get("losses", ()))
+    return TrialRecord(**{**made, "cost": Cost(**made["cost"]), "losses": losses})

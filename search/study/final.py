@@ -237,7 +237,7 @@ def _race(
                 job = replace(job, outcomes=path, balanced=config.quality.balanced)
             jobs.append((job, folder / "final.jsonl"))
         _adopt(folder, jobs[0][0])
-        what = "final" if seeds == 1 else f"final, {_times(config)[:-1]} {replicate},"
+        what = "final" if seeds == 1 else f"{_times(config)[:-1]} {replicate}:"
         with show(what, len(jobs), objective=objective) as progress:
             records = _said(run_jobs(evaluator, jobs, progress), [each.name for each in alive])
         for contender, (job, _), record in zip(alive, jobs, records, strict=True):

@@ -76,9 +76,15 @@ class Objective:
             return -self.quality.loss_of(record.metrics)
         return self.reward(record) if self.aim == "reward" else self.quality.of(record.metrics)
 
+    @property
+    def rungs_are_losses(self) -> bool:
+        """Whether a pruner compares losses, with their sign turned."""
+        by_loss = self.aim == "accuracy" and self.rung_metric == "val_loss"
+        return by_loss or self.aim == "loss"
+
     def rung(self, record: TrialRecord) -> float:
         """What a pruner compares at a rung, more of it being better."""
-        if self.aim == "accuracy" and self.rung_metric == "val_loss":
+        if self.rungs_are_losses:
             return -self.quality.loss_of(record.metrics)
         return self.score(record)
 

@@ -40,7 +40,7 @@ class TimeLeft:
     ) -> None:
         self._limit = limit
         self._clock = clock
-        self._began = clock()
+        self._began = self._first = clock()
         self._known: list[_Ended] = []
         self._ended: list[_Ended] = []
         self._failed = 0
@@ -48,7 +48,7 @@ class TimeLeft:
 
     def begin(self) -> None:
         """The clock starts."""
-        self._began = self._clock()
+        self._began = self._first = self._clock()
 
     def known(self, record: TrialRecord) -> None:
         """An earlier run did this training."""
@@ -64,6 +64,9 @@ class TimeLeft:
             self._waiting.remove(work)
         if isinstance(record, TrialRecord):
             own = _ended(record)
+            if not self._ended:
+                # Before the first began, workers have loaded their libraries: once.
+                self._first = max(self._first, self._clock() - own.seconds)
             self._ended.append(own if work is None else _Ended(work, own.epochs, own.seconds))
         else:
             self._failed += 1
@@ -71,13 +74,14 @@ class TimeLeft:
     def an_hour(self, running: Sequence[Epochs] = ()) -> float | None:
         """Trainings an hour; None before there is anything to measure."""
         done = len(self._ended) + self._failed + sum(self._shares(running))
-        elapsed = self._clock() - self._began
+        elapsed = self._clock() - self._first
         return 3600 * done / elapsed if done and elapsed > 0 else None
 
     def left(self, trainings: int, running: Sequence[Epochs] = ()) -> float | None:
         """Seconds until so many more are done; None before there is anything to measure."""
-        elapsed = self._clock() - self._began
-        most = None if self._limit is None else max(0.0, self._limit - elapsed)
+        now = self._clock()
+        elapsed = now - self._first
+        most = None if self._limit is None else max(0.0, self._began + self._limit - now)
         if trainings <= 0:
             return 0.0
         by_work = self._by_work()

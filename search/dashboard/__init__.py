@@ -1,0 +1,1 @@
+"""A study in optuna-dashboard: a copy of the sampler's memory, with notes, drawings and curves."""
