@@ -4,14 +4,15 @@ import textwrap
 import time
 from pathlib import Path
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.measure import Measurement
 from rich.table import Table
 
 from blocks.arch import parse_arch
-from blocks.console import console, duration, millions
+from blocks.console import about, console, duration, millions
 from scaling.compound import ScalingError
 from scaling.training.config import RecipeConfig, TrainConfig
 from scaling.training.result import Comparison, Trained
+from search.commands.bar import Bar, sparkline
 from search.config.arguments import quote
 from search.config.listing import list_settings
 from search.config.options import option, options
@@ -69,88 +70,100 @@ class Screen:
     """A bar on a terminal, a line for each epoch elsewhere."""
 
     def __init__(self) -> None:
-        self._bar = _new_bar()
-        self._task = self._bar.add_task("")
         self._began, self._done, self._total, self._images = 0.0, 0, 1, 1
-        self._name = ""
+        self._at, self._name, self._said = 0, "", ""
+        self._history: list[float] = []
+        self._bar = Bar("", 1, 0, self._beside, self._below)
 
     def begin(self, name: str, steps: int, done: int, images: int) -> None:
         """A training begins, or goes on."""
-        self._bar = _new_bar()
         self._name, self._total, self._done, self._images = name, steps, done, images
-        self._task = self._bar.add_task(name, total=steps, completed=done, status="")
+        self._at, self._said, self._history = done, "", []
+        self._bar = Bar(f"{name} step", steps, done, self._beside, self._below)
         self._began = time.monotonic()
         self._bar.start()
 
     def step(self, done: int) -> None:
         """A step is done."""
-        rate, _ = self._pace(done)
-        self._bar.update(self._task, completed=done, rate=f"{rate:,.0f} images/s")
+        self._at = done
+        self._bar.at(done)
 
     def epoch(self, row: dict[str, float], best: dict[str, float] | None, epochs: int) -> None:
         """An epoch is done."""
         known = best or row
         judged = "val_map" if "val_map" in row else "val_accuracy"
-        rate, left = self._pace(int(row["step"]))
-        said = f"best {known[judged]:.4f} in epoch {known['epoch']:.0f}"
-        self._bar.update(self._task, status=said)
-        if not console.is_terminal:
+        self._at = int(row["step"])
+        self._history.append(row[judged])
+        name = judged.removeprefix("val_")
+        best_so_far = f"best {name} {known[judged]:.4f} in epoch {known['epoch']:.0f}"
+        self._said = f"epochs {row['epoch']:.0f}/{epochs}  {best_so_far}"
+        if not console.live:
+            _, left = self._pace()
+            at_best = "best" if known["epoch"] == row["epoch"] else f"best in {known['epoch']:.0f}"
+            remains = f", {about(left)} left" if left else ""
             console.print(
-                f"{self._name} epoch {row['epoch']:.0f}/{epochs}  train loss "
-                f"{row['train_loss']:.4f}  val loss {row['val_loss']:.4f}  "
-                f"val {judged.removeprefix('val_')} {row[judged]:.4f}  lr {row['lr']:.3g}  "
-                f"[{said}, {rate:,.0f} images/s, {duration(left)} left]"
+                f"{self._name} epoch {row['epoch']:.0f}/{epochs} loss {row['train_loss']:.4f} "
+                f"val {row['val_loss']:.4f} {name} {row[judged]:.4f} ({at_best}){remains}"
             )
 
     def end(self) -> None:
         """The training is over."""
         self._bar.stop()
 
-    def _pace(self, done: int) -> tuple[float, float]:
+    def _beside(self) -> str:
+        rate, left = self._pace()
+        return f"{rate:,.0f} images/s, {about(left)} left" if self._at > self._done else ""
+
+    def _below(self) -> str:
+        return "  ".join(filter(None, [self._said, sparkline(self._history)]))
+
+    def _pace(self) -> tuple[float, float]:
         """Images a second, and seconds that are left."""
         elapsed = max(1e-9, time.monotonic() - self._began)
-        steps = max(1, done - self._done)
-        return steps * self._images / elapsed, elapsed / steps * max(0, self._total - done)
-
-
-def _new_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} steps"),
-        TextColumn("{task.fields[rate]}", markup=False),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}", markup=False),
-        console=console,
-        disable=not console.is_terminal,
-    )
+        steps = max(1, self._at - self._done)
+        return steps * self._images / elapsed, elapsed / steps * max(0, self._total - self._at)
 
 
 def show_table(trained: list[Trained]) -> None:
-    """What each network reached on the test images, with what it costs."""
+    """What each network reached on the test images, with what it costs; where the screen is too
+    narrow, without the figures that say least."""
     classes = trained[0].content["num_classes"]
     left_out = {"top5_accuracy"} if classes <= _FEW else set()
     shown = [name for name in _TITLES if name in trained[0].test and name not in left_out]
+    screen = _table(trained, shown)
+    while _width(screen) > console.width and len(shown) > 1:
+        shown.pop()
+        screen = _table(trained, shown, pixels=False)
+    console.print(screen)
+
+
+def _width(table: Table) -> int:
+    """Columns that a table takes where there is room."""
+    return Measurement.get(console, console.options.update(width=10_000), table).maximum
+
+
+def _table(trained: list[Trained], shown: list[str], pixels: bool = True) -> Table:
     content = trained[0].content
     screen = Table(
         title=f"test images of {content['dataset']['name']} ({content['dataset']['test']:,}), "
         "each read once; with 95% interval",
         title_justify="left",
     )
-    for heading in ("", "pixels", "macs", "params", *map(_TITLES.get, shown), "best epoch", "time"):
+    size = ["pixels"] if pixels else []
+    for heading in ("", *size, "macs", "params", *map(_TITLES.get, shown), "best epoch", "time"):
         screen.add_column(str(heading), justify="right", no_wrap=True)
     for each in trained:
         cost, how = each.content["cost"], each.content["trained"]
         screen.add_row(
             each.name,
-            str(parse_arch(each.content["arch"]).image),
+            *([str(parse_arch(each.content["arch"]).image)] if pixels else []),
             millions(cost["macs"]),
             f"{cost['params']:,}",
             *(_cell(each.test[name], name) for name in shown),
             f"{how['best_epoch']} of {how['epochs']}",
             duration(how["seconds"]),
         )
-    console.print(screen)
+    return screen
 
 
 def _cell(figure: dict[str, float], name: str) -> str:

@@ -118,7 +118,7 @@ class TrialProgress:
         running = self._running()
         shown = " ".join(f"{done}/{whole}" for done, whole in running[:MOST_SHOWN])
         more = " …" if len(running) > MOST_SHOWN else ""
-        said = [f"epoch {shown}{more}"] if running else []
+        said = [f"epochs {shown}{more}"] if running else []
         if self.best is not None:
             number = f" (#{self.best.number})" if self._numbered else ""
             said.append(f"best {self.objective.describe(self.best)}{number}")

@@ -51,8 +51,7 @@ def test_a_member_is_trained_and_told(
     folder, short = own_study
     main(["train", "study=main", *short])
     said = capsys.readouterr().out
-    assert re.search(r"b0 epoch 1/1  train loss \d\.\d+  val loss", said)
-    assert "images/s" in said
+    assert re.search(r"b0 epoch 1/1 loss \d\.\d+ val \d\.\d+ accuracy 0\.\d+ \(best\)\n", said)
     left = folder / "trained" / "b0"
     assert f"wrote results/main/trained/{left.name}" in said
     names = {path.name for path in left.iterdir()}
