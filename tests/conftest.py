@@ -134,11 +134,10 @@ def cli(tmp_path: Path) -> Cli:
         done: subprocess.CompletedProcess[str] = subprocess.run(  # type: ignore[call-overload]
             [sys.executable, "-m", *arguments],
             cwd=tmp_path,
-            env=environment(),
             capture_output=True,
             text=True,
             check=False,
-            **{"timeout": 600, **options},
+            **{"timeout": 600, "env": environment(), **options},
         )
         if check is not None:
             assert done.returncode == check, done.stdout + done.stderr

@@ -165,7 +165,11 @@ def test_a_search_at_an_exact_budget_by_halving_with_controls(
     settings = [*digits_settings, "study=exact", "sampler=surrogate", "budget.target=60k",
                 "search.pruner=asha", "search.reduction_factor=2", "proxy.epochs=2",
                 "search.controls=3", "search.trials=5"]  # fmt: skip
-    shown = cli("search", "run", *settings).stdout
+    shown = cli("search", "run", *settings, env={**environment(), "COLUMNS": "80"}).stdout
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert re.search(r"^trial 5/5 #\d+ acc 0\.\d{4} macs 0\.06M params ", shown, re.MULTILINE)
+    assert re.search(r"^control 3/3 acc ", shown, re.MULTILINE)
+    assert not re.search(r"r8-.*\[", shown)  # no spelling
     study = tmp_path / "results" / "exact"
     records = [*read_records(study / "trials.jsonl"), *read_records(study / "controls.jsonl")]
     assert len(records) == 8

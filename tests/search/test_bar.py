@@ -1,0 +1,66 @@
+"""What a terminal of 80 columns shows of trainings, and what a log does."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from blocks.console import console, fold
+from blocks.cost import Cost
+from search.commands.bar import sparkline
+from search.commands.progress import TrialProgress
+from search.config.face import config_from
+from search.record.trials import FailureRecord, TrialRecord
+from search.study.objective import Objective
+
+SPELLING = "r28-s16-[ds_r1_k3_s1_e1_c16_se0.25|ir_r2_k3_s2_e6_c24|ir_r2_k5_s2_e6_c40]-h640"
+
+
+def record(number: int, loss: float) -> TrialRecord:
+    cost = Cost(1_234_567, 1_020_000, 1_100_000, 9)
+    metrics = {"val_accuracy": 0.81234, "val_loss": loss}
+    return TrialRecord(number, SPELLING, cost, metrics, 0, {"epochs": 12}, {"train": 60.0}, {})
+
+
+def test_a_log_has_short_lines_and_a_terminal_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    objective = Objective.of(config_from(budget={"target": "1M"}))
+    with TrialProgress("trial", 40, 10, objective) as progress:
+        progress.known(record(3, 0.9))
+        progress.watch(lambda: [(3, 12), (7, 12)])
+        progress.trial(record(11, 0.6), 11)
+        progress.trial(record(12, 0.7), 12)
+        progress.trial(FailureRecord(13, SPELLING, "nan", "the loss became nan"), 12)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        "trial 11/40 #11 acc 0.8123 macs 1.02M params 1.23M; best loss 0.6000, "
+    )
+    assert "trial 12/40 #13 failed (nan: the loss became nan); best loss 0.6000" in lines[2]
+    assert all(len(line) <= 80 and SPELLING not in line for line in lines[:2])
+    terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    terminal.print(progress)
+    shown = terminal.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "trial 12 of 40" in shown[0]
+    assert "an hour, " in shown[0]
+    assert shown[0].rstrip().endswith(" left")
+    assert shown[1].rstrip() == "  epochs 3/12 7/12  best loss 0.6000 (#11)  ▁██"
+    assert all(len(line) <= 80 for line in shown)
+
+
+def test_a_sparkline_rises_with_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(console), "encoding", "utf-8")
+    assert sparkline([0.1]) == ""
+    assert sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([3.0, 3.0]) == "▁▁"
+    assert sparkline(range(1000), 4) == "▁▃▆█"
+    monkeypatch.setattr(type(console), "encoding", "ascii")
+    assert sparkline([1, 2]) == ""
+
+
+def test_lines_are_folded_between_words_alone() -> None:
+    path = "/a/" + "long/" * 20 + "b0.yaml"
+    text = f"  wrote {path}, and more words of it that are too many for one line of 60"
+    lines = fold(text, 60).split("\n")
+    assert [line for line in lines if len(line) > 60] == [f"    {path},"]
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert " ".join(line.strip() for line in lines) == text.strip()
+    assert fold("a  b\nc", 60) == "a  b\nc"
