@@ -100,6 +100,7 @@ NOT_RUN: Final = {
     r"python -m scaling emit .*latency_ms=.*": "a busy machine may rightly fail; settings composed",
     r"python -m scaling emit .*coefficients=published": "tests/scaling/test_cli.py runs it",
     r"ray start .*": "makes a cluster",
+    r"python -m search dashboard .*": "serves until Ctrl-C; tests/search/test_dashboard.py runs it",
     r"python -m search run .*(executor=|workers\.device=cuda).*": "tests/search/evaluators does",
     r"torchrun .*": "tests/scaling/training/test_parallel.py runs it",
 }
@@ -522,7 +523,9 @@ def test_scripts_take_these_arguments(command: Command, monkeypatch: pytest.Monk
 
 
 COMPOSED: Final = [
-    c for c in COMMANDS if matches(c, [p for p in NOT_RUN if p.startswith("python -m s")])
+    c
+    for c in COMMANDS
+    if matches(c, [p for p in NOT_RUN if p.startswith("python -m s") and "dashboard" not in p])
 ]
 
 
