@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from blocks.errors import CompoundNasError
 
@@ -108,6 +110,12 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def fits(table: Table) -> bool:
+    """Whether a table has room without a cell being cut."""
+    wide = console.options.update(width=10_000)
+    return Measurement.get(console, wide, table).maximum <= console.width
 
 
 def about(seconds: float) -> str:

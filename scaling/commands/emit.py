@@ -1,14 +1,20 @@
 """`python -m scaling emit`."""
 
+from typing import Final
+
 from rich.table import Table
 
-from blocks.console import console, duration, millions, network
+from blocks.console import console, duration, fits, millions, network
 from blocks.names import counted
 from scaling.family.emit import Family, emit
 from scaling.family.member import Member
 from scaling.latency_targets import Timed
 from scaling.settings import read_settings
 from scaling.target import Solution
+
+
+_SPARE: Final = ("off rule", "blocks", "residual", "flops_fvcore")
+"""Columns that a narrow screen does without, one after the other."""
 
 
 def run(arguments: list[str]) -> None:
@@ -69,15 +75,26 @@ def _table(family: Family) -> None:
         else ["flops_fvcore", "macs / b0"]
     )
     headings += ["median ms"] if timed else []
-    shown = Table(title=f"Family of {family.study} ({_by(members[0])})", title_justify="left")
-    for heading in headings:
-        shown.add_column(heading, justify="left" if heading == "name" else "right")
-    for member in members:
-        cells = _cells(member, family.base.macs)
-        shown.add_row(*(cells[heading] for heading in headings))
+    shown = _rows(family, headings)
+    for spare in _SPARE:  # family.csv has all of them
+        if fits(shown):
+            break
+        headings = [heading for heading in headings if heading != spare]
+        shown = _rows(family, headings)
     console.print(shown)
     if solved:
         _explain(members)
+
+
+def _rows(family: Family, headings: list[str]) -> Table:
+    title = f"Family of {family.study} ({_by(family.members[0])})"
+    shown = Table(title=title, title_justify="left")
+    for heading in headings:
+        shown.add_column(heading, justify="left" if heading == "name" else "right")
+    for member in family.members:
+        cells = _cells(member, family.base.macs)
+        shown.add_row(*(cells[heading] for heading in headings))
+    return shown
 
 
 def _by(member: Member) -> str:

@@ -4,11 +4,10 @@ import textwrap
 import time
 from pathlib import Path
 
-from rich.measure import Measurement
 from rich.table import Table
 
 from blocks.arch import parse_arch
-from blocks.console import about, console, duration, millions
+from blocks.console import about, console, duration, fits, millions
 from scaling.compound import ScalingError
 from scaling.training.config import RecipeConfig, TrainConfig
 from scaling.training.result import Comparison, Trained
@@ -131,15 +130,10 @@ def show_table(trained: list[Trained]) -> None:
     left_out = {"top5_accuracy"} if classes <= _FEW else set()
     shown = [name for name in _TITLES if name in trained[0].test and name not in left_out]
     screen = _table(trained, shown)
-    while _width(screen) > console.width and len(shown) > 1:
+    while not fits(screen) and len(shown) > 1:
         shown.pop()
         screen = _table(trained, shown, pixels=False)
     console.print(screen)
-
-
-def _width(table: Table) -> int:
-    """Columns that a table takes where there is room."""
-    return Measurement.get(console, console.options.update(width=10_000), table).maximum
 
 
 def _table(trained: list[Trained], shown: list[str], pixels: bool = True) -> Table:
