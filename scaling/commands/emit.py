@@ -12,7 +12,6 @@ from scaling.latency_targets import Timed
 from scaling.settings import read_settings
 from scaling.target import Solution
 
-
 _SPARE: Final = ("off rule", "blocks", "residual", "flops_fvcore")
 """Columns that a narrow screen does without, one after the other."""
 
