@@ -165,7 +165,7 @@ def test_workers_take_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
                 started.value = 0
                 for _ in range(5):
                     processes._start_worker(
-                        behave, 1, gpus(device), started, Limits(), 0, False, Path("nowhere")
+                        behave, 1, gpus(device), started, Limits(), 0, False, Path("nowhere"), []
                     )
                 assert chosen == expected
     finally:
