@@ -10,21 +10,14 @@ from blocks.errors import ArchError, one_line
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.report.answer import answer
-from search.report.blocks import Drawing, Figure, Room, Section, drawing
+from search.report.blocks import Drawing, Figure, drawing
 from search.report.facts import Facts
-from search.report.grown import grown
-from search.report.importance import importance
-from search.report.made_by import hours, made_by
-from search.report.searched import failures, searched
+from search.report.sections import sections_of
 
 FILE: Final = "report.html"
 """In a study's folder."""
 NEEDED: Final = ("plotly", "jinja2")
 HOW: Final = 'pip install "compound-nas[report]"'
-_ORDER: Final = (
-    "front", "final", "family", "scaling", "progress", "curves", "won", "importance", "errors",
-    "fidelity", "members", "ensembles", "explained", "hours", "failures", "made",
-)  # fmt: skip
 _CONFIG: Final = {"responsive": True, "displaylogo": False}
 
 
@@ -59,7 +52,7 @@ def render(facts: Facts) -> str:
     from plotly.offline import get_plotlyjs
 
     drawings: dict[str, str] = {}
-    sections = _sections(facts, drawings)
+    sections = sections_of(facts, drawings)
     environment = Environment(
         loader=PackageLoader("search.report"),
         autoescape=True,
@@ -78,16 +71,6 @@ def render(facts: Facts) -> str:
         drawings={name: Markup(svg) for name, svg in drawings.items()},
         drawing_style=Markup(STYLE),
         plotly=Markup(get_plotlyjs()),
-    )
-
-
-def _sections(facts: Facts, drawings: dict[str, str]) -> list[Section]:
-    found = [
-        *searched(facts, drawings), importance(facts), *grown(facts, Room()), hours(facts),
-        failures(facts), made_by(facts),
-    ]  # fmt: skip
-    return sorted(
-        (each for each in found if each is not None), key=lambda each: _ORDER.index(each.key)
     )
 
 

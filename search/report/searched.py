@@ -82,9 +82,10 @@ def _front(facts: Facts, drawings: dict[str, str]) -> Section | None:
         f"both. "
         + (f"All cost {budget}. " if exact else "")
         + ("" if exact or macs is None else f"The dashed line is the budget, {budget}. ")
-        + "Point at a mark for its network, click it to copy the spelling."
-    )
-    blocks: list[Block] = [Text(said), Figure("front", chart, said, networks=True, height=480)]
+    ).strip()
+    hint = "Point at a mark for its network, click it to copy the spelling."
+    front = Figure("front", chart, said, networks=True, height=480)
+    blocks: list[Block] = [Text(f"{said} {hint}"), front]
     stopped = sum(record.stopped for record in facts.trained)
     if stopped:
         blocks.append(

@@ -25,6 +25,7 @@ from search.report.facts import Facts
 from search.report.importance import importance
 from search.report.page import write_report
 from search.report.searched import searched
+from search.report.sections import ORDER
 from tests.conftest import ROOT, Refuse
 
 EVIL = "<script>alert(1)</script>"
@@ -63,7 +64,7 @@ class Page(HTMLParser):
             self.text += data
 
     def sections(self) -> list[str]:
-        return [name for name in page._ORDER if name in self.ids]
+        return [name for name in ORDER if name in self.ids]
 
 
 def read(folder: StudyFolder) -> Page:
