@@ -2,10 +2,11 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from blocks.arch import parse_arch
-from blocks.drawing.svg import STYLE
+from blocks.drawing.layout import Drawn, lay_out
+from blocks.drawing.svg import STYLE, to_svg
 from blocks.errors import ArchError, one_line
 from search.errors import StudyError
 from search.record.folder import StudyFolder
@@ -13,6 +14,9 @@ from search.report.answer import answer
 from search.report.blocks import Drawing, Figure, drawing
 from search.report.facts import Facts
 from search.report.sections import sections_of
+
+if TYPE_CHECKING:
+    from search.report.groups import Compared
 
 FILE: Final = "report.html"
 """In a study's folder."""
@@ -47,12 +51,37 @@ def write_report(folder: StudyFolder) -> Path:
 
 def render(facts: Facts) -> str:
     """The page; the same bytes for the same study."""
+    drawings: dict[str, str] = {}
+    return _fill(
+        title=f"{facts.folder.study}: report of a search",
+        where=f"Study {facts.folder.study} · {facts.config.dataset.name} at "
+        f"{facts.config.proxy.size} px",
+        answer=answer(facts),
+        network=_network(facts),
+        sections=sections_of(facts, drawings),
+        drawings=drawings,
+    )
+
+
+def render_compared(compared: "Compared", title: str) -> str:
+    """The page of several studies; the same bytes for the same studies."""
+    from search.report.several import answer_compared, sections_compared  # torch
+
+    return _fill(
+        title=title,
+        where=" · ".join(facts.folder.study for facts in compared.studies),
+        answer=answer_compared(compared),
+        network=_networks(compared),
+        sections=sections_compared(compared),
+        drawings={},
+    )
+
+
+def _fill(*, drawings: dict[str, str], **shown: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    drawings: dict[str, str] = {}
-    sections = sections_of(facts, drawings)
     environment = Environment(
         loader=PackageLoader("search.report"),
         autoescape=True,
@@ -62,15 +91,10 @@ def render(facts: Facts) -> str:
     )
     environment.filters["plot"] = lambda block: Markup(_plot(block))
     return environment.get_template("report.html.j2").render(
-        study=facts.folder.study,
-        dataset=facts.config.dataset.name,
-        pixels=str(facts.config.proxy.size),
-        answer=answer(facts),
-        network=_network(facts),
-        sections=sections,
         drawings={name: Markup(svg) for name, svg in drawings.items()},
         drawing_style=Markup(STYLE),
         plotly=Markup(get_plotlyjs()),
+        **shown,
     )
 
 
@@ -89,6 +113,24 @@ def _network(facts: Facts) -> Drawing | None:
     except ArchError:  # of a newer version
         return None
     return Drawing(Markup(drawing(name, arch, facts.num_classes)), spelling)
+
+
+def _networks(compared: "Compared") -> Drawing | None:
+    """The two B0s of two studies, and what differs between them."""
+    from markupsafe import Markup
+
+    known = [facts for facts in compared.studies if facts.chosen]
+    if len(known) != 2 or len(compared.studies) != 2:
+        return None
+    try:
+        drawn = [
+            Drawn(f"B0 of {facts.folder.study}", parse_arch(str(facts.baseline["arch"])),
+                  facts.num_classes)
+            for facts in known
+        ]  # fmt: skip
+    except (ArchError, KeyError):
+        return None
+    return Drawing(Markup(to_svg(lay_out(drawn), alone=False)))
 
 
 def _plot(block: Figure) -> str:

@@ -59,8 +59,8 @@ class Paper:
 def print_figure(block: Figure, paper: Paper, formats: Sequence[str]) -> dict[str, bytes]:
     """A figure's files by format; the same bytes for the same numbers."""
     with _style(paper):
-        drawn = _draw(block, paper)
-        return {each: _saved(drawn, each) for each in formats}
+        # Anew for each: where things lie depends a little on what was drawn before.
+        return {each: _saved(_draw(block, paper), each) for each in formats}
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def _legend(drawn: Drawn, marks: Mapping[str, Artist | None], paper: Paper) -> N
 def _axis(axes: Axes, which: str, wanted: Mapping[str, Any]) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     if label := wanted["title"]["text"]:
-        axis.set_label_text("\n".join(textwrap.wrap(label, 44 if which == "x" else 26)))
+        axis.set_label_text("\n".join(textwrap.wrap(label, 44 if which == "x" else 30)))
     if wanted.get("type") == "log":
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
         low, high = axis.get_view_interval()
