@@ -106,6 +106,7 @@ NOT_RUN: Final = {
 """Whole commands that are not run, as patterns, and why."""
 
 SLOW: Final = (
+    r"python -m search plot .*(format|dark)=.*",
     r"python -m search (plan|fidelity).*",
     r"python -m search data .*--weights.*",
     r"python -m search run .*supernet.*",
@@ -435,6 +436,11 @@ def test_settings_commands(
     if verb == "resolution" or given[:1] == ["--cfg"]:
         run(package, [verb, *given], monkeypatch)
         return
+    if verb == "compare" and package == "search":
+        other = folder / "results" / "other"
+        shutil.copytree(folder / "results" / "main", other)
+        config = yaml.safe_load((other / "config.yaml").read_text()) | {"study": "other"}
+        (other / "config.yaml").write_text(yaml.safe_dump(config))
     if package == "search" and verb == "run" and "study=main" not in given and not given:
         shutil.rmtree(folder / "results" / "main")  # the study as it was made is another's
     small = smaller([package, verb, *given], images)
@@ -461,6 +467,8 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
     package, verb, *given = command.words[2:]
     values = dict(word.split("=", 1) for word in given if "=" in word)
     study = values.get("study", "main")
+    if verb == "compare" and study.startswith("["):
+        return  # which the test makes
     own_images = verb == "train" and "dataset" in values
     if (study != "main" and not own_images) and (
         package == "scaling" or verb not in ("run", "plan", "fidelity", "data")

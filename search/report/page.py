@@ -22,7 +22,6 @@ FILE: Final = "report.html"
 """In a study's folder."""
 NEEDED: Final = ("plotly", "jinja2")
 HOW: Final = 'pip install "compound-nas[report]"'
-_CONFIG: Final = {"responsive": True, "displaylogo": False}
 
 
 def missing() -> list[str]:
@@ -134,14 +133,11 @@ def _networks(compared: "Compared") -> Drawing | None:
 
 
 def _plot(block: Figure) -> str:
+    """Where a figure is drawn, and what report.js draws there."""
     import plotly.io
 
-    made: str = plotly.io.to_html(
-        block.figure,
-        config=_CONFIG,
-        full_html=False,
-        include_plotlyjs=False,
-        validate=False,
-        div_id=f"plot-{block.name}",
+    made = plotly.io.to_json(block.figure, validate=False, engine="json").replace("<", "\\u003c")
+    return (
+        f'<div id="plot-{block.name}" class="plotly-graph-div"></div>'
+        f'<script type="application/json">{made}</script>'
     )
-    return made

@@ -69,8 +69,7 @@ def _style(paper: Paper) -> Iterator[None]:
     grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
     colours = {**dict.fromkeys(inks, paper.ink), **dict.fromkeys(grounds, paper.ground)}
     with mpl.rc_context():
-        mpl.style.use(STYLE)
-        mpl.rcParams.update(colours)
+        mpl.style.use([STYLE, colours])
         yield
 
 
