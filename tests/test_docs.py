@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -354,6 +355,29 @@ def test_the_test_command_is_where_ci_looks_for_it() -> None:
     assert lines[marker + 2] == (
         'python3 -m venv .venv && .venv/bin/pip install -e ".[dev]" && .venv/bin/python -m pytest'
     )
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert citation["cff-version"] == "1.2.0"
+
+
+def test_the_notice_names_what_is_needed_to_run() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"]]
+    for extra, names in project["optional-dependencies"].items():
+        needed += [] if extra == "dev" else names
+    notice = (ROOT / "NOTICE.md").read_text()
+    names = {re.split(r"[>=<\[]", each)[0] for each in needed}
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", notice)] == []
+
+
+def test_every_page_is_in_the_side_bar_of_the_site() -> None:
+    order = runpy.run_path(str(ROOT / "docs" / "conf.py"))["ORDER"]
+    listed = sorted(name for names in order.values() for name in names)
+    assert listed == sorted(["api", *(page.stem for page in PAGES[1:] if page.stem != "README")])
 
 
 def slug(heading: str) -> str:

@@ -177,9 +177,7 @@ def _heatmap(axes: Axes, trace: Mapping[str, Any], paper: Paper) -> None:
         values, cmap=colours, vmin=trace["zmin"], vmax=trace["zmax"], aspect="auto",
         interpolation="nearest",
     )  # fmt: skip
-    plain = [str(each).removeprefix("stage ") for each in trace["x"]]
-    axes.set_xticks(range(len(plain)), plain)
-    axes.set_xlabel("stage")
+    axes.set_xticks(range(len(trace["x"])), trace["x"])
     axes.set_yticks(range(len(trace["y"])), [unescape(each) for each in trace["y"]])
     axes.grid(visible=False)
     for (row, column), value in np.ndenumerate(values):
