@@ -198,13 +198,13 @@ def _summarise(jobs: Sequence[Job], failures: dict[str, str]) -> None:
 
 
 def _compare(folders: Sequence[StudyFolder], whole: StudyFolder) -> None:
-    """The studies side by side; the sweep is done either way."""
+    """The studies side by side as a page; the sweep is done either way."""
     from search.report.compare import compare_studies
     from search.report.paper import Paper
 
     try:
-        first, *_ = compare_studies(folders, whole.path, Paper(), ["png"])
-        console.print(f"side by side: {first}")
+        for path in compare_studies(folders, whole.path, Paper(), []):
+            console.print(f"side by side: {path}")
     except Exception as error:  # what was found is on disk
         console.print(f"no comparison: {type(error).__name__}: {one_line(error)}")
 

@@ -23,7 +23,8 @@ _LONGEST: Final = 80
 def compare_studies(
     folders: Sequence[StudyFolder], home: Path, paper: Paper, formats: Sequence[str]
 ) -> list[Path]:
-    """Write figures/, and where its extra is installed compare.html, into `home`; what was written.
+    """Write figures/ in these formats, and where its extra is installed compare.html, into `home`;
+    what was written.
 
     Raises:
         StudyError: there are fewer than two studies, or one of them is not there, damaged, or
@@ -35,9 +36,11 @@ def compare_studies(
             "expected study=[one,other]"
         )
     compared = read_studies(folders)
-    figures = figures_of(sections_compared(compared))
-    names = print_all(figures, home / HOME, paper, formats)
-    written = [home / HOME / name for name in names]
+    written = []
+    if formats:
+        figures = figures_of(sections_compared(compared))
+        names = print_all(figures, home / HOME, paper, formats)
+        written = [home / HOME / name for name in names]
     if not missing():
         write_durably(home / FILE, _page(compared).encode())
         written.insert(0, home / FILE)

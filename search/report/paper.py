@@ -147,7 +147,7 @@ def _scatter(axes: Axes, trace: Mapping[str, Any], paper: Paper) -> Artist:
         errors = trace["error_y"]
         spread = np.abs([errors["arrayminus"], errors["array"]])
         style["elinewidth"] = 0.8
-        return axes.errorbar(trace["x"], trace["y"], yerr=spread, **style).lines[0] or axes.patch
+        return axes.errorbar(trace["x"], trace["y"], yerr=spread, **style).lines[0]
     return axes.plot(trace["x"], trace["y"], **style)[0]
 
 
