@@ -59,8 +59,8 @@ def test_every_figure_that_the_study_has_data_for(
     captions = (home / "captions.txt").read_text().split("\n\n")
     captions = [each.partition(":")[0] for each in captions]
     assert set(captions) == {
-        "front", "family-macs", "family-params", "region", "progress", "curves", "won", "importance",
-        "errors", "hours",
+        "front", "family-macs", "family-params", "region", "progress", "curves", "won",
+        "importance", "errors", "hours",
     }  # fmt: skip
     assert {path.name for path in home.glob("*.svg")} == {f"{name}-wide.svg" for name in captions}
     assert str(home) in capsys.readouterr().out
