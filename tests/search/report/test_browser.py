@@ -40,6 +40,7 @@ class Opened:
             viewport={"width": width, "height": 900}, color_scheme=scheme
         )
         self.page = self.context.new_page()
+        self.page.set_default_timeout(90_000)  # other work may leave it little of the processor
         self.said: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda each: self.said.append(f"{each.type}: {each.text}"))
