@@ -26,12 +26,15 @@ commands
            again goes on where it stopped
   status   how far a study is
   front    the Pareto front of a study, as a table
-  plot     draw results/<study>/pareto.png and pareto.csv again
+  plot     draw results/<study>/pareto.png and pareto.csv again, and the report's figures for a
+           paper into figures/: format=png,svg,pdf columns=1 (or 2, of a page) dark=true
   report   results/<study>/report.html: all of a study as one page that needs no network; `run`
            writes it too (needs the extra: pip install ".[report]")
   dashboard  a study in a browser, also while it runs: a note, a drawing and a learning curve of
            each trial; dashboard study=NAME [host=127.0.0.1] [port=8080] (needs the extra:
            pip install ".[dashboard]")
+  compare  several studies side by side, fronts over seeds, what differs in the settings:
+           compare study=[one,other] or sweep=NAME; a page, and figures as of `plot`
   scores   zero-cost scores of the trained architectures, beside params and macs: how well each
            ranks them; results/<study>/scores.csv
   ls       the studies of results_dir: state, trials, best, size on disk
@@ -121,6 +124,7 @@ COMMANDS: Final = {
     "plot": "search.commands.plot",
     "report": "search.commands.report",
     "dashboard": "search.commands.dashboard",
+    "compare": "search.commands.compare",
     "scores": "search.commands.scores",
     "ls": "search.commands.ls",
     "export": "search.commands.export",

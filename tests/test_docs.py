@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ NOT_RUN: Final = {
 """Whole commands that are not run, as patterns, and why."""
 
 SLOW: Final = (
+    r"python -m search plot .*(format|dark)=.*",
     r"python -m search (plan|fidelity).*",
     r"python -m search data .*--weights.*",
     r"python -m search run .*supernet.*",
@@ -356,6 +358,29 @@ def test_the_test_command_is_where_ci_looks_for_it() -> None:
     )
 
 
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert citation["cff-version"] == "1.2.0"
+
+
+def test_the_notice_names_what_is_needed_to_run() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"]]
+    for extra, names in project["optional-dependencies"].items():
+        needed += [] if extra == "dev" else names
+    notice = (ROOT / "NOTICE.md").read_text()
+    names = {re.split(r"[>=<\[]", each)[0] for each in needed}
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", notice)] == []
+
+
+def test_every_page_is_in_the_side_bar_of_the_site() -> None:
+    order = runpy.run_path(str(ROOT / "docs" / "conf.py"))["ORDER"]
+    listed = sorted(name for names in order.values() for name in names)
+    assert listed == sorted(["api", *(page.stem for page in PAGES[1:] if page.stem != "README")])
+
+
 def slug(heading: str) -> str:
     """The anchor that a heading gets: GitHub's rule."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
@@ -436,6 +461,11 @@ def test_settings_commands(
     if verb == "resolution" or given[:1] == ["--cfg"]:
         run(package, [verb, *given], monkeypatch)
         return
+    if verb == "compare" and package == "search":
+        other = folder / "results" / "other"
+        shutil.copytree(folder / "results" / "main", other)
+        config = yaml.safe_load((other / "config.yaml").read_text()) | {"study": "other"}
+        (other / "config.yaml").write_text(yaml.safe_dump(config))
     if package == "search" and verb == "run" and "study=main" not in given and not given:
         shutil.rmtree(folder / "results" / "main")  # the study as it was made is another's
     small = smaller([package, verb, *given], images)
@@ -462,6 +492,8 @@ def needed(command: Command, images: Path) -> Iterator[list[str]]:
     package, verb, *given = command.words[2:]
     values = dict(word.split("=", 1) for word in given if "=" in word)
     study = values.get("study", "main")
+    if verb == "compare" and study.startswith("["):
+        return  # which the test makes
     own_images = verb == "train" and "dataset" in values
     if (study != "main" and not own_images) and (
         package == "scaling" or verb not in ("run", "plan", "fidelity", "data")

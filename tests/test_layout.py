@@ -123,6 +123,7 @@ def test_matplotlib_and_fvcore_have_one_home() -> None:
             "blocks/plot.py",
             "blocks/drawing/raster.py",
             "search/plot.py",
+            "search/report/paper.py",
             "scaling/plot.py",
         },
         "fvcore": {"blocks/cost/fvcore_referee.py"},

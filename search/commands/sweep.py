@@ -193,6 +193,20 @@ def _summarise(jobs: Sequence[Job], failures: dict[str, str]) -> None:
             f"the front of all: {front['on_front'].sum()} of {len(front)} candidates, in "
             f"{whole / 'front.csv'} and front.png"
         )
+    if len(folders) > 1:
+        _compare(folders, whole)
+
+
+def _compare(folders: Sequence[StudyFolder], whole: StudyFolder) -> None:
+    """The studies side by side as a page; the sweep is done either way."""
+    from search.report.compare import compare_studies
+    from search.report.paper import Paper
+
+    try:
+        for path in compare_studies(folders, whole.path, Paper(), []):
+            console.print(f"side by side: {path}")
+    except Exception as error:  # what was found is on disk
+        console.print(f"no comparison: {type(error).__name__}: {one_line(error)}")
 
 
 def _row(job: Job) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from blocks.names import did_you_mean
 from search.config.arguments import as_typed, plain_text
 from search.config.build import setting_kinds
 from search.config.schema import RunConfig
@@ -65,6 +66,36 @@ def own_settings(
             raise ConfigError(f"{name}= has no value (is a variable of the shell empty?)")
         own[name] = value
     return own, others
+
+
+def with_options(
+    arguments: Sequence[str], options: Mapping[str, Sequence[str]], several: Sequence[str] = ()
+) -> tuple[dict[str, list[str]], list[str]]:
+    """What is given of a command's own options, each one of its values, and the other arguments.
+
+    Of `several` more than one value is taken, with commas between.
+
+    Raises:
+        ConfigError: another value; names those that are expected.
+    """
+    given: dict[str, list[str]] = {}
+    others: list[str] = []
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name not in options:
+            others.append(argument)
+            continue
+        values = value.strip("[]").split(",") if name in several else [value]
+        values = [each.strip() for each in values]
+        for each in values:
+            if each not in options[name]:
+                expected = ", ".join(options[name])
+                raise ConfigError(
+                    f"{argument}: expected {'some' if name in several else 'one'} of {expected}"
+                    f"{did_you_mean(each, options[name])}"
+                )
+        given[name] = list(dict.fromkeys(values))
+    return given, others
 
 
 def named(command: str, arguments: Sequence[str]) -> None:

@@ -122,14 +122,14 @@ class StudyFolder:
                     f"under the old name. To go on with it: {back}, then study={stored.study}; to "
                     "begin another, give it a new name with study=…"
                 )
-            differences = [
+            other = [
                 f"{key} {old!r} → {new!r}"
-                for key, old, new in _differences(stored, config)
+                for key, old, new in differences(stored, config)
                 if steers(key)
             ]
-            if differences:
+            if other:
                 raise StudyError(
-                    f"{self.path} is of another configuration ({'; '.join(differences)}); "
+                    f"{self.path} is of another configuration ({'; '.join(other)}); "
                     "give this one another name with study=…, or the old settings"
                 )
             if not renew:
@@ -224,12 +224,13 @@ class StudyLock:
         self._file.close()
 
 
-def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any]]:
+def differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any]]:
+    """Settings that two studies do not share: name, and the value of each."""
     from search.space.budget import cost_budget, target_macs  # NumPy: readers need none of it
 
     left, right = (
         {
-            **_flat(asdict(c)),
+            **flat(asdict(c)),
             # Written in another way they are the same.
             "objective": c.aim,
             "search.metric": c.quality.name,
@@ -247,14 +248,15 @@ def _differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any
             yield key, left.get(key), right.get(key)
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Settings by their whole names."""
     if isinstance(tree, dict):
         items = [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in tree.items()]
     elif isinstance(tree, list) and any(isinstance(item, dict) for item in tree):
         items = [(f"{prefix}[{number}]", value) for number, value in enumerate(tree, 1)]
     else:
         return {prefix: tree}
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in items:
-        flat.update(_flat(value, key))
-    return flat
+        found.update(flat(value, key))
+    return found

@@ -76,7 +76,8 @@ def bars(labels: Sequence[str], values: Values, texts: Sequence[str]) -> Trace:
     """Bars to the right, the first at the top."""
     return {
         "type": "bar", "orientation": "h", "x": list(values), "y": list(labels),
-        "text": list(texts), "textposition": "auto", "marker": {"color": SKY},
+        "text": list(texts), "textposition": "outside", "cliponaxis": False,
+        "marker": {"color": SKY},
         "hovertemplate": "%{y}: %{text}<extra></extra>",
     }  # fmt: skip
 

@@ -2,30 +2,26 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from blocks.arch import parse_arch
-from blocks.drawing.svg import STYLE
+from blocks.drawing.layout import Drawn, lay_out
+from blocks.drawing.svg import STYLE, to_svg
 from blocks.errors import ArchError, one_line
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.report.answer import answer
-from search.report.blocks import Drawing, Figure, Room, Section, drawing
+from search.report.blocks import Drawing, Figure, drawing
 from search.report.facts import Facts
-from search.report.grown import grown
-from search.report.importance import importance
-from search.report.made_by import hours, made_by
-from search.report.searched import failures, searched
+from search.report.sections import sections_of
+
+if TYPE_CHECKING:
+    from search.report.groups import Compared
 
 FILE: Final = "report.html"
 """In a study's folder."""
 NEEDED: Final = ("plotly", "jinja2")
 HOW: Final = 'pip install "compound-nas[report]"'
-_ORDER: Final = (
-    "front", "final", "family", "scaling", "progress", "curves", "won", "importance", "errors",
-    "fidelity", "members", "ensembles", "explained", "hours", "failures", "made",
-)  # fmt: skip
-_CONFIG: Final = {"responsive": True, "displaylogo": False}
 
 
 def missing() -> list[str]:
@@ -54,12 +50,37 @@ def write_report(folder: StudyFolder) -> Path:
 
 def render(facts: Facts) -> str:
     """The page; the same bytes for the same study."""
+    drawings: dict[str, str] = {}
+    return _fill(
+        title=f"{facts.folder.study}: report of a search",
+        where=f"Study {facts.folder.study} · {facts.config.dataset.name} at "
+        f"{facts.config.proxy.size} px",
+        answer=answer(facts),
+        network=_network(facts),
+        sections=sections_of(facts, drawings),
+        drawings=drawings,
+    )
+
+
+def render_compared(compared: "Compared", title: str) -> str:
+    """The page of several studies; the same bytes for the same studies."""
+    from search.report.several import answer_compared, sections_compared  # torch
+
+    return _fill(
+        title=title,
+        where=" · ".join(facts.folder.study for facts in compared.studies),
+        answer=answer_compared(compared),
+        network=_networks(compared),
+        sections=sections_compared(compared),
+        drawings={},
+    )
+
+
+def _fill(*, drawings: dict[str, str], **shown: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    drawings: dict[str, str] = {}
-    sections = _sections(facts, drawings)
     environment = Environment(
         loader=PackageLoader("search.report"),
         autoescape=True,
@@ -69,25 +90,10 @@ def render(facts: Facts) -> str:
     )
     environment.filters["plot"] = lambda block: Markup(_plot(block))
     return environment.get_template("report.html.j2").render(
-        study=facts.folder.study,
-        dataset=facts.config.dataset.name,
-        pixels=str(facts.config.proxy.size),
-        answer=answer(facts),
-        network=_network(facts),
-        sections=sections,
         drawings={name: Markup(svg) for name, svg in drawings.items()},
         drawing_style=Markup(STYLE),
         plotly=Markup(get_plotlyjs()),
-    )
-
-
-def _sections(facts: Facts, drawings: dict[str, str]) -> list[Section]:
-    found = [
-        *searched(facts, drawings), importance(facts), *grown(facts, Room()), hours(facts),
-        failures(facts), made_by(facts),
-    ]  # fmt: skip
-    return sorted(
-        (each for each in found if each is not None), key=lambda each: _ORDER.index(each.key)
+        **shown,
     )
 
 
@@ -108,15 +114,30 @@ def _network(facts: Facts) -> Drawing | None:
     return Drawing(Markup(drawing(name, arch, facts.num_classes)), spelling)
 
 
+def _networks(compared: "Compared") -> Drawing | None:
+    """The two B0s of two studies, and what differs between them."""
+    from markupsafe import Markup
+
+    known = [facts for facts in compared.studies if facts.chosen]
+    if len(known) != 2 or len(compared.studies) != 2:
+        return None
+    try:
+        drawn = [
+            Drawn(f"B0 of {facts.folder.study}", parse_arch(str(facts.baseline["arch"])),
+                  facts.num_classes)
+            for facts in known
+        ]  # fmt: skip
+    except (ArchError, KeyError):
+        return None
+    return Drawing(Markup(to_svg(lay_out(drawn), alone=False)))
+
+
 def _plot(block: Figure) -> str:
+    """Where a figure is drawn, and what report.js draws there."""
     import plotly.io
 
-    made: str = plotly.io.to_html(
-        block.figure,
-        config=_CONFIG,
-        full_html=False,
-        include_plotlyjs=False,
-        validate=False,
-        div_id=f"plot-{block.name}",
+    made = plotly.io.to_json(block.figure, validate=False, engine="json").replace("<", "\\u003c")
+    return (
+        f'<div id="plot-{block.name}" class="plotly-graph-div"></div>'
+        f'<script type="application/json">{made}</script>'
     )
-    return made

@@ -82,9 +82,10 @@ def _front(facts: Facts, drawings: dict[str, str]) -> Section | None:
         f"both. "
         + (f"All cost {budget}. " if exact else "")
         + ("" if exact or macs is None else f"The dashed line is the budget, {budget}. ")
-        + "Point at a mark for its network, click it to copy the spelling."
-    )
-    blocks: list[Block] = [Text(said), Figure("front", chart, said, networks=True, height=480)]
+    ).strip()
+    hint = "Point at a mark for its network, click it to copy the spelling."
+    front = Figure("front", chart, said, networks=True, height=480)
+    blocks: list[Block] = [Text(f"{said} {hint}"), front]
     stopped = sum(record.stopped for record in facts.trained)
     if stopped:
         blocks.append(
@@ -245,12 +246,15 @@ def _won(facts: Facts) -> Section | None:
     trace = {
         "type": "heatmap", "z": shares, "text": texts, "colorscale": DIVERGING,
         "texttemplate": "%{z:+.0f}",
-        "x": [f"stage {number}" for number in range(1, stages + 1)], "y": labels,
+        "x": [str(number) for number in range(1, stages + 1)], "y": labels,
         "zmin": -100, "zmax": 100, "xgap": 2, "ygap": 2,
-        "hovertemplate": "%{y}, %{x}: %{text}<extra></extra>",
+        "hovertemplate": "%{y}, stage %{x}: %{text}<extra></extra>",
         "colorbar": {"title": {"text": "points"}, "thickness": 12},
     }  # fmt: skip
-    chart = figure([trace], "", "", yaxis={"autorange": "reversed", "type": "category"})
+    chart = figure(
+        [trace], "stage", "", xaxis={"type": "category"},
+        yaxis={"autorange": "reversed", "type": "category"},
+    )  # fmt: skip
     said = (
         f"How much more often (orange, +) or less often (blue, −) the best {len(best)} of "
         f"{len(archs)} candidates have a choice at a stage than all have, in points. A search "

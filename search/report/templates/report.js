@@ -29,17 +29,17 @@
   document.querySelectorAll("[data-copy]").forEach((button) => {
     button.addEventListener("click", () => copy(button.dataset.copy));
   });
-  // A figure keeps the screen's width on paper unless it is told.
+  // A figure is drawn when it is about to be seen: a page of a thousand candidates opens at once.
   const charts = document.querySelectorAll(".plotly-graph-div");
-  addEventListener("beforeprint", () => {
-    charts.forEach((chart) => Plotly.relayout(chart, { width: 680 }));
-  });
-  addEventListener("afterprint", () => {
-    charts.forEach((chart) => Plotly.relayout(chart, { width: null, autosize: true }));
-  });
-  document.querySelectorAll(".plot.networks").forEach((plot) => {
-    const chart = plot.querySelector(".plotly-graph-div");
-    const shown = plot.nextElementSibling;
+  function draw(chart) {
+    if (chart.dataset.drawn) return;
+    chart.dataset.drawn = "true";
+    const made = JSON.parse(chart.nextElementSibling.textContent);
+    Plotly.newPlot(chart, made.data, made.layout, { responsive: true, displaylogo: false });
+    const plot = chart.closest(".plot");
+    if (plot.classList.contains("networks")) follow(chart, plot.nextElementSibling);
+  }
+  function follow(chart, shown) {
     chart.on("plotly_click", (event) => {
       const known = event.points[0].customdata;
       if (known) copy(known[0]);
@@ -52,5 +52,27 @@
         shown.replaceChildren(drawn.content.cloneNode(true));
       }
     });
+  }
+  const seen = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) {
+        if (entry.isIntersecting) {
+          seen.unobserve(entry.target);
+          draw(entry.target);
+        }
+      }
+    },
+    { rootMargin: "300px" },
+  );
+  charts.forEach((chart) => seen.observe(chart));
+  // On paper all of them are, and a figure keeps the screen's width there unless it is told.
+  addEventListener("beforeprint", () => {
+    charts.forEach((chart) => {
+      draw(chart);
+      Plotly.relayout(chart, { width: 680 });
+    });
+  });
+  addEventListener("afterprint", () => {
+    charts.forEach((chart) => Plotly.relayout(chart, { width: null, autosize: true }));
   });
 })();
