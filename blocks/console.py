@@ -13,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from blocks.errors import CompoundNasError
+from blocks.passwords import without_passwords
 
 LINE: Final = 80
 """Columns of a line in a log or a pipe, where `COLUMNS` does not say another number."""
@@ -90,7 +91,7 @@ def fail(message: str) -> None:
 def complain(message: str) -> None:
     """Print one line about what went wrong."""
     print_anything()
-    line = re.sub(r"\s*\n\s*", " ", message.strip())
+    line = without_passwords(re.sub(r"\s*\n\s*", " ", message.strip()))
     print(f"error: {line}", file=sys.stderr)
 
 

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from blocks.passwords import without_passwords
+
 log: Final = logging.getLogger("compound_nas")
 log.addHandler(logging.NullHandler())
 
 
 def say(line: str) -> None:
     """One line about what goes on."""
-    log.info("%s", line)
+    log.info("%s", without_passwords(line))
 
 
 def show() -> None:

@@ -9,6 +9,7 @@ import hydra
 from hydra._internal.utils import get_args_parser  # what hydra.main itself parses with
 
 from blocks.console import fail
+from blocks.passwords import without_passwords
 from search.commands.job import run_job
 from search.commands.sweep import check_launcher, compose_job, sweep
 from search.config.arguments import as_typed
@@ -53,5 +54,5 @@ def _show(arguments: list[str], typed: list[str], lines: list[str]) -> None:
     options = list(arguments)
     for override in typed:
         options.remove(override)
-    sys.argv = [sys.argv[0], *options, *lines]
+    sys.argv = [sys.argv[0], *options, *map(without_passwords, lines)]
     hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda _: None)()

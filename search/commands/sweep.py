@@ -25,6 +25,7 @@ from search.commands.job import run_job
 from search.config.compose import compose_config, expand_sweep, to_object
 from search.config.options import CONF
 from search.config.schema import RunConfig
+from search.config.storage import Address
 from search.errors import ConfigError
 from search.pareto import hypervolume
 from search.record.folder import StudyFolder
@@ -92,6 +93,12 @@ def sweep(lines: Sequence[str], config_dir: str | None = None) -> None:
 
     for job in jobs:
         check_settings(job.config)
+        storage = job.config.storage
+        if isinstance(storage, Address) and storage.has_password:
+            raise ConfigError(
+                f"storage={storage} has a password, which Hydra would write to multirun.yaml; "
+                "expected it in PGPASSWORD or MYSQL_PWD"
+            )
     _refuse_shared_folders(jobs)
     excluded = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(apart))}]"
     failures = _launch([*lines, excluded], config_dir)

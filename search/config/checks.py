@@ -14,6 +14,7 @@ from search.config.places import EXECUTORS
 from search.config.quality import QUALITIES, SEVERAL
 from search.config.quantities import parse_milliseconds, parse_quantity
 from search.config.schema import LATENCY, METRICS, SOLVE, TASKS, RunConfig
+from search.config.storage import check_storage
 from search.errors import ConfigError
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -109,6 +110,7 @@ def validate(config: RunConfig, samplers: list[str], datasets: list[str]) -> Non
     _check_search(config)
     _check_task(config)
     _check_places(config)
+    check_storage(config.storage)
 
 
 def _check_places(config: RunConfig) -> None:

@@ -17,6 +17,8 @@ from search.config.options import option
 from search.config.places import RayConfig, SlurmConfig, Where, WorkersConfig
 from search.config.quality import ACCURACY, Quality, quality_named
 from search.config.quantities import parse_quantity
+from search.config.steps import FidelityConfig, SupernetConfig
+from search.config.storage import Address
 
 DATASET: Final = "fashion_mnist"
 SPACE: Final = "auto"
@@ -291,31 +293,6 @@ class SearchConfig:
 
 
 @dataclass(frozen=True)
-class FidelityConfig:
-    """What `python -m search fidelity` trains."""
-
-    architectures: int = 24  # random members
-    epochs: int | None = None  # of the long schedule; null: 3 × proxy.epochs
-    seeds: int = 3  # of the repeated ones
-    repeated: int = 4  # architectures that are trained with all of the seeds
-    supernet: bool = False  # judge them by the supernet too, as evaluator=supernet does
-
-
-@dataclass(frozen=True)
-class SupernetConfig:
-    """How the supernet is trained, beside the proxy's batches, augmentation and weight decay, and
-    how candidates are judged by it."""
-
-    epochs: int = 18  # of the supernet
-    samples: int = 4  # random members that train on each batch
-    lr: float = 0.02  # of AdamW
-    warmup_fraction: float = 0.2  # share of the steps in which lr rises
-    distil: bool = False  # all but the largest of a batch learn what it answers, not the labels
-    ema: float = 0.99  # decay per step of averaged weights; 0: none
-    calibration_images: int = 1024  # training images that batch norm is measured on
-
-
-@dataclass(frozen=True)
 class RunConfig:
     """All settings of `python -m search run`."""
 
@@ -326,6 +303,10 @@ class RunConfig:
     evaluator: str = "train"  # train: by the proxy | supernet: by weights that all share
     executor: str = "processes"
     # where candidates are trained: processes of this machine | ray: its tasks | submitit: Slurm
+    storage: str | None = None
+    # of the sampler's memory: journal: a file of the study | postgresql+psycopg://USER@HOST/NAME |
+    # mysql+pymysql://USER@HOST/NAME, without a password: that is in PGPASSWORD or MYSQL_PWD; null:
+    # where the study has it, a new one in its journal
     objective: str | None = None
     # pareto: accuracy up, macs down | reward: accuracy·(macs/target)^exponent | accuracy | loss: of
     # validation, which few images measure better than accuracy; null: loss at a budget.target, else
@@ -342,6 +323,10 @@ class RunConfig:
     slurm: SlurmConfig = field(default_factory=SlurmConfig)
     fidelity: FidelityConfig = field(default_factory=FidelityConfig)
     supernet: SupernetConfig = field(default_factory=SupernetConfig)
+
+    def __post_init__(self) -> None:
+        if self.storage is not None:  # nothing that shows settings shows its password
+            object.__setattr__(self, "storage", Address(self.storage))
 
     @property
     def where(self) -> Where:

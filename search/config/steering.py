@@ -6,6 +6,7 @@ STEERING_FREE: Final = frozenset(
     {
         "results_dir",
         "executor",
+        "storage",
         "workers.minutes",
         "workers.memory",
         "search.trials",

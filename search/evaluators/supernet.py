@@ -14,8 +14,8 @@ from blocks.console import duration
 from blocks.cost import count
 from blocks.messages import say
 from search.config.places import HERE, Where
-from search.config.schema import SupernetConfig
 from search.config.settled import SettledConfig, SettledWorkers
+from search.config.steps import SupernetConfig
 from search.data.batches import prepare
 from search.data.splits import ImageData
 from search.errors import StudyError, TrainingError

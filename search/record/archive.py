@@ -18,7 +18,7 @@ from search.record.folder import StudyFolder, StudyLock
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
-LEFT_OUT: Final = (".lock", "workers")
+LEFT_OUT: Final = (".lock", ".lease", ".storage", "workers")
 """Of a study: what is of the process that runs it."""
 JOURNAL_LOCK: Final = "optuna.journal.lock"
 """Optuna's own, a link, which a kill leaves behind."""

@@ -1,6 +1,5 @@
-"""A study's folder: named files, written whole or not at all, and the lock on it."""
+"""A study's folder: named files, written whole or not at all."""
 
-import fcntl
 import os
 import platform
 import shlex
@@ -8,8 +7,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import yaml
 
@@ -17,10 +15,12 @@ from blocks.errors import one_line
 from blocks.files import write_durably
 from blocks.machine import processor, versions
 from blocks.names import did_you_mean
+from blocks.passwords import without_passwords
 from search.config.build import build
 from search.config.schema import RunConfig, bare_config
 from search.config.steering import steers
 from search.errors import ConfigError, StudyError, UnknownSettingError
+from search.record.lock import StudyLock as StudyLock
 from search.record.trials import TrialRecord, read_records
 
 
@@ -29,7 +29,7 @@ def environment() -> dict[str, Any]:
     import torch
 
     return {
-        "command": " ".join(sys.argv),
+        "command": without_passwords(" ".join(sys.argv)),
         "versions": versions(),
         "platform": platform.platform(),
         "processor": processor(),
@@ -63,9 +63,20 @@ class StudyFolder:
     def __init__(self, results_dir: str, study: str) -> None:
         self.study = study
         self.path = Path(results_dir).expanduser() / study
+        self.lock: StudyLock | None = None
+        """What this process holds of it."""
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
+
+    def check_held(self) -> None:
+        """That nobody has taken over what this process holds of it.
+
+        Raises:
+            StudyError: somebody has.
+        """
+        if self.lock is not None:
+            self.lock.check()
 
     @property
     def trials(self) -> Path:
@@ -186,42 +197,6 @@ class StudyFolder:
     def completed(self) -> list[TrialRecord]:
         """Those that were trained to the end: the ones that compare."""
         return [record for record in self.trained() if not record.stopped]
-
-
-class StudyLock:
-    """One running search or fit per study; the lock dies with its process."""
-
-    def __init__(self, folder: StudyFolder) -> None:
-        self._folder = folder
-        self.path = folder / ".lock"
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> "StudyLock":
-        self._folder.inside()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(self.path, "a+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise StudyError(f"{self.path.parent} is in use by process {holder}") from None
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        self._file = file
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._file is not None
-        self._file.close()
 
 
 def differences(old: RunConfig, new: RunConfig) -> Iterable[tuple[str, Any, Any]]:

@@ -1,6 +1,5 @@
 """The studies of a results folder: which there are, how far, how large; and taking one away."""
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -11,6 +10,7 @@ from typing import Final
 from blocks.errors import CompoundNasError, one_line
 from search.errors import StudyError
 from search.record.folder import StudyFolder, StudyLock
+from search.record.lock import in_use
 from search.record.trials import TrialRecord, read_records
 
 HIDDEN: Final = "."
@@ -74,18 +74,6 @@ def size_of(path: Path) -> int:
             except FileNotFoundError:  # of a study that is running
                 continue
     return total
-
-
-def in_use(folder: StudyFolder) -> bool:
-    """Whether a process holds the study."""
-    try:
-        with open(folder / ".lock", "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def _shelved(results_dir: str, name: str) -> Shelved:

@@ -16,9 +16,11 @@ from typing import Any, Final
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from blocks.arch import format_arch
+from blocks.arch import format_arch, parse_arch
 from blocks.cost import Cost
+from blocks.messages import say
 from search.config.schema import RunConfig
+from search.config.storage import JOURNAL
 from search.errors import StudyError
 from search.evaluators.batch import record_outcome
 from search.evaluators.executors.working import TRANSIENT
@@ -115,7 +117,8 @@ class TrialLoop:
             (folder / "checkpoints").mkdir(exist_ok=True)
         cut_torn_line(folder.trials)
         self.recorded = {record.number: record for record in read_records(folder.trials)}
-        self.study = open_study(config, folder)
+        self.study = open_study(config, folder, self._keep)
+        self._rebuild()
         self.told: dict[str, Record] = {}  # by spelling
         self.clock = 0.0
         for trial in self.study.get_trials(deepcopy=False):
@@ -154,6 +157,33 @@ class TrialLoop:
                 if not self.in_flight:
                     return self.tally
                 self._advance(min(self.in_flight, key=lambda item: (item.due, item.trial.number)))
+
+    def _rebuild(self) -> None:
+        """A memory that is gone, from the records: proposals are made again, as they were.
+
+        What a pruner compared on the way is in no record. With one, proposals would be others, so
+        that the recorded ones are given, and numbers without a record stay empty.
+        """
+        if not self.recorded or self.study.get_trials(deepcopy=False):
+            return
+        storage = self.config.storage
+        place = self.folder.path if storage in (None, JOURNAL) else storage
+        say(
+            f"the sampler's memory is not in {place}: it is built anew from "
+            f"{len(self.recorded)} records of {self.folder.trials}"
+        )
+        for number in range(max(self.recorded) + 1 if len(self.rungs) > 1 else 0):
+            if number in self.recorded:
+                arch = parse_arch(self.recorded[number].arch)
+                self.study.enqueue_trial(self.candidates.find(arch))
+            else:
+                self.study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+
+    def _keep(self) -> None:
+        """Put what is trained on disk, also while a database does not answer."""
+        for item in self.in_flight:
+            if item.last and item.future is not None and item.future.done():
+                self._record(item)
 
     def _wants_more(self, seconds: float) -> bool:
         if self.tally.ended_early or len(self.in_flight) >= self.config.workers.count:
@@ -262,10 +292,7 @@ class TrialLoop:
         while item.record is None and not (item.future and item.future.done()):
             waiting = [other.future for other in self.in_flight if other.future is not None]
             await_any([future for future in waiting if not future.done()])
-            for other in self.in_flight:
-                # On disk as soon as they are done, whenever their turn comes.
-                if other.last and other.future is not None and other.future.done():
-                    self._record(other)
+            self._keep()  # as soon as they are done, whenever their turn comes
         if item.record is None:
             self._record(item)
         self.clock = item.due
@@ -297,6 +324,7 @@ class TrialLoop:
             if not item.last and not self._stops(item, record):
                 return
             self.tally.stopped += record.stopped
+        self.folder.check_held()
         append_record(self.folder.trials, record)
         item.record = record
         trained = sum(

@@ -1,16 +1,19 @@
 """The sampler's memory: the Optuna study behind a folder, its pruner, and the pruner's rungs."""
 
 import os
+from collections.abc import Callable
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from blocks.errors import one_line
 from search.config.schema import RunConfig
+from search.config.storage import JOURNAL, Address
 from search.errors import StudyError
 from search.record.folder import StudyFolder
+from search.record.lock import TAKE_OVER
 from search.record.trials import cut_torn_line
 from search.study.objective import Objective
 
@@ -38,25 +41,45 @@ def build_pruner(config: RunConfig) -> BasePruner:
     return NopPruner()
 
 
-def open_study(config: RunConfig, folder: StudyFolder) -> optuna.Study:
+def open_study(
+    config: RunConfig, folder: StudyFolder, meanwhile: Callable[[], None] = lambda: None
+) -> optuna.Study:
     """The Optuna study behind a folder, made or resumed; the caller holds the study's lock.
 
+    `meanwhile` is called again and again while a database does not answer.
+
     Raises:
-        StudyError: the journal cannot be read.
+        StudyError: the journal or the database cannot be read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if config.storage in (None, JOURNAL):
+        return _in_journal(config, folder)
+    from search.study.database import PatientStorage, claim, connect  # SQLAlchemy
+
+    address = Address(config.storage)
+    storage = PatientStorage(connect(address), address, meanwhile)
+    study = _create(config, storage)
+    storage.token = claim(study, folder, address, bool(os.environ.get(TAKE_OVER)))
+    return study
+
+
+def _create(config: RunConfig, storage: BaseStorage) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage,
+        study_name=config.study,
+        directions=Objective.of(config).directions,
+        pruner=build_pruner(config),
+        load_if_exists=True,
+    )
+
+
+def _in_journal(config: RunConfig, folder: StudyFolder) -> optuna.Study:
     journal = folder / "optuna.journal"
     cut_torn_line(journal)
     # A process killed while it wrote leaves Optuna's own lock behind; ours says nobody is here.
     for stale in folder.path.glob("optuna.journal.lock*"):
         os.unlink(stale)
     try:
-        return optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal))),
-            study_name=config.study,
-            directions=Objective.of(config).directions,
-            pruner=build_pruner(config),
-            load_if_exists=True,
-        )
+        return _create(config, JournalStorage(JournalFileBackend(str(journal))))
     except (ValueError, KeyError) as error:
         raise StudyError(f"{journal} is damaged: {one_line(error)}") from None

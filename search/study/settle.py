@@ -8,6 +8,7 @@ from search.config.checks import check_epochs, validate
 from search.config.places import require_executor
 from search.config.schema import EPOCHS, RunConfig
 from search.config.settled import SettledConfig
+from search.config.storage import require_driver
 from search.data.datasets import DATASETS, load_data
 from search.data.splits import ImageData
 from search.errors import ConfigError
@@ -43,6 +44,7 @@ def check_settings(config: RunConfig) -> None:
     """
     validate(config, list(SAMPLERS), list(DATASETS))
     require_executor(config.where)
+    require_driver(config.storage)
     check_latency(config)
 
 
@@ -129,6 +131,8 @@ def decide(
     images = len(data.train) if images is None else images
     config = with_rung(with_epochs(config, images), images)
     check_epochs(config)
+    if config.storage is None and folder is not None and (folder / "config.yaml").exists():
+        config = replace(config, storage=folder.read_config().storage)
     device, precision = settle_device(config, members, images, folder)
     known = replace(
         config,

@@ -22,7 +22,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from blocks.arch import ArchSpec
 from blocks.cost import count
 from blocks.functional import forward
-from search.config.schema import ProxyConfig, SupernetConfig
+from search.config.schema import ProxyConfig
+from search.config.steps import SupernetConfig
 from search.data.batches import Batches, prepare, shrink
 from search.data.splits import ImageData
 from search.errors import ConfigError, TrainingError

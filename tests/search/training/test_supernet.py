@@ -15,7 +15,8 @@ from blocks.cost import count
 from blocks.functional import forward, tensor_shapes
 from blocks.network import Network
 from search.assess.scores import scores
-from search.config.schema import DatasetConfig, ProxyConfig, RunConfig, SupernetConfig
+from search.config.schema import DatasetConfig, ProxyConfig, RunConfig
+from search.config.steps import SupernetConfig
 from search.data.batches import prepare
 from search.data.datasets import load_data
 from search.data.splits import ImageData, Split
