@@ -8,6 +8,7 @@ import json
 import secrets
 import socket
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -46,18 +47,21 @@ _TRY: Final = 0.2
 _Found = TypeVar("_Found")
 
 
-def connect(address: Address) -> BaseStorage:
-    """Optuna's storage in a database, its tables made.
+def connect(address: Address, meanwhile: Callable[[], None] = lambda: None) -> "PatientStorage":
+    """Optuna's storage in a database, its tables made; connections end with it.
 
     Raises:
         StudyError: nobody answers, a wrong password, tables of another version of Optuna.
     """
     url = address.with_password()
     try:
-        return get_storage(RDBStorage(url, engine_kwargs=_options(address)))
+        plain = RDBStorage(url, engine_kwargs=_options(address))
     except (SQLAlchemyError, StorageInternalError, RuntimeError, ImportError) as error:
         said = address.hide(str(_cause(error)))
         raise StudyError(f"storage={address} cannot be opened: {_short(said)}") from None
+    storage = PatientStorage(get_storage(plain), address, meanwhile)
+    weakref.finalize(storage, plain.engine.dispose)
+    return storage
 
 
 def _options(address: Address) -> dict[str, Any]:

@@ -54,10 +54,10 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if config.storage in (None, JOURNAL):
         return _in_journal(config, folder)
-    from search.study.database import PatientStorage, claim, connect  # SQLAlchemy
+    from search.study.database import claim, connect  # SQLAlchemy
 
     address = Address(config.storage)
-    storage = PatientStorage(connect(address), address, meanwhile)
+    storage = connect(address, meanwhile)
     study = _create(config, storage)
     storage.token = claim(study, folder, address, bool(os.environ.get(TAKE_OVER)))
     return study
