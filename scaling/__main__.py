@@ -199,8 +199,10 @@ def _run(name: str, rest: list[str]) -> None:
             f"{did_you_mean(name, COMMANDS)}"
         )
     from blocks import messages
+    from search.config.take_over import read_take_over
     from search.evaluators.process import PARENT_VARIABLE, die_with
 
+    rest = read_take_over(rest)
     if PARENT_VARIABLE in os.environ:  # a step of `search run`
         die_with(int(os.environ[PARENT_VARIABLE]))
     with messages.on_screen():

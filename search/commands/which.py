@@ -24,8 +24,10 @@ def settings_of(arguments: Sequence[str]) -> RunConfig:
     return config
 
 
-def which_study(command: str, arguments: Sequence[str]) -> StudyFolder:
+def which_study(command: str, arguments: Sequence[str], damaged: bool = False) -> StudyFolder:
     """The study of a command that takes its settings as they were. No Hydra: it is fast.
+
+    `damaged`: one that has lost its settings will do.
 
     Raises:
         ConfigError: another setting is given.
@@ -35,7 +37,10 @@ def which_study(command: str, arguments: Sequence[str]) -> StudyFolder:
     given = dict(line.split("=", 1) for line in as_typed(arguments, RunConfig))
     study = given.get("study", RunConfig.study)
     results_dir = given.get("results_dir", RunConfig.results_dir)
-    return StudyFolder(plain_text(results_dir), plain_text(study)).require()
+    folder = StudyFolder(plain_text(results_dir), plain_text(study))
+    if damaged and folder.inside().trials.is_file():
+        return folder
+    return folder.require()
 
 
 def with_file(arguments: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -15,6 +15,7 @@ from blocks.console import fail, print_anything
 from blocks.names import did_you_mean
 from search.config.build import WHERE, plain, setting_kinds, unknown
 from search.config.options import groups, options
+from search.config.take_over import read_take_over
 from search.errors import ConfigError
 
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
@@ -34,6 +35,7 @@ def read_command(
 ) -> tuple[str, list[str]]:
     """The subcommand and its settings; prints the usage where asked, or where nothing is said."""
     print_anything()
+    arguments = read_take_over(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments:
         print(usage, end="")
         sys.exit(0 if arguments else 2)

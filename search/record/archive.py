@@ -1,5 +1,7 @@
 """A study as one file, and back: a compressed tar of its files, with their hashes."""
 
+import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -14,11 +16,13 @@ from blocks.errors import one_line
 from blocks.files import whole_file
 from search.config.checks import validate_study_name
 from search.errors import ConfigError, StudyError
-from search.record.folder import StudyFolder, StudyLock
+from search.record.folder import TOKEN, StudyFolder, StudyLock
+from search.record.lock import LEASE, LOCK
+from search.record.shelf import RESTORED, clean
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
-LEFT_OUT: Final = (".lock", ".lease", ".storage", "workers")
+LEFT_OUT: Final = (LOCK, LEASE, TOKEN, "workers")
 """Of a study: what is of the process that runs it."""
 JOURNAL_LOCK: Final = "optuna.journal.lock"
 """Optuna's own, a link, which a kill leaves behind."""
@@ -61,7 +65,8 @@ def restore(path: Path, results_dir: str) -> StudyFolder:
         StudyError: the file is no archive, is damaged, or the study is there already.
     """
     home = Path(results_dir).expanduser()
-    made = home / f".restored-{secrets.token_hex(4)}"
+    made = home / f"{RESTORED}{secrets.token_hex(4)}"
+    clean(home)
     try:
         with tarfile.open(path, "r|gz") as tar:
             manifest = _manifest(tar, path)
@@ -71,8 +76,11 @@ def restore(path: Path, results_dir: str) -> StudyFolder:
                     f"{folder.path} is there already; expected another results_dir=FOLDER"
                 )
             made.mkdir(parents=True)
-            _unpack(tar, manifest["files"], made, path)
-        made.rename(folder.path)
+            with open(made / LOCK, "w") as lock:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                _unpack(tar, manifest["files"], made, path)
+                made.rename(folder.path)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise StudyError(f"{path} is no whole archive of a study: {one_line(error)}") from None
     except OSError as error:

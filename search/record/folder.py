@@ -53,6 +53,8 @@ def _rename_reference(stored: dict[str, Any]) -> None:
         search.setdefault("references", [] if name is None else [name])
 
 
+TOKEN: Final = ".storage"
+"""In a study's folder: what its study in a database is marked with; of this folder alone."""
 STEPS: Final = ("b0.yaml", "scaling/fit.json", "coefficients.yaml", "family/b7.yaml")
 """What a study writes, step by step."""
 
@@ -68,6 +70,12 @@ class StudyFolder:
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
+
+    @property
+    def token(self) -> str:
+        """What its study in a database is marked with; empty where it has none."""
+        path = self / TOKEN
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
     def check_held(self) -> None:
         """That nobody has taken over what this process holds of it.

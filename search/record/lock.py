@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, TextIO
 
 from blocks.messages import say
+from search.config.take_over import takes_over
 from search.errors import StudyError
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 LOCK: Final = ".lock"
 LEASE: Final = ".lease"
-TAKE_OVER: Final = "COMPOUND_NAS_TAKE_OVER"
-"""Of the environment: what `--take-over` sets, for the steps of a command too."""
 RENEW: Final = 10.0
 """Seconds between two touches of a lease."""
 WATCH: Final = 45.0
@@ -177,7 +176,7 @@ class StudyLock:
         """Raises StudyError unless the holder of a lease has gone, or is found dead."""
         if holder.host == self._own.host and (locks or not _runs(holder.pid)):
             return
-        if not os.environ.get(TAKE_OVER):
+        if not takes_over():
             self.path.touch()  # by the clock of the file system
             silent = max(0.0, (self.path.stat().st_mtime_ns - touched) / 1e9)
             raise StudyError(

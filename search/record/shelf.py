@@ -15,6 +15,9 @@ from search.record.trials import TrialRecord, read_records
 
 HIDDEN: Final = "."
 """How names begin that are no study's."""
+REMOVED: Final = f"{HIDDEN}removed-"
+RESTORED: Final = f"{HIDDEN}restored-"
+"""What `rm` and `restore` put aside until they are done; a lock is on what is in use."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,18 @@ def remove(folder: StudyFolder) -> int:
     size = size_of(folder.path)
     with StudyLock(folder):
         # Away at once, so that a kill meanwhile leaves no half of a study.
-        gone = folder.path.with_name(f"{HIDDEN}removed-{folder.study}-{secrets.token_hex(4)}")
+        gone = folder.path.with_name(f"{REMOVED}{folder.study}-{secrets.token_hex(4)}")
         folder.path.rename(gone)
-    shutil.rmtree(gone)
+    clean(folder.path.parent)
     return size
+
+
+def clean(home: Path) -> None:
+    """Delete what an `rm` or a `restore` has left in a results folder when it was killed, and what
+    this one has put aside."""
+    for left in [*home.glob(f"{REMOVED}*"), *home.glob(f"{RESTORED}*")]:
+        if left.is_dir() and not in_use(StudyFolder(str(home), left.name)):
+            shutil.rmtree(left, ignore_errors=True)  # which another may be deleting too
 
 
 def size_of(path: Path) -> int:

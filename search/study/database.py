@@ -31,7 +31,7 @@ from blocks.messages import say
 from search.config.storage import Address
 from search.errors import StudyError
 from search.evaluators.process import check_interrupt
-from search.record.folder import StudyFolder
+from search.record.folder import TOKEN, StudyFolder
 
 FIRST: Final = 1.0
 """Seconds before a second try; twice as long before each further one."""
@@ -39,8 +39,6 @@ LONGEST: Final = 60.0
 CONNECT_SECONDS: Final = 10
 SILENT_MS: Final = 30_000
 """Of a connection that nobody answers on, before it is lost."""
-TOKEN: Final = ".storage"
-"""In a study's folder: what its study in a database is marked with."""
 MARK: Final = "compound_nas"
 """User attribute of an Optuna study: whose memory it is."""
 _TRY: Final = 0.2
@@ -83,8 +81,7 @@ def claim(study: optuna.Study, folder: StudyFolder, address: Address, take_over:
     Raises:
         StudyError: it is another folder's.
     """
-    path = folder / TOKEN
-    own = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    own = folder.token
     mark = study.user_attrs.get(MARK)
     other = mark.get("folder") if isinstance(mark, dict) else None
     theirs = mark.get("token") if isinstance(mark, dict) else None
@@ -101,6 +98,23 @@ def claim(study: optuna.Study, folder: StudyFolder, address: Address, take_over:
         where = f"{socket.gethostname()}:{folder.path.resolve()}"
         study.set_user_attr(MARK, {"token": own, "folder": where})
     return own
+
+
+def forget(address: Address, name: str, token: str) -> None:
+    """Delete a folder's study in a database.
+
+    Raises:
+        StudyError: nobody answers, it is not there, or it is another folder's.
+    """
+    storage = connect(address)
+    try:
+        number = storage.get_study_id_from_name(name)
+    except KeyError:
+        raise StudyError("there is no such study") from None
+    mark = storage.get_study_user_attrs(number).get(MARK)
+    if not isinstance(mark, dict) or not token or mark.get("token") != token:
+        raise StudyError("it is another folder's")
+    storage.delete_study(number)
 
 
 def _call(name: str) -> Callable[..., Any]:

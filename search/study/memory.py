@@ -11,9 +11,9 @@ from optuna.storages.journal import JournalFileBackend
 from blocks.errors import one_line
 from search.config.schema import RunConfig
 from search.config.storage import JOURNAL, Address
+from search.config.take_over import takes_over
 from search.errors import StudyError
 from search.record.folder import StudyFolder
-from search.record.lock import TAKE_OVER
 from search.record.trials import cut_torn_line
 from search.study.objective import Objective
 
@@ -59,7 +59,7 @@ def open_study(
     address = Address(config.storage)
     storage = connect(address, meanwhile)
     study = _create(config, storage)
-    storage.token = claim(study, folder, address, bool(os.environ.get(TAKE_OVER)))
+    storage.token = claim(study, folder, address, takes_over())
     return study
 
 

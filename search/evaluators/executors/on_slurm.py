@@ -80,7 +80,7 @@ class OnSlurm:
         gpu = workers.device.startswith("cuda")
         settings = (
             work, workers.threads, gpu, Limits.of(workers), messages.shown(),
-            (socket.gethostname(), os.getpid()),
+            (socket.gethostname(), os.getpid()), _preempts(),
         )  # fmt: skip
         self._beat()
         write_packed(self.folder / "work.bin", settings)
@@ -248,6 +248,19 @@ def _parameters(config: SlurmConfig, workers: SettledWorkers, gpu: bool) -> dict
     return {name: value for name, value in own.items() if value is not None}
 
 
+def _preempts() -> int:
+    """The signal that Slurm is asked to send before it ends a job."""
+    from submitit.core.job_environment import JobEnvironment
+
+    name = f"SIG{JobEnvironment.USR_SIG}"
+    found = getattr(signal, name, None)
+    if found is None:
+        raise StudyError(
+            f"SUBMITIT_PREEMPT_SIGNAL={JobEnvironment.USR_SIG} is no signal; expected USR2, USR1, …"
+        )
+    return int(found)
+
+
 def _last_lines(worker: Any) -> list[str]:
     try:
         return (worker.stderr() or "").strip().splitlines()[-LOG_LINES:]
@@ -272,11 +285,11 @@ def _importable() -> Any:
 def serve(home: str, number: int) -> int:
     """A worker: one job after another; how many it did. Ends where it is told to, or is alone."""
     folder = Path(home)
-    work, threads, gpu, limits, shows_messages, driver = read_packed(folder / "work.bin")
+    work, threads, gpu, limits, shows_messages, driver, preempts = read_packed(folder / "work.bin")
     settle_in(threads, 0 if gpu else None, limits, shows_messages)
     # At the end of its time, or preempted: submitit's own handler would raise within a training,
     # or have the job requeued. This ends the worker, and the driver begins its training again.
-    signal.signal(signal.SIGUSR2, lambda *_: os._exit(1))
+    signal.signal(preempts, lambda *_: os._exit(1))
     for left in (folder / "taken").glob(f"*.{number}"):  # by this job, before Slurm requeued it
         with contextlib.suppress(FileNotFoundError):
             left.rename(folder / "jobs" / left.name.partition(".")[0])

@@ -161,6 +161,32 @@ def test_a_damaged_or_hostile_archive_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "evil").exists()
 
 
+def test_what_a_kill_left_behind_is_gone_after_the_next(tmp_path: Path) -> None:
+    home = tmp_path / "results"
+    archive(made(home, "pets"), tmp_path / "pets.tar.gz")
+    for left in (".removed-cats-12345678", ".restored-12345678", ".restored-abcdefgh"):
+        (home / left / "finals").mkdir(parents=True)
+        (home / left / ".lock").touch()
+    with StudyLock(StudyFolder(str(home), ".restored-abcdefgh")):  # of one that is at it
+        main(["rm", "study=pets", f"results_dir={home}"])
+        assert [each.name for each in home.iterdir()] == [".restored-abcdefgh"]
+    restore(tmp_path / "pets.tar.gz", str(home))
+    assert [each.name for each in home.iterdir()] == ["pets"]
+
+
+def test_a_study_that_has_lost_its_settings_is_deleted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("lost", "torn"):
+        made(tmp_path, name)
+    (tmp_path / "lost/config.yaml").unlink()
+    (tmp_path / "torn/config.yaml").write_text("- no settings")
+    for name in ("lost", "torn"):
+        main(["rm", f"study={name}", f"results_dir={tmp_path}"])
+        assert f"deleted {tmp_path / name}, " in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", ["rm", "archive"])
 def test_a_study_in_use_is_left_alone(tmp_path: Path, refuse: Refuse, command: str) -> None:
     with StudyLock(made(tmp_path, "busy")):

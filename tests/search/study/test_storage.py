@@ -1,4 +1,4 @@
-"""The sampler's memory in a real PostgreSQL: the same trials, and nothing lost with a connection."""
+"""The sampler's memory in a real PostgreSQL: the same trials, nothing lost with a connection."""
 
 import logging
 import os
@@ -17,11 +17,11 @@ from sqlalchemy.exc import OperationalError
 from search.config.change import changed
 from search.config.schema import RunConfig
 from search.config.storage import Address, check_storage
+from search.config.take_over import VARIABLE as TAKE_OVER
 from search.data.datasets import load_data
 from search.data.splits import ImageData
 from search.errors import ConfigError, StudyError
 from search.record.folder import StudyFolder
-from search.record.lock import TAKE_OVER
 from search.study import database
 from search.study.memory import open_study
 from tests.conftest import Cli, Refuse
