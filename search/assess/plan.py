@@ -95,7 +95,8 @@ def plan(config: RunConfig) -> Plan:
     macs = [count(parse_arch(spelling), data.num_classes).macs for spelling in typical]
     epochs, pieces = expected_epochs(known)
     worker, whole = _memory(known, data, train, part)
-    steps = _steps(known, data, pace, macs, train, val)
+    shape = data.in_channels, data.num_classes
+    steps = steps_of(known, shape, pace, macs, train, val)
     if part is not None:
         steps = (("reading and decoding, once", part.seconds), *steps)
     tells = round(worth(known.quality, data.val) * val / len(data.val))
@@ -103,10 +104,17 @@ def plan(config: RunConfig) -> Plan:
     return Plan(known, steps, epochs, pieces, worker, whole, val, tells, judging, spent, part)
 
 
-def _steps(
-    config: SettledConfig, data: ImageData, pace: Pace, macs: list[int], train: int, val: int
+def steps_of(
+    config: SettledConfig,
+    shape: tuple[int, int],
+    pace: Pace,
+    macs: list[int],
+    train: int,
+    val: int,
 ) -> tuple[tuple[str, float], ...]:
-    """What a search does, and the seconds of each."""
+    """What a search does, and the seconds of each; `shape` is channels and classes, `macs` those of
+    typical candidates, `train` and `val` are numbers of images."""
+    in_channels, num_classes = shape
     workers, trials = config.workers.count, config.search.trials
     epochs, pieces = expected_epochs(config)
     judged = val
@@ -125,17 +133,16 @@ def _steps(
         seen = config.supernet.epochs * config.supernet.samples * train
         spent = float(np.mean([pace.seconds(one, seen, 0) for one in macs]))
         steps.insert(0, ("supernet, as on one thread", spent))
-    references = references_of(config, data.in_channels, data.num_classes)
+    references = references_of(config, in_channels, num_classes)
     alone = [whole] if config.evaluator == "supernet" else []
     for reference in references:
-        cost = count(reference.arch, data.num_classes).macs
+        cost = count(reference.arch, num_classes).macs
         alone.append(pace.seconds(cost, images, val, share=share))
     alone += [final] * round(trainings_expected(config, len(references)))
     steps.append(("final round", max(sum(alone) / workers, *alone)))
     if config.search.controls:
-        steps.append(
-            (f"{config.search.controls} controls", config.search.controls * whole / workers)
-        )
+        controls = config.search.controls
+        steps.append((f"{controls} controls", whole * max(1.0, controls / workers)))
     return tuple(steps)
 
 

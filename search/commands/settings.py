@@ -6,6 +6,7 @@ import textwrap
 from blocks.console import console
 from blocks.names import did_you_mean
 from search.config.checks import CHOICES
+from search.config.elsewhere import PREFIX, Elsewhere
 from search.config.listing import Setting, list_settings
 from search.config.options import options
 from search.config.schema import DATASET, SPACE, RunConfig, StageConfig
@@ -14,7 +15,11 @@ from search.errors import ConfigError
 
 def run(arguments: list[str]) -> None:
     """Print the settings whose names or meanings have the word, or match the pattern."""
-    known = [*list_settings(RunConfig()), *list_settings(StageConfig(), "space.stages[…].")]
+    known = [
+        *list_settings(RunConfig()),
+        *list_settings(StageConfig(), "space.stages[…]."),
+        *list_settings(Elsewhere(), PREFIX),
+    ]
     named = [
         Setting(f"{group}=NAME", "one of " + ", ".join(options(group)), default, "")
         for group, default in (("dataset", DATASET), ("space", SPACE))

@@ -80,6 +80,7 @@ def restore(path: Path, results_dir: str) -> StudyFolder:
                 with contextlib.suppress(OSError):  # a file system without locks
                     fcntl.flock(lock, fcntl.LOCK_EX)
                 _unpack(tar, manifest["files"], made, path)
+                (made / LOCK).unlink()
                 made.rename(folder.path)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise StudyError(f"{path} is no whole archive of a study: {one_line(error)}") from None

@@ -232,7 +232,7 @@ def in_use(folder: "StudyFolder") -> bool:
         with open(folder / LOCK, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
-        return False
+        pass
     except OSError:
         return True
     found = read_lease(folder / LEASE)

@@ -64,14 +64,23 @@ def members_of(config: RunConfig, data: ImageData) -> SpaceCandidates:
     Raises:
         ConfigError: the space does not fit the images, or the budget cannot be met.
     """
-    if config.proxy.rand_augment and data.in_channels not in (1, 3):
+    return members_for(config, data.in_channels, data.num_classes)
+
+
+def members_for(config: RunConfig, in_channels: int, num_classes: int) -> SpaceCandidates:
+    """The members of the space within the budget, for images of so many channels and classes.
+
+    Raises:
+        ConfigError: the space does not fit the images, or the budget cannot be met.
+    """
+    if config.proxy.rand_augment and in_channels not in (1, 3):
         raise ConfigError(
             f"proxy.rand_augment={config.proxy.rand_augment:g} changes colours, which images of "
-            f"{data.in_channels} channels have not; expected 0"
+            f"{in_channels} channels have not; expected 0"
         )
     budget = cost_budget(config)
-    space = build_space(config.space, config.proxy.size, data.in_channels, data.num_classes, budget)
-    return SpaceCandidates(space, budget, data.num_classes)
+    space = build_space(config.space, config.proxy.size, in_channels, num_classes, budget)
+    return SpaceCandidates(space, budget, num_classes)
 
 
 def settle(config: RunConfig, folder: StudyFolder | None = None) -> Settled:

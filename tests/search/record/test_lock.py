@@ -87,7 +87,7 @@ def test_a_driver_elsewhere_that_is_alive_is_not_taken_over(
     thread.start()
     monkeypatch.setenv(VARIABLE, "1")
     try:
-        with pytest.raises(StudyError, match="node7, .*, which is alive"):
+        with pytest.raises(StudyError, match=r"node7, .*, which is alive"):
             StudyLock(folder).__enter__()
     finally:
         ended.set()
@@ -127,15 +127,16 @@ def test_of_two_that_take_over_one_does(
 
 
 def test_a_driver_that_was_taken_over_writes_no_more(folder: StudyFolder) -> None:
-    with (
-        pytest.raises(StudyError, match="was taken over by process 4711 on node7"),
-        StudyLock(folder),
-    ):
-        held_elsewhere(folder)
-        with pytest.raises(StudyError, match="was taken over"):
-            folder.check_held()
-        for _ in range(1000):  # its own thread ends it like Ctrl-C
-            time.sleep(0.01)
+    def search() -> None:
+        with StudyLock(folder):
+            held_elsewhere(folder)
+            with pytest.raises(StudyError, match="was taken over"):
+                folder.check_held()
+            for _ in range(1000):  # its own thread ends it like Ctrl-C
+                time.sleep(0.01)
+
+    with pytest.raises(StudyError, match="was taken over by process 4711 on node7"):
+        search()
     assert read_lease(folder / LEASE)
 
 
