@@ -19,7 +19,8 @@ commands
   data     look at the images before anything is trained: classes, sizes, files that cannot be
            read, duplicates across the splits, a linear probe; results/<study>/look/
   plan     predict hours and memory, and what differences the images can tell: times a few real
-           training steps, leaves nothing on disk
+           training steps, leaves nothing on disk; of images and GPUs that are not here by
+           arithmetic from one step: `settings elsewhere` lists what it is told
   fidelity  train random members by the proxy and for longer: how far the proxy's order can be
            trusted, with intervals and a go or no-go; results/<study>/fidelity.*
   run      search, choose a B0, then fit the scaling and emit the family; the same command
@@ -96,9 +97,12 @@ settings (these are not all: `python -m search settings` lists them)
   workers.minutes=X workers.memory=4G    what one training may take          [no limit]
   executor=NAME            where trainings run: processes; ray (ray.address=HOST:PORT);
                            submitit: Slurm (slurm.partition=NAME ...)   [processes]
+  storage=URL              of the sampler's memory: journal (a file of the study), or
+                           postgresql+psycopg://USER@HOST/NAME, mysql+pymysql://...  [journal]
   fidelity.architectures=N fidelity.epochs=N    of `fidelity`     [24, 3 x proxy.epochs]
   fidelity.supernet=true   also how far a supernet's order can be trusted
   seed=N                   same seed, same trials                            [0]
+  --take-over              go on with a study whose driver has died on another machine
 
 examples
   python -m search data study=pets dataset=imagefolder dataset.root=pets

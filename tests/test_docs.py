@@ -103,6 +103,7 @@ NOT_RUN: Final = {
     r"ray start .*": "makes a cluster",
     r"python -m search dashboard .*": "serves until Ctrl-C; tests/search/test_dashboard.py runs it",
     r"python -m search run .*(executor=|workers\.device=cuda).*": "tests/search/evaluators does",
+    r"python -m search run .*storage=.*": "tests/search/study/test_storage.py does",
     r"torchrun .*": "tests/scaling/training/test_parallel.py runs it",
 }
 """Whole commands that are not run, as patterns, and why."""
@@ -458,7 +459,8 @@ def test_settings_commands(
             measured(word.partition("=")[2])
     for earlier in needed(command, images):
         run(earlier[0], earlier[1:], monkeypatch)
-    if verb == "resolution" or given[:1] == ["--cfg"]:
+    far = any(word.startswith("elsewhere.") for word in given)
+    if verb == "resolution" or far or given[:1] == ["--cfg"]:
         run(package, [verb, *given], monkeypatch)
         return
     if verb == "compare" and package == "search":

@@ -24,12 +24,15 @@ def show_elsewhere(found: FarPlan) -> None:
     table.add_row("GPU hours", f"{given.gpus * found.seconds / 3600:.0f}")
     gigabytes = 1e9
     table.add_row("memory of a training on its GPU", f"{found.gpu_bytes / gigabytes:.1f} GB")
-    table.add_row("all pixels, kept once a node", f"{found.pixels / gigabytes:.0f} GB")
-    table.add_row("network, once a node: the files", f"{found.files / gigabytes:.0f} GB")
-    table.add_row("reads of one GPU, from its node's cache", f"{found.reads / 1e6:.0f} MB/s")
+    table.add_row("files, which one machine reads once", f"{found.files / gigabytes:.0f} GB")
     table.add_row(
-        "  of all, were the cache on a shared disk",
-        f"{given.gpus * found.reads / gigabytes:.1f} GB/s",
+        "pixels: memory of a node, and once through the network to it",
+        f"{found.pixels / gigabytes:.0f} GB",
     )
-    table.add_row("network, a trial: the trained weights", f"{found.result / 1e6:.0f} MB")
+    table.add_row("  of all nodes", f"{found.nodes * found.pixels / gigabytes:.0f} GB")
+    table.add_row("what one GPU reads of them", f"{found.reads / 1e6:.0f} MB/s")
+    table.add_row(
+        "  all GPUs, were they on a shared disk", f"{given.gpus * found.reads / gigabytes:.1f} GB/s"
+    )
+    table.add_row("network, of a trial: its weights", f"{found.result / 1e6:.0f} MB")
     console.print(table)
