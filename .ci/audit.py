@@ -22,7 +22,8 @@ def main(site_packages: str) -> None:
     with tempfile.TemporaryDirectory() as home:
         python, report = Path(home, "venv/bin/python"), Path(home, "report.json")
         audit = [str(python), "-m", "pip_audit", "--path", site_packages, "--format", "json",
-                 "--output", str(report), "--progress-spinner", "off", "--timeout", "10"]  # fmt: skip
+                 "--output", str(report), "--progress-spinner", "off",
+                 "--timeout", "10"]  # fmt: skip
         steps = [
             [sys.executable, "-m", "venv", str(python.parents[1])],
             [str(python), "-m", "pip", "install", "--quiet", "pip-audit>=2.9,<3"],

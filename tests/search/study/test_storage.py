@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
+from blocks.arch import parse_arch
+from blocks.cost import count
 from search.config.change import changed
 from search.config.schema import RunConfig
 from search.config.storage import Address, check_storage
@@ -21,13 +24,15 @@ from search.config.take_over import VARIABLE as TAKE_OVER
 from search.data.datasets import load_data
 from search.data.splits import ImageData
 from search.errors import ConfigError, StudyError
+from search.evaluators.train import Evaluation, Job
 from search.record.folder import StudyFolder
+from search.record.trials import derive_seed
 from search.study import database
 from search.study.memory import open_study
 from tests.conftest import Cli, Refuse
 from tests.postgres import PASSWORD, Server, binaries, running
 from tests.search.config.test_checks import config_of
-from tests.search.study.test_loop import InProcess, run_loop, what
+from tests.search.study.test_loop import CLASSES, run_loop, what
 
 SECRETS = (PASSWORD, PASSWORD.replace("%40", "@"))
 
@@ -61,10 +66,10 @@ def halving(digits_settings: list[str]) -> RunConfig:
 def test_the_trials_are_the_same_and_the_study_goes_on(
     server: Server, halving: RunConfig, digits_data: ImageData, tmp_path: Path
 ) -> None:
-    _, journal, _ = run_loop(halving, digits_data, tmp_path)
+    _, journal, _ = run_loop(halving, digits_data, tmp_path, Drawn())
     kept = replace(halving, study="kept", storage=server.database())
     for trials in (3, 8):  # the second time its memory is read from the database
-        run_loop(changed(kept, {"search.trials": trials}), digits_data, tmp_path)
+        run_loop(changed(kept, {"search.trials": trials}), digits_data, tmp_path, Drawn())
     folder = StudyFolder(str(tmp_path), "kept")
     assert what(folder.trained()) == what(journal.trained())
     assert not (folder / "optuna.journal").exists()
@@ -72,7 +77,23 @@ def test_the_trials_are_the_same_and_the_study_goes_on(
     assert states.count(TrialState.PRUNED) + states.count(TrialState.COMPLETE) == 8
 
 
-class StopsTheServer(InProcess):
+class Drawn:
+    """Metrics drawn from each network's spelling, at once: what is tested is where they go."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def evaluate(self, job: Job) -> "Future[Evaluation]":
+        self.jobs.append(job)
+        loss = 1 + derive_seed(0, job.arch) % 1000 / 1000 + 1 / (job.until or job.epochs)
+        metrics = {"val_accuracy": 1 / loss, "val_loss": loss, "train_loss": loss}
+        future: Future[Evaluation] = Future()
+        cost = count(parse_arch(job.arch), CLASSES)
+        future.set_result(Evaluation(cost, metrics, {"train": 0.0}))
+        return future
+
+
+class StopsTheServer(Drawn):
     """The trainings; after the third one the server is stopped, and started a while later."""
 
     server: Server
@@ -97,9 +118,9 @@ def test_a_lost_connection_is_waited_for(
 ) -> None:
     monkeypatch.setattr(database, "FIRST", 0.2)
     caplog.set_level(logging.INFO, "compound_nas")
-    _, whole, _ = run_loop(config, digits_data, tmp_path)
+    _, whole, _ = run_loop(config, digits_data, tmp_path, Drawn())
     cut = replace(config, study="cut", storage=server.database())
-    evaluator = StopsTheServer(digits_data, cut)
+    evaluator = StopsTheServer()
     evaluator.server = server
     _, folder, _ = run_loop(cut, digits_data, tmp_path, evaluator)
     evaluator.timer.join()
@@ -112,6 +133,7 @@ def test_a_lost_connection_is_waited_for(
     assert not any(secret in caplog.text for secret in SECRETS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["_create_new_trial", "_set_trial_param", "set_trial_state_values"]
 )
@@ -125,7 +147,8 @@ def test_an_answer_that_is_lost_is_not_a_second_trial(
 ) -> None:
     """The database writes, and the connection breaks before it says so."""
     monkeypatch.setattr(database, "FIRST", 0.01)
-    whole, _ = (run_loop(changed(config, {"search.trials": 3}), digits_data, tmp_path)[1], None)
+    short = changed(config, {"search.trials": 3})
+    _, whole, _ = run_loop(short, digits_data, tmp_path, Drawn())
     function, calls = getattr(RDBStorage, name), 0
 
     def loses(*arguments: Any, **options: Any) -> Any:
@@ -138,13 +161,14 @@ def test_an_answer_that_is_lost_is_not_a_second_trial(
 
     monkeypatch.setattr(RDBStorage, name, loses)
     cut = changed(config, {"study": "cut", "search.trials": 3, "storage": server.database()})
-    _, folder, _ = run_loop(cut, digits_data, tmp_path)
+    _, folder, _ = run_loop(cut, digits_data, tmp_path, Drawn())
     assert calls > 2
     assert what(folder.completed()) == what(whole.completed())
     numbers = [trial.number for trial in open_study(cut, folder).get_trials()]
     assert numbers == list(range(len(numbers)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("halves", [False, True])
 def test_a_memory_that_is_gone_is_built_from_the_records(
     server: Server,
@@ -156,15 +180,15 @@ def test_a_memory_that_is_gone_is_built_from_the_records(
 ) -> None:
     begun = changed(halving if halves else config, {"storage": server.database()})
     short = changed(begun, {"search.trials": 4})
-    _, folder, _ = run_loop(short, digits_data, tmp_path)
+    _, folder, _ = run_loop(short, digits_data, tmp_path, Drawn())
     before = what(folder.trained())
     moved = changed(begun, {"storage": server.database()})
-    _, folder, evaluator = run_loop(moved, digits_data, tmp_path)
+    _, folder, evaluator = run_loop(moved, digits_data, tmp_path, Drawn())
     assert what(folder.trained())[:4] == before
     assert len(folder.trained()) == begun.search.trials
     assert not {job.arch for job in evaluator.jobs} & {arch for _, arch, *_ in before}
     if not halves:
-        _, whole, _ = run_loop(changed(config, {"study": "whole"}), digits_data, tmp_path)
+        _, whole, _ = run_loop(changed(config, {"study": "whole"}), digits_data, tmp_path, Drawn())
         assert what(folder.trained()) == what(whole.trained())
 
 
@@ -176,16 +200,16 @@ def test_a_study_in_a_database_has_one_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept = changed(config, {"storage": server.database(), "search.trials": 1})
-    _, first, _ = run_loop(kept, digits_data, tmp_path / "one")
+    _, first, _ = run_loop(kept, digits_data, tmp_path / "one", Drawn())
     with pytest.raises(StudyError, match=r"holds a study 'main' of .*one/main; expected") as found:
-        run_loop(kept, digits_data, tmp_path / "two")
+        run_loop(kept, digits_data, tmp_path / "two", Drawn())
     assert not any(secret in str(found.value) for secret in SECRETS)
     monkeypatch.setenv(TAKE_OVER, "1")
-    run_loop(kept, digits_data, tmp_path / "two")
+    run_loop(kept, digits_data, tmp_path / "two", Drawn())
     monkeypatch.delenv(TAKE_OVER)
     longer = changed(kept, {"search.trials": 2})
     with pytest.raises(StudyError, match=r"holds a study 'main' of .*two/main"):
-        run_loop(longer, digits_data, tmp_path / "one")
+        run_loop(longer, digits_data, tmp_path / "one", Drawn())
     assert len(first.trained()) == 1
 
 
