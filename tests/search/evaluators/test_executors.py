@@ -22,6 +22,7 @@ from search.config.settled import SettledWorkers
 from search.data.datasets import load_data
 from search.data.splits import ImageData
 from search.errors import ConfigError, StudyError, TrainingError
+from search.evaluators.executors.on_slurm import _preempts
 from search.evaluators.executors.packing import pack, read_packed, unpack, write_packed
 from search.evaluators.executors.paths import anywhere
 from search.evaluators.pool import WorkerPool
@@ -222,10 +223,15 @@ def kill_taker(folder: Path, pid: int, by: signal.Signals) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_of_slurm_that_is_killed_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_of_slurm_that_is_killed_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "workers"
     # The first signal is Slurm's: the time of the job is over, or somebody else needs the node.
-    for retries, by in ((1, signal.SIGUSR2), (0, signal.SIGKILL)):
+    # It is USR2 unless SUBMITIT_PREEMPT_SIGNAL says another, which submitit reads once.
+    assert _preempts() == signal.SIGUSR2
+    monkeypatch.setattr("submitit.core.job_environment.JobEnvironment.USR_SIG", "USR1")
+    for retries, by in ((1, signal.SIGUSR1), (0, signal.SIGKILL)):
         where = Where("submitit", slurm=SlurmConfig("local", retries=retries), folder=folder)
         with WorkerPool(slowly, SettledWorkers(1), where) as pool:
             first = pool.evaluate(0.0).result(300)
