@@ -7,6 +7,8 @@ and what cannot be asked is one line.
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,15 +31,15 @@ def main(site_packages: str) -> None:
             [str(python), "-m", "pip", "install", "--quiet", "pip-audit>=2.9,<3"],
             audit,
         ]
-        left = f"; {SECONDS} s were not enough"
-        try:
-            script = " && ".join('"' + '" "'.join(step) + '"' for step in steps)
-            subprocess.run(
-                ["bash", "-c", script], timeout=SECONDS, capture_output=True, check=False
-            )
-            left = ""
-        except subprocess.TimeoutExpired:
-            pass
+        left = ""
+        script = " && ".join('"' + '" "'.join(step) + '"' for step in steps)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(["bash", "-c", script], start_new_session=True, **quiet) as child:
+            try:
+                child.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                left = f"; {SECONDS} s were not enough"
         try:
             found = json.loads(report.read_text())
         except (OSError, ValueError):
