@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna_dashboard import save_note, wsgi
 
 from blocks.errors import one_line
+from search.config.storage import JOURNAL
 from search.dashboard.journal import Followed
 from search.dashboard.pages import Page, Pages
 from search.errors import ConfigError, StudyError
@@ -46,6 +47,12 @@ class Dashboard:
         self._config = folder.read_config()
         self._objective = Objective.of(self._config)
         journal = folder / "optuna.journal"
+        storage = self._config.storage
+        if storage not in (None, JOURNAL):
+            raise StudyError(
+                f"{folder.path} has its sampler's memory in {storage}, which `dashboard` does not "
+                "show; expected `optuna-dashboard` with that address"
+            )
         if not journal.is_file():
             raise StudyError(f"{folder.path} has no trial yet: a search writes {journal.name}")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
