@@ -7,7 +7,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.record.folder import StudyFolder
@@ -58,5 +58,5 @@ def open_study(config: RunConfig, folder: StudyFolder) -> optuna.Study:
             pruner=build_pruner(config),
             load_if_exists=True,
         )
-    except (ValueError, KeyError) as error:
+    except (AssertionError, *DAMAGED) as error:  # Optuna's, of a line of another kind
         raise StudyError(f"{journal} is damaged: {one_line(error)}") from None
