@@ -16,8 +16,8 @@ ODD: Final[tuple[Any, ...]] = (
 NUMBERS: Final = tuple(
     struct.pack(form, value)
     for form, value in (
-        ("<I", 0), ("<I", 2**32 - 1), ("<I", 2**31 - 1), (">I", 2**31), ("<Q", 2**63), ("<Q", 2**40),
-        ("<H", 2**16 - 1), (">H", 2**15), ("<q", -1), ("<d", float("nan")),
+        ("<I", 0), ("<I", 2**32 - 1), ("<I", 2**31 - 1), (">I", 2**31), ("<Q", 2**63),
+        ("<Q", 2**40), ("<H", 2**16 - 1), (">H", 2**15), ("<q", -1), ("<d", float("nan")),
     )
 )  # fmt: skip
 """Sizes that somebody believes."""
@@ -121,7 +121,7 @@ def _changed(draw: random.Random, tree: Any) -> Any:
     if isinstance(tree, str) and tree and draw.random() < 0.4:
         return mutated_text(draw, tree, [tree])
     if isinstance(tree, int | float) and draw.random() < 0.3:
-        return draw.choice((-tree, tree * 1e6, str(tree), tree + 0.5))
+        return draw.choice((-tree, tree * 10**6, str(tree), tree + 1))
     return draw.choice(ODD)
 
 

@@ -382,8 +382,11 @@ def _csv(separator: str = ",") -> bytes:
 
 def _labels(folder: Path) -> Callable[[random.Random], Call]:
     files: dict[str, list[bytes]] = {
-        "csv": [_csv(), _csv(";"), b"sep=|\n" + _csv("|"), "Datei;Klasse\nä.png;é\n".encode("cp1252"),
-                "画像,種類\nい.png,猫\nろ.png,犬\n".encode("cp932"), _csv().decode().encode("utf-16")],
+        "csv": [
+            _csv(), _csv(";"), b"sep=|\n" + _csv("|"), _csv().decode().encode("utf-16"),
+            "Datei;Klasse\nä.png;é\n".encode("cp1252"),
+            "画像,種類\nい.png,猫\nろ.png,犬\n".encode("cp932"),
+        ],
         "tsv": [_csv("\t")],
         "jsonl": [_as_lines(ROWS)],
         "json": [as_json(COCO), as_json(ROWS)],
