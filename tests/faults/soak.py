@@ -53,13 +53,13 @@ def write_digits(path: Path) -> None:
     )
 
 
-def settings(folder: Path, trials: int, seed: int) -> list[str]:
+def settings(folder: Path, trials: int, seed: int, workers: int) -> list[str]:
     return [
         "dataset=npz", f"dataset.root={folder / 'digits.npz'}", "proxy.resolution=8", "space=tiny",
         "budget.target=60k", "search.pruner=asha", "search.reduction_factor=2", "proxy.epochs=4",
         "search.min_epochs=1", f"search.trials={trials}", f"seed={seed}", "search.finalists=2",
         "search.final_epochs=4", "search.references=[]", "search.controls=2", "search.scale=false",
-        "search.probe=false", "workers.count=2", "workers.device=cpu", "sampler=surrogate",
+        "search.probe=false", f"workers.count={workers}", "workers.device=cpu", "sampler=surrogate",
         f"results_dir={folder / 'results'}",
     ]  # fmt: skip
 
@@ -219,6 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the study, and of the moments")
     parser.add_argument("--minutes", type=float, default=1e9, help="after which nothing is killed")
     parser.add_argument("--folder", type=Path, help="kept, and gone on with; else a temporary one")
@@ -233,7 +234,7 @@ def main() -> None:
         folder = arguments.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         write_digits(folder / "digits.npz")
-        given = settings(folder, arguments.trials, arguments.seed)
+        given = settings(folder, arguments.trials, arguments.seed, arguments.workers)
         began = time.monotonic()
         whole = Search(folder, "whole", given)
         whole.start()
