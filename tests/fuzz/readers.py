@@ -331,7 +331,11 @@ def image_contents(folder: Path) -> dict[str, list[bytes]]:
         import tifffile
 
         buffer = io.BytesIO()
-        tifffile.imwrite(buffer, generator.integers(0, 9999, (4, 12, 12), dtype=np.uint16))
+        tifffile.imwrite(
+            buffer,
+            generator.integers(0, 9999, (4, 12, 12), dtype=np.uint16),
+            photometric="minisblack",
+        )
         found["tif"].append(buffer.getvalue())
         buffer = io.BytesIO()
         tifffile.imwrite(
@@ -615,7 +619,7 @@ READERS: Final = (
     Reader("spelling", 20, _spelling),
     Reader("mapping", 10, _mapping),
     Reader("overrides", 10, _overrides),
-    Reader("composed", 3, _composed),
+    Reader("composed", 1, _composed),
     Reader("config.yaml", 3, _of_study("config.yaml", StudyFolder.read_config, _loads, as_yaml)),
     Reader("trials.jsonl", 10,
            _of_study("trials.jsonl", lambda s: read_records(s.trials), _lines, _as_lines)),
