@@ -183,13 +183,13 @@ def measure_large(arguments: argparse.Namespace, home: Path) -> None:
         config = config_of(home, study, sampler, count, 0, arguments.trials, arguments.seed)
         every = max(1, min(arguments.trials // 4, arguments.every))
         pace = Pace(every, arguments.minutes, home / study / "optuna.journal")
-        real = loop.append_record
+        real = vars(loop)["append_record"]
 
         def append(path: Path, record: object) -> None:
-            real(path, record)  # type: ignore[arg-type]  # noqa: B023
+            real(path, record)  # noqa: B023
             pace.trial()  # noqa: B023
 
-        loop.append_record = append  # type: ignore[assignment]
+        vars(loop)["append_record"] = append
         try:
             _, found, _ = run_simulated(
                 replace(config), members(), home, Cluster(workers_of(count))
@@ -198,7 +198,7 @@ def measure_large(arguments: argparse.Namespace, home: Path) -> None:
         except TimeoutError:
             print(f"  {pace.done:,} trials in {arguments.minutes:g} min, then no more")
         finally:
-            loop.append_record = real
+            vars(loop)["append_record"] = real
 
 
 def main() -> None:

@@ -25,10 +25,10 @@ from blocks.cost import Cost, count
 from search.config.schema import RunConfig
 from search.evaluators.train import Evaluation, Job
 from search.record.folder import StudyFolder
-from search.record.trials import Record
 from search.space.members import SpaceCandidates
 from search.study import loop
 from search.study.loop import Tally, TrialLoop
+from search.study.progress import Silent
 
 CLASSES = 10
 
@@ -58,7 +58,7 @@ class Simulated:
     driver: bool = False
     now: float = 0.0
     busy: float = 0.0
-    asked_last: float = 0.0
+    begun_last: float = 0.0
     busy_then: float = 0.0
     jobs: list[str] = field(default_factory=list)
 
@@ -77,7 +77,6 @@ class Simulated:
         self.jobs.append(job.arch)
         self._queue.append((job, future))
         self._dispatch()
-        self.asked_last, self.busy_then = self.now, self.busy_until(self.now)
         return future
 
     def busy_until(self, moment: float) -> float:
@@ -86,9 +85,9 @@ class Simulated:
 
     @property
     def idle_share(self) -> float:
-        """Of all workers' time up to the last job: after that there is no work for all."""
-        there = len(self.cluster.slowness) * self.asked_last
-        gone = self.cluster.dead * max(0.0, self.asked_last - self.cluster.death_seconds)
+        """Of all workers' time until the last job begins: then there is no work for all."""
+        there = len(self.cluster.slowness) * self.begun_last
+        gone = self.cluster.dead * max(0.0, self.begun_last - self.cluster.death_seconds)
         return 1 - self.busy_then / (there - gone) if there > gone else 0.0
 
     def _alive(self, worker: int, moment: float) -> bool:
@@ -107,6 +106,7 @@ class Simulated:
                 end = self.cluster.death_seconds + self.cluster.notice_seconds
             entry = (end, next(self._order), worker, job, future, self.now)
             heapq.heappush(self._ends, entry)
+            self.begun_last, self.busy_then = self.now, self.busy_until(self.now)
 
     def _seconds(self, job: Job) -> float:
         draw = random.Random(f"{self.cluster.seed} {job.seed} {job.until}")
@@ -157,22 +157,15 @@ class Simulated:
         return done
 
 
-class Quiet:
-    """No progress is shown."""
-
-    def trial(self, record: Record, completed: int) -> None:
-        """Nothing."""
-
-
 @contextmanager
 def clock_of(evaluator: Simulated) -> Iterator[None]:
     """Have the loop wait by the simulated clock."""
-    real = loop.await_any
-    loop.await_any = evaluator.await_any  # type: ignore[assignment]
+    real = vars(loop)["await_any"]
+    vars(loop)["await_any"] = evaluator.await_any
     try:
         yield
     finally:
-        loop.await_any = real
+        vars(loop)["await_any"] = real
 
 
 def run_simulated(
@@ -187,7 +180,7 @@ def run_simulated(
     folder.path.mkdir(parents=True, exist_ok=True)
     budget = candidates.budget
     evaluator = Simulated(cluster, float(budget.target or budget.most), driver)
-    trials = TrialLoop(config, candidates, folder, evaluator, Quiet())
+    trials = TrialLoop(config, candidates, folder, evaluator, Silent())
     with clock_of(evaluator):
         tally = trials.run()
     return tally, evaluator, folder

@@ -4,7 +4,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Callable
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def load_fashion_mnist_full(config: DatasetConfig, image_size: Size) -> Raw:
     return from_arrays(FASHION_CLASSES, parts, str(folder))
 
 
-def _as_long_as_it_says(content: IO[bytes]) -> bytes:
+def _as_long_as_it_says(content: gzip.GzipFile) -> bytes:
     """An idx file: its head, and the values of one byte that the head tells of.
 
     Raises:

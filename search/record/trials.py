@@ -152,11 +152,11 @@ def _check(record: Record) -> None:
         numbers |= {"seed": record.seed, "fidelity.epochs": record.fidelity["epochs"]}
         if record.cost is None:
             raise TypeError("cost is None; expected what the network costs")
-        for name, value in {**record.metrics, **record.seconds}.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{name} is {value!r}; expected a number")
-            if not math.isfinite(value):
-                raise ValueError(f"{name} is {value!r}")
+        for name, real in {**record.metrics, **record.seconds}.items():
+            if isinstance(real, bool) or not isinstance(real, int | float):
+                raise TypeError(f"{name} is {real!r}; expected a number")
+            if not math.isfinite(real):
+                raise ValueError(f"{name} is {real!r}")
     else:
         texts |= {"kind": record.kind, "error": record.error}
     for name, value in numbers.items():
