@@ -5,10 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
+from blocks.cost import Cost
+from search.errors import TrainingError
+from search.evaluators.train import Evaluation, Job, outcome
 from search.record.trials import read_records
 from tests.conftest import ROOT, environment
 from tests.faults.soak import Search, settings, write_digits
@@ -67,3 +72,32 @@ def test_a_node_of_ray_that_is_killed_costs_nothing_but_time() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all done" in done.stdout
+
+
+class Dying:
+    """An evaluator whose worker dies so many times before the job is done."""
+
+    def __init__(self, deaths: int) -> None:
+        self.deaths = deaths
+
+    def evaluate(self, job: Job) -> "Future[Evaluation]":
+        future: Future[Evaluation] = Future()
+        self.deaths -= 1
+        if self.deaths >= 0:
+            future.set_exception(BrokenProcessPool())
+        else:
+            future.set_result(Evaluation(Cost(1, 2, 3, 4), {"val_loss": 1.0}, {}))
+        return future
+
+
+def test_a_worker_may_be_killed_three_times() -> None:
+    """What 34 kills of a real search found: two within one training were its end."""
+    job = Job("r8", 1, 0)
+    for deaths in range(4):
+        evaluator = Dying(deaths)
+        found = outcome(evaluator, job, evaluator.evaluate(job))
+        assert found.metrics == {"val_loss": 1.0}
+    evaluator = Dying(4)
+    with pytest.raises(TrainingError, match="died") as caught:
+        outcome(evaluator, job, evaluator.evaluate(job))
+    assert caught.value.kind == "killed"
