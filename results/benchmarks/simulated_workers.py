@@ -41,6 +41,7 @@ class Cluster:
 
     slowness: tuple[float, ...]
     mean_seconds: float = 60.0
+    mean_macs: float | None = None  # of a training that takes so long; None: the budget's
     spread: float = 0.25
     dead: int = 0
     death_seconds: float = 0.0
@@ -179,7 +180,8 @@ def run_simulated(
     folder = StudyFolder(str(results), config.study)
     folder.path.mkdir(parents=True, exist_ok=True)
     budget = candidates.budget
-    evaluator = Simulated(cluster, float(budget.target or budget.most), driver)
+    mean = cluster.mean_macs or float(budget.target or budget.most)
+    evaluator = Simulated(cluster, mean, driver)
     trials = TrialLoop(config, candidates, folder, evaluator, Silent())
     with clock_of(evaluator):
         tally = trials.run()

@@ -48,18 +48,20 @@ def report(hours: float, seed: int, sampler: str = "random") -> None:
         config = config_from(
             study="day", results_dir=folder, sampler=sampler, seed=seed, objective="loss",
             space="tiny",
-            **{"budget.max_macs": "100M", "search.pruner": "asha", "search.reduction_factor": 2,
-               "search.min_epochs": 1, "proxy.epochs": 4, "search.trials": trials,
+            **{"budget.max_macs": "100M", "search.pruner": "none", "proxy.epochs": 4, "search.trials": trials,
                "workers.count": WORKERS, "workers.device": "cpu"},
         )  # fmt: skip
         budget = cost_budget(config)
         space = build_space(config.space, square(28), 1, CLASSES, budget)
+        members = SpaceCandidates(space, budget, CLASSES)
+        drawn = [members.decode(code) for code in members.sample(50, np.random.default_rng(seed))]
+        mean = float(np.mean([members.network(values)[1].macs for values in drawn]))
         began = time.process_time()
         loop.append_record = append
         try:
             _, found, _ = run_simulated(
-                config, SpaceCandidates(space, budget, CLASSES), Path(folder),
-                Cluster(workers_of(WORKERS), TRIAL_SECONDS),
+                config, members, Path(folder),
+                Cluster(workers_of(WORKERS), TRIAL_SECONDS, mean),
             )  # fmt: skip
         finally:
             loop.append_record = real

