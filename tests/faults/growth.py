@@ -48,8 +48,8 @@ def report(hours: float, seed: int, sampler: str = "random") -> None:
         config = config_from(
             study="day", results_dir=folder, sampler=sampler, seed=seed, objective="loss",
             space="tiny",
-            **{"budget.max_macs": "100M", "search.pruner": "none", "proxy.epochs": 4, "search.trials": trials,
-               "workers.count": WORKERS, "workers.device": "cpu"},
+            **{"budget.max_macs": "100M", "search.pruner": "none", "proxy.epochs": 4,
+               "search.trials": trials, "workers.count": WORKERS, "workers.device": "cpu"},
         )  # fmt: skip
         budget = cost_budget(config)
         space = build_space(config.space, square(28), 1, CLASSES, budget)
