@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blocks.arch import format_arch
 from blocks.cost import Cost
+from blocks.files import remove_durable
 from search.config.schema import RunConfig
 from search.errors import StudyError
 from search.evaluators.batch import record_outcome
@@ -283,7 +284,7 @@ class TrialLoop:
         item.trial.set_user_attr(_ENDED, self.clock)
         self._tell(item.trial, item.record)
         self._know(item.record)
-        self._checkpoint(item.trial).unlink(missing_ok=True)
+        remove_durable(self._checkpoint(item.trial))
 
     def _record(self, item: _InFlight) -> None:
         """Put a finished training on disk, unless it is a piece after which it goes on."""

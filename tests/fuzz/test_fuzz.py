@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from blocks.arch import arch_from_mapping, arch_to_mapping, parse_arch
 from blocks.console import as_one_line
 from blocks.errors import ArchError, CompoundNasError, ExportError, WeightsError
+from blocks.files import remove_durable
 from blocks.images.decode import open_image
 from blocks.images.npz import NPZ_DAMAGE, read_npy, read_npz
 from blocks.loading import load
@@ -224,6 +225,14 @@ def test_a_flipped_bit_of_a_checkpoint_is_found_and_said(
     assert not path.exists()
     save_whole(content, path)
     assert torch.equal(read_checkpoint(path)["weight"], content["weight"])
+
+
+def test_a_writer_that_was_killed_leaves_nothing(tmp_path: Path) -> None:
+    save_whole({"weight": torch.zeros(2)}, tmp_path / "0.pt")
+    (tmp_path / ".0.pt.partial").write_bytes(b"half of it")
+    remove_durable(tmp_path / "0.pt")
+    remove_durable(tmp_path / "0.pt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_odd_headers_of_arrays_are_no_images(tmp_path: Path) -> None:
