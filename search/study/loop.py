@@ -123,6 +123,8 @@ class TrialLoop:
         self.clock = 0.0
         for trial in self.study.get_trials(deepcopy=False):
             if trial.state.is_finished():
+                if len(self.rungs) > 1:  # left where a kill came between tell and this
+                    remove_durable(folder / "checkpoints" / f"{trial.number}.pt")
                 self.clock = max(self.clock, trial.user_attrs.get(_ENDED, 0.0))
                 if trial.number in self.recorded:
                     self._know(self.recorded[trial.number])

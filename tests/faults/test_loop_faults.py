@@ -139,6 +139,16 @@ def failing_at(call: int, real: Callable[..., Any], fault: Callable[..., Any]) -
     return wrapped
 
 
+def test_a_kill_after_a_trial_was_told_leaves_no_checkpoint(tmp_path: Path) -> None:
+    """What the soak found: such a trial is never looked at again."""
+    config = config_of(tmp_path, "left")
+    folder = run(config)
+    for name in ("3.pt", ".3.pt.partial"):
+        (folder / "checkpoints" / name).write_bytes(b"of a trial that has ended")
+    run(config)
+    assert list((folder / "checkpoints").iterdir()) == []
+
+
 @pytest.mark.parametrize("what", ["journal", "record"])
 def test_torn_tails_cost_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
