@@ -91,8 +91,12 @@ def fail(message: str) -> None:
 def complain(message: str) -> None:
     """Print one line about what went wrong."""
     print_anything()
-    line = without_passwords(re.sub(r"\s*\n\s*", " ", message.strip()))
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {without_passwords(as_one_line(message))}", file=sys.stderr)
+
+
+def as_one_line(message: str) -> str:
+    """The message with what would begin a line made a blank: a name may have anything in it."""
+    return re.sub(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", message.strip())
 
 
 def print_anything() -> None:

@@ -1,5 +1,7 @@
 """The one error root. Command lines print it as a single line and exit with code 2."""
 
+from typing import Final
+
 
 class CompoundNasError(Exception):
     """A user's mistake: the message holds the offending value, what was expected, and where."""
@@ -23,6 +25,13 @@ class LatencyError(CompoundNasError):
 
 class CostMismatchError(CompoundNasError):
     """The arithmetic count and the measuring tool disagree: a bug here, never bad input."""
+
+
+DAMAGED: Final = (
+    ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
+"""What comes of text, JSON or YAML that is not what was written: values of another type, names that
+lack, numbers or depths beyond all bounds."""
 
 
 def one_line(error: BaseException) -> str:

@@ -41,11 +41,21 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
     Raises:
         OSError: the disk is full, or refuses.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = _partial(path)
     with _replacing(path, temporary), open(temporary, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def remove_durable(path: Path) -> None:
+    """Remove what `write_durably` wrote, and what a writer that was killed left beside it."""
+    for each in (path, _partial(path)):
+        each.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 @contextlib.contextmanager

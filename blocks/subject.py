@@ -9,8 +9,9 @@ from typing import Any, Final
 import yaml
 
 from blocks.arch import ArchSpec, parse_arch
-from blocks.errors import ArchError, one_line
+from blocks.errors import DAMAGED, ArchError, one_line
 from blocks.images.reading import PUBLISHED, USUAL, Reading, reading_from
+from blocks.yaml_text import load_yaml
 from blocks.zoo import find_arch
 
 NO_TOP_1: Final = (
@@ -82,10 +83,10 @@ def file_of(path: Path) -> Path:
 
 def _read_file(path: Path) -> Subject:
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: Any = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ArchError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError, yaml.YAMLError) as error:  # PyYAML lets dates and depth be
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ArchError(f"{path} is not YAML: {one_line(error)}") from None
     if not isinstance(content, dict) or not isinstance(content.get("arch"), str):
         raise ArchError(f"{path} has no field 'arch' with the spelling of an architecture")
@@ -145,7 +146,7 @@ def _reading(path: Path, content: Any, usual: Reading) -> Reading:
         return usual
     try:
         return reading_from(content)
-    except (TypeError, ValueError) as error:
+    except DAMAGED as error:
         raise ArchError(f"{path}: reading {content!r}: {one_line(error)}") from None
 
 

@@ -94,6 +94,8 @@ settings (these are not all: `python -m search settings` lists them)
                            [flip, a crop of a twelfth of the side, nothing else]
   workers.count=N workers.threads=N      0: what cores and memory allow      [0 and 1]
   workers.device=cuda      cpu; cuda: every visible GPU; cuda:1: that one     [auto]
+  workers.ahead=N          trials asked before the earliest is told: slow workers hold up no
+                           quick ones                                         [0]
   workers.minutes=X workers.memory=4G    what one training may take          [no limit]
   executor=NAME            where trainings run: processes; ray (ray.address=HOST:PORT);
                            submitit: Slurm (slurm.partition=NAME ...)   [processes]

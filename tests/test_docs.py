@@ -97,6 +97,7 @@ NOT_RUN: Final = {
     r"python -m pytest": "is what runs this file",
     r"python results/benchmarks/.*": "measures for minutes; its arguments are parsed",
     r"python results/banks/.*": "trains for hours; its arguments are parsed",
+    r"python tests/(faults|fuzz)/.*": "takes minutes to hours; the tests there run some of it",
     r"python -m search benchmark .*accel_nasbench.*": "reads a table that is not in the project",
     r"python -m scaling emit .*latency_ms=.*": "a busy machine may rightly fail; settings composed",
     r"python -m scaling emit .*coefficients=published": "tests/scaling/test_cli.py runs it",

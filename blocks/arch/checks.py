@@ -28,5 +28,6 @@ def check_stride(name: str, value: object) -> None:
 
 def check_real(name: str, value: object, least: float, most: float) -> None:
     real = isinstance(value, int | float) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or not least <= value <= most:  # type: ignore[arg-type, operator]
+    # Compared first: a whole number may be too large to be a float.
+    if not real or not least <= value <= most or not math.isfinite(value):  # type: ignore[arg-type, operator]
         raise ArchError(f"{name} {value!r} is not a number from {least:g} to {most:g}")

@@ -28,6 +28,8 @@ def arch_from_mapping(mapping: Mapping[str, Any]) -> ArchSpec:
     Raises:
         ArchError: an unknown or missing field, or a value outside its range.
     """
+    if not isinstance(mapping, Mapping):
+        raise ArchError(f"architecture {mapping!r} is no mapping of its fields")
     stages = mapping.get("stages")
     if not isinstance(stages, list):
         raise ArchError(f"architecture field 'stages' is {stages!r}; expected a list of mappings")
@@ -40,6 +42,8 @@ def arch_from_mapping(mapping: Mapping[str, Any]) -> ArchSpec:
 
 def _from_fields(kind: type[_Spec], mapping: Mapping[str, Any], where: str) -> _Spec:
     known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    if not isinstance(mapping, Mapping):
+        raise ArchError(f"{where} is {mapping!r}; expected a mapping of its fields")
     for key in mapping:
         if key not in known:
             raise ArchError(f"unknown field {key!r} in {where}{did_you_mean(key, known)}")

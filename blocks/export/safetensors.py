@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from blocks.arch import parse_arch
-from blocks.errors import WeightsError
+from blocks.errors import DAMAGED, WeightsError
 from blocks.export.prepare import NOTHING_KNOWN, Meaning, optional_package, spec_of
 from blocks.files import whole_file
 from blocks.images.reading import reading_from
@@ -72,7 +72,7 @@ def subject_of(metadata: Mapping[str, str], path: Path) -> Subject:
         if "reading" in metadata:
             reading = reading_from(json.loads(metadata["reading"]))
         threshold = float(metadata["threshold"]) if "threshold" in metadata else None
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGED as error:
         raise WeightsError(f"{path}: its metadata cannot be read: {error}") from None
     return Subject(
         path.stem,

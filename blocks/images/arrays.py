@@ -1,10 +1,8 @@
 """Images out of an `.npz` file."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
-from zipfile import BadZipFile
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -16,12 +14,7 @@ from blocks.errors import ExportError, one_line
 from blocks.images.batches import PART_ORDER, Part, match_channels
 from blocks.images.decode import Pixels
 from blocks.images.inputs import inputs_of
-
-NPZ_DAMAGE: Final = (
-    OSError, ValueError, EOFError, KeyError, AttributeError, NotImplementedError, zlib.error,
-    BadZipFile,
-)  # fmt: skip
-"""What NumPy raises of a damaged .npz file, or of one that is something else."""
+from blocks.images.npz import NPZ_DAMAGE, read_npz
 
 
 @dataclass(frozen=True)
@@ -44,23 +37,26 @@ def from_npz(
     stream: BinaryIO, where: str, arch: ArchSpec, part: Part, labelled: bool = True
 ) -> tuple[str, ArrayImages, NDArray[np.int64] | None]:
     """Where the images of `part` are from, they, and their labels (None: there are none)."""
-    order = [f"x_{name}" for name in PART_ORDER[part]]
+
+    def wanted(names: list[str]) -> list[str]:
+        order = [f"x_{name}" for name in PART_ORDER[part]]
+        name = next((n for n in (*order, "images") if n in names), None)
+        if name is None:
+            raise ExportError(
+                f"{where} has arrays {', '.join(names) or 'none'}; expected x_test and "
+                "y_test, x_train and y_train, or images and labels"
+            )
+        return [name, _label_name(name)] if labelled else [name]
+
     try:
-        with np.load(stream, allow_pickle=False) as arrays:
-            names = list(arrays.files)
-            name = next((n for n in (*order, "images") if n in names), None)
-            if name is None:
-                raise ExportError(
-                    f"{where} has arrays {', '.join(names) or 'none'}; expected x_test and "
-                    "y_test, x_train and y_train, or images and labels"
-                )
-            pixels = arrays[name]
-            label_name = "labels" if name == "images" else name.replace("x_", "y_")
-            labels = arrays[label_name] if labelled and label_name in names else None
+        arrays = read_npz(stream, wanted)
     except NPZ_DAMAGE as error:
         raise ExportError(
             f"cannot read {where}: {one_line(error) or type(error).__name__}"
         ) from None
+    name = next(each for each in arrays if each == "images" or each.startswith("x_"))
+    pixels, label_name = arrays[name], _label_name(name)
+    labels = arrays.get(label_name)
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or not pixels.size:
         raise ExportError(
             f"{where}: {name} is {pixels.dtype} {_shape(pixels)}; expected uint8 N×H×W or N×H×W×C"
@@ -77,6 +73,10 @@ def from_npz(
             )
         labels = labels.astype(np.int64)
     return f"{where} ({name})", ArrayImages(pixels, arch, where), labels
+
+
+def _label_name(name: str) -> str:
+    return "labels" if name == "images" else name.replace("x_", "y_")
 
 
 def _shape(array: NDArray[Any]) -> str:

@@ -7,9 +7,7 @@ arrays in `.npy`.
 import io
 import math
 import re
-import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
@@ -18,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from blocks.errors import one_line
+from blocks.images.npz import NPZ_DAMAGE, read_npy
+
 Array = NDArray[Any]
 
-DAMAGE: Final = (
-    OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, RuntimeError,
-    MemoryError, zlib.error, struct.error,
-)  # fmt: skip
+DAMAGE: Final = NPZ_DAMAGE
 """What readers raise of a damaged file."""
 BAD_EXIF: Final = (*DAMAGE, AttributeError, ZeroDivisionError, Warning)
 """What reading an orientation raises; a warning where warnings are errors."""
@@ -182,15 +180,18 @@ def _deep_tiff(content: bytes) -> Deep | None:
         )
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
-        page = file.pages.first
-        _check_size(math.prod(page.shape))
-        array: Array = page.asarray()
-        axes, pages = page.axes, len(file.pages)
-        inverted = page.photometric == 0 and array.dtype.kind == "u"
-        tag = page.tags.get(274)
-        orientation = 1 if tag is None else int(tag.value)
-        alpha = plain and tuple(page.extrasamples) in ((1,), (2,)) and array.ndim == 3
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            page = file.pages.first
+            _check_size(math.prod(page.shape))
+            array: Array = page.asarray()
+            axes, pages = page.axes, len(file.pages)
+            inverted = page.photometric == 0 and array.dtype.kind == "u"
+            tag = page.tags.get(274)
+            orientation = 1 if tag is None else int(tag.value)
+            alpha = plain and tuple(page.extrasamples) in ((1,), (2,)) and array.ndim == 3
+    except tifffile.TiffFileError as error:
+        raise ValueError(one_line(error)) from None
     if axes == "YX":
         array = array[..., None]
     elif axes == "SYX":
@@ -206,7 +207,7 @@ def _deep_tiff(content: bytes) -> Deep | None:
 
 def read_array(content: bytes) -> Array:
     """A NumPy array of (H, W) or (H, W, C) as (H, W, C)."""
-    array: Array = np.load(io.BytesIO(content), allow_pickle=False)
+    array: Array = read_npy(content)
     if array.ndim == 2:
         array = array[..., None]
     shape = "×".join(map(str, array.shape))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from blocks.errors import LatencyError, one_line
+from blocks.errors import DAMAGED, LatencyError, one_line
 from blocks.files import write_whole
 from blocks.latency.held_out import HeldOut, PredictionError, error_of
 from blocks.latency.units import Unit
@@ -118,7 +118,7 @@ def read_table(path: Path) -> LatencyTable:
     """
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, *DAMAGED) as error:
         reason = getattr(error, "strerror", None) or one_line(error)
         raise LatencyError(f"cannot read latency table {path}: {reason}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -154,7 +154,7 @@ def read_table(path: Path) -> LatencyTable:
         if not all(math.isfinite(ms) and ms > 0 for ms in times):
             raise ValueError("a time that is not a positive number")
         return table
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGED as error:
         raise LatencyError(f"latency table {path} cannot be read: {error!r}") from None
 
 

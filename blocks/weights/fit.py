@@ -82,8 +82,10 @@ def check_fit(
                 f"{where} has no classifier, only what comes before it; expected a whole network "
                 "(python -m scaling train … weights=FILE trains a new classifier on it)"
             )
-        if all(problem.startswith("classifier.") for problem in problems):
-            hint = f"; for its own number of classes: --num-classes {len(ours['classifier.bias'])}"
+        bias = ours.get("classifier.bias")
+        of_classes = all(problem.startswith("classifier.") for problem in problems)
+        if of_classes and bias is not None and bias.ndim == 1:
+            hint = f"; for its own number of classes: --num-classes {len(bias)}"
         raise WeightsError(
             f"{where} is of another network than {_short(network.arch)}: "
             f"{'; '.join(problems[:3])}{more}{hint}"

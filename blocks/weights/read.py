@@ -3,6 +3,7 @@
 import argparse
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -43,6 +44,10 @@ _PREFIXES: Final = ("module.", "_orig_mod.", "model.", "net.")
 """What DistributedDataParallel, torch.compile and Lightning put before every name."""
 
 
+_MOST_PACKED: Final = 2**24
+"""Bytes that may come of packing: somebody may have packed the names, not the weights."""
+
+
 def read_state(path: Path) -> State:
     """The tensors of a weights file: safetensors, or PyTorch's own format without code.
 
@@ -70,6 +75,7 @@ def read_content(path: Path) -> Any:
         # A safetensors file is the length of its header and the header, JSON; whatever its name.
         if path.suffix == ".safetensors" or start[8:] == b"{":
             return read_safetensors(path)
+        _check_packed(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
             # Its remarks on a pickle's age tell a user nothing: the file loads or does not.
             warnings.simplefilter("ignore")
@@ -92,6 +98,24 @@ def read_content(path: Path) -> Any:
         if isinstance(error, UnpicklingError):  # whose words are an advice to trust the file
             reason = "no pickle of PyTorch's"
         raise WeightsError(f"{path} is truncated or not a weights file: {reason[:120]}") from None
+
+
+def _check_packed(path: Path) -> None:
+    """Refuse a file that unpacks to more than itself: PyTorch packs nothing.
+
+    Raises:
+        WeightsError: by its own list of what is in it.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as packed:
+        unpacked = sum(entry.file_size for entry in packed.infolist())
+    size = path.stat().st_size
+    if unpacked > size + _MOST_PACKED:
+        raise WeightsError(
+            f"{path} has {size:,} bytes, which unpack to {unpacked:,}; PyTorch's own files are not "
+            "packed: refused"
+        )
 
 
 def _named_tensors(content: Any, path: Path) -> State:

@@ -2,7 +2,8 @@
 
 import yaml
 
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
+from blocks.yaml_text import load_yaml
 from blocks.zoo import ZOO, find_arch
 from scaling.compound import ScalingError
 from scaling.config import ScalingConfig
@@ -53,7 +54,7 @@ def read_dataset(folder: StudyFolder) -> dict[str, str] | None:
     """
     path = folder / "b0.yaml"
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8")).get("dataset")
+        said = load_yaml(path.read_text(encoding="utf-8")).get("dataset")
         return None if said is None else {"name": said["name"], "sha256": said["sha256"]}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, *DAMAGED) as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from blocks.arch import format_arch, parse_arch
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from scaling.config import FEWEST, FitConfig
 from scaling.fitting.design import Point, draw_points, repeat_points
 from scaling.fitting.lattice import Lattice
@@ -139,7 +139,7 @@ def _read(study: OpenStudy, made_by: dict[str, Any]) -> Design | None:
             return None
         points = [Point(**{**each, "logs": tuple(each["logs"])}) for each in known["points"]]
         return Design(points, int(known.get("drawn", len(points))))
-    except (ValueError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None
 
 

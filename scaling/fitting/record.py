@@ -6,8 +6,9 @@ from typing import Final
 import yaml
 
 from blocks.arch import ArchSpec, format_arch
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from blocks.rounding import ROUNDINGS
+from blocks.yaml_text import load_yaml
 from scaling.compound import ScalingCoefficients
 from search.errors import StudyError
 from search.record.folder import StudyFolder
@@ -37,7 +38,7 @@ def read_fit(folder: StudyFolder, baseline: ArchSpec) -> Fitted:
     """
     path = folder / "coefficients.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
         coefficients = ScalingCoefficients(content["alpha"], content["beta"], content["gamma"])
         fitted_for, rounding = content["baseline"], content.get("rounding")
         trained = content.get("trained_macs_ratio")
@@ -47,7 +48,7 @@ def read_fit(folder: StudyFolder, baseline: ArchSpec) -> Fitted:
             f"{folder.path} has no coefficients.yaml; fit them first: "
             f"python -m scaling fit study={folder.study}"
         ) from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, *DAMAGED) as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None
     if fitted_for != format_arch(baseline):
         raise StudyError(

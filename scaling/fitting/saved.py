@@ -10,7 +10,7 @@ import numpy as np
 
 from blocks.arch import ArchSpec, format_arch
 from blocks.errors import one_line
-from blocks.images.arrays import NPZ_DAMAGE
+from blocks.images.npz import NPZ_DAMAGE, read_npz
 from scaling.fitting.further import Further
 from scaling.fitting.lattice import realised_logs
 from scaling.fitting.observations import Floats
@@ -94,24 +94,24 @@ def read_surface(folder: StudyFolder, baseline: ArchSpec) -> SavedSurface | None
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if str(arrays["baseline"]) != format_arch(baseline):
-                return None
-            polynomials = Polynomials(
-                arrays["powers"], arrays["centre"], arrays["reach"], arrays["degrees"]
-            )
-            known: dict[str, list[str]] = {}
-            if "known" in arrays.files:  # not in those of version 0.2
-                known = json.loads(str(arrays["known"]))
-            return SavedSurface(
-                arrays["coefficients"],
-                polynomials,
-                arrays["level"],
-                float(arrays["trained"]),
-                str(arrays["quality"]),
-                {digest: arrays["shifts"][:, 2 * n + 1] for n, digest in enumerate(known)},
-                known,
-            )
+        arrays = read_npz(path)
+        if str(arrays["baseline"]) != format_arch(baseline):
+            return None
+        polynomials = Polynomials(
+            arrays["powers"], arrays["centre"], arrays["reach"], arrays["degrees"]
+        )
+        known: dict[str, list[str]] = {}
+        if "known" in arrays:  # not in those of version 0.2
+            known = json.loads(str(arrays["known"]))
+        return SavedSurface(
+            arrays["coefficients"],
+            polynomials,
+            arrays["level"],
+            float(arrays["trained"]),
+            str(arrays["quality"]),
+            {digest: arrays["shifts"][:, 2 * n + 1] for n, digest in enumerate(known)},
+            known,
+        )
     except NPZ_DAMAGE as error:
         raise StudyError(
             f"{path} is damaged: {one_line(error)}; python -m scaling fit writes it again"

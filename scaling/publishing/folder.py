@@ -19,6 +19,7 @@ from blocks.latency.measure import measure_latency
 from blocks.latency.values import Latency
 from blocks.machine import versions
 from blocks.network import Network
+from blocks.yaml_text import load_yaml
 from scaling.compound import ScalingError
 from scaling.inference.evaluate import Evaluation
 from scaling.inference.model import Model
@@ -156,7 +157,7 @@ def known_of(model: Model) -> dict[str, Any]:
     """What the network's own YAML file says; nothing of others."""
     if model.source is None or model.source.suffix not in (".yaml", ".yml"):
         return {}
-    content = yaml.safe_load(model.source.read_text(encoding="utf-8"))
+    content = load_yaml(model.source.read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
 
 

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from blocks.arch import arch_to_mapping, format_arch
 from blocks.cost import count
+from blocks.errors import one_line
 from blocks.export.prepare import Meaning
 from blocks.export.safetensors import save_safetensors
 from blocks.files import write_durably
+from blocks.images.npz import NPZ_DAMAGE, read_npz
 from blocks.images.reading import reading_to_mapping
 from blocks.machine import versions
 from blocks.network import Network
@@ -26,6 +28,7 @@ from scaling.plot import plot_confusion
 from search.data.batches import Batches
 from search.data.loading import images_at
 from search.data.splits import ImageData, Split
+from search.errors import StudyError
 from search.look.sheets import Row, sheet
 from search.study.baseline import dataset_mapping
 
@@ -137,9 +140,16 @@ def write_judged(folder: Path, judged: Judged, data: ImageData, logits: Tensor, 
 
 
 def read_outcomes(folder: Path) -> tuple[Tensor, Tensor]:
-    """Logits and labels of the test images, as `write_judged` left them."""
-    with np.load(folder / OUTCOMES, allow_pickle=False) as content:
+    """Logits and labels of the test images, as `write_judged` left them.
+
+    Raises:
+        StudyError: the file is damaged, or gone.
+    """
+    try:
+        content = read_npz(folder / OUTCOMES)
         return torch.from_numpy(content["logits"]), torch.from_numpy(content["labels"])
+    except NPZ_DAMAGE as error:
+        raise StudyError(f"{folder / OUTCOMES} is damaged: {one_line(error)}") from None
 
 
 def _most_confused(

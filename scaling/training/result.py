@@ -11,8 +11,9 @@ import numpy as np
 import torch
 import yaml
 
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from blocks.network import Network
+from blocks.yaml_text import load_yaml
 from scaling.judging import Figure, bootstrapped, paired_difference
 from scaling.training.record import MODEL, read_outcomes
 from search.errors import StudyError
@@ -107,10 +108,10 @@ def read_trained(folder: Path) -> Trained:
     """
     path = folder / MODEL
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
         found = Trained(folder.name, folder, content)
         _ = found.test, found.content["cost"], found.content["trained"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, yaml.YAMLError, *DAMAGED) as error:
         raise StudyError(f"{path} is missing or damaged: {one_line(error)}") from None
     return found
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from blocks.arch import ArchSpec, size_from
 from blocks.names import did_you_mean
 from blocks.subject import read_subject
+from blocks.yaml_text import load_yaml
 from scaling.compound import ScalingError
 from scaling.training.config import TrainConfig
 from search.record.folder import StudyFolder
@@ -120,7 +119,7 @@ def _members(text: str, folder: StudyFolder) -> list[Path]:
 
 def _of_file(path: Path) -> Target:
     subject = read_subject(str(path))
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = load_yaml(path.read_text(encoding="utf-8"))
     own = _number(content, "dropout")
     return Target(subject.name, subject.arch, _phi(content), own)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import yaml
 
 from blocks.errors import CompoundNasError, one_line
+from blocks.yaml_text import load_yaml
 from scaling.config import ScalingConfig
 from scaling.family.origin import family_folder
 from scaling.verify.member import check_member
@@ -74,7 +75,7 @@ def verify(config: ScalingConfig) -> Verification:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(one_line(error)) from None
     if not isinstance(content, dict):

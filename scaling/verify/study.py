@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from blocks.arch import ArchSpec, format_arch
-from blocks.errors import CompoundNasError, one_line
+from blocks.errors import DAMAGED, CompoundNasError, one_line
+from blocks.yaml_text import load_yaml
 from scaling.family.origin import read_dataset
 from scaling.fitting.record import read_fit
 from scaling.verify.table import same
@@ -45,7 +44,7 @@ def _images(folder: StudyFolder, dataset: dict[str, str] | None) -> Iterator[str
             continue  # said where it is missed
         try:
             hashes[str(path)] = json.loads(path.read_text(encoding="utf-8"))["dataset_sha256"]
-        except (ValueError, KeyError, TypeError) as error:
+        except DAMAGED as error:
             yield f"{path} is damaged: {one_line(error)}"
     if not (folder / "environment.json").exists():
         yield f"{folder / 'environment.json'}: missing"
@@ -85,7 +84,7 @@ def _coefficients(
 
 def _fit(folder: StudyFolder, path: Path, fitted: dict[str, float]) -> Iterator[str]:
     """Whether coefficients.yaml says what the fit beside it found."""
-    method = yaml.safe_load(path.read_text(encoding="utf-8")).get("method")
+    method = load_yaml(path.read_text(encoding="utf-8")).get("method")
     grid = folder / "scaling" / "grid.csv"
     if method == "grid":
         if not grid.exists():
@@ -102,7 +101,7 @@ def _fit(folder: StudyFolder, path: Path, fitted: dict[str, float]) -> Iterator[
     if record.exists():
         try:
             said = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except DAMAGED as error:
             yield f"{record} is damaged: {one_line(error)}"
             return
         for name, value in fitted.items():

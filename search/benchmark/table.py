@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec, StageSpec, format_arch, parse_arch
 from blocks.cost import CostColumns, count_many
-from blocks.errors import ArchError, one_line
+from blocks.errors import DAMAGED, ArchError, one_line
 from blocks.names import did_you_mean
 from search.benchmark.adapters import ADAPTERS, Rows
 from search.benchmark.span import STAGE, WHOLE, span_of
@@ -113,7 +114,7 @@ def read_table(path: str, adapter: str = "spelling", num_classes: int = 1000) ->
             rows.append((spelling, metrics))
     except (gzip.BadGzipFile, EOFError):
         raise StudyError(f"{file} is not a whole gzip file") from None
-    except (OSError, LookupError, ValueError, TypeError) as error:
+    except (OSError, zlib.error, *DAMAGED) as error:
         reason = one_line(error)
         raise StudyError(f"{file} cannot be read as {adapter}: {reason}") from None
     if len(archs) < 2:

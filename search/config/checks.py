@@ -60,6 +60,7 @@ LEAST: Final[Mapping[str, int]] = {
     "fidelity.repeated": 1,
     "workers.count": 0,
     "workers.threads": 1,
+    "workers.ahead": 0,
     "ray.retries": 0,
     "slurm.retries": 0,
     "slurm.minutes": 1,

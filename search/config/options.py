@@ -4,9 +4,8 @@ import functools
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from blocks.names import did_you_mean
+from blocks.yaml_text import load_yaml
 from search.errors import ConfigError
 
 CONF: Final = Path(__file__).resolve().parents[2] / "conf"
@@ -15,7 +14,7 @@ CONF: Final = Path(__file__).resolve().parents[2] / "conf"
 
 @functools.cache
 def _read(path: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    return dict(load_yaml(path.read_text(encoding="utf-8")) or {})
 
 
 def options(group: str) -> list[str]:

@@ -13,10 +13,13 @@ EXECUTORS: Final = ("processes", "ray", "submitit")
 
 @dataclass(frozen=True)
 class WorkersConfig:
-    """Training processes and the threads of each. `count` trials are in flight at once."""
+    """Training processes and the threads of each. `count` + `ahead` trials are in flight."""
 
     count: int = 0  # 0: as many as the machine, or the Ray cluster, has cores and memory for
     threads: int = 1  # of each process
+    ahead: int = 0
+    # further trials that are asked before the earliest is told, so that no worker waits for a
+    # slow one; what is proposed depends on count + ahead, and not on who was quicker
     device: str = "auto"
     # cpu | cuda: every visible GPU, workers in turn | cuda:N: that one | auto: cuda where there is
     # one

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from blocks.arch import Size
 from blocks.errors import one_line
-from blocks.images.arrays import NPZ_DAMAGE
+from blocks.images.npz import NPZ_DAMAGE, read_npz
 from blocks.names import counted
 from search.config.schema import DatasetConfig
 from search.data.splits import Labels, Raw, Rows, root_of
@@ -135,8 +135,7 @@ def _read_npz(
     stream: Any, where: str, classes: tuple[str, ...] | None, several: bool = False
 ) -> Raw:
     try:
-        with np.load(stream, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
+        found = read_npz(stream)
     except NPZ_DAMAGE as error:
         raise DataError(f"cannot read {where}: {one_line(error) or type(error).__name__}") from None
     for name in ("x_train", "y_train"):

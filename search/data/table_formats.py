@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from blocks.messages import say
 from blocks.names import counted
 from search.errors import DataError
@@ -44,7 +44,7 @@ def read_table(path: Path, several: bool = False) -> pd.DataFrame:
         raise DataError(f"cannot read {path}: {error.strerror or one_line(error)}") from None
     except ImportError:
         raise DataError(f"{path}: Parquet needs `pip install pyarrow`") from None
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeError) as error:
+    except DAMAGED as error:
         raise DataError(f"cannot read {path}: {one_line(error)}") from None
 
 
@@ -134,7 +134,12 @@ def _of_rows(rows: list[Any], several: bool) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path, several: bool) -> pd.DataFrame:
-    return _as_text(pd.read_parquet(path), several)
+    try:
+        return _as_text(pd.read_parquet(path), several)
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # Arrow's own, of which not all are a ValueError
+        raise ValueError(one_line(error)) from None
 
 
 def _read_json(path: Path, several: bool) -> pd.DataFrame:

@@ -1,9 +1,10 @@
 """Data sets that torchvision knows: CIFAR, and the whole of Fashion-MNIST."""
 
 import gzip
+import math
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,8 @@ def load_fashion_mnist_full(config: DatasetConfig, image_size: Size) -> Raw:
             import tempfile
 
             with tempfile.NamedTemporaryFile() as unpacked:
-                unpacked.write(gzip.decompress(packed.read_bytes()))
+                with gzip.open(packed) as content:
+                    unpacked.write(_as_long_as_it_says(content))
                 unpacked.flush()
                 return reader(unpacked.name).numpy()
         except (OSError, ValueError, EOFError, AssertionError, RuntimeError, zlib.error) as error:
@@ -53,6 +55,28 @@ def load_fashion_mnist_full(config: DatasetConfig, image_size: Size) -> Raw:
         for part, prefix in (("train", "train"), ("test", "t10k"))
     }
     return from_arrays(FASHION_CLASSES, parts, str(folder))
+
+
+def _as_long_as_it_says(content: gzip.GzipFile) -> bytes:
+    """An idx file: its head, and the values of one byte that the head tells of.
+
+    Raises:
+        ValueError: there are more or fewer.
+    """
+    head = content.read(4)
+    sides = head[3] if len(head) == 4 else 0
+    head += content.read(4 * sides)
+    size = math.prod(int.from_bytes(head[at : at + 4], "big") for at in range(4, len(head), 4))
+    if size > MOST_IDX:
+        raise ValueError(f"its head tells of {size:,} values")
+    values = content.read(size + 1)
+    if len(values) != size:
+        raise ValueError(f"its head tells of {size:,} values, of which it has {len(values):,}")
+    return head + values
+
+
+MOST_IDX: Final = 2**30
+"""Values of one file; MNIST's largest has 47 million."""
 
 
 def load_cifar(config: DatasetConfig, image_size: Size) -> Raw:

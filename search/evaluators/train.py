@@ -7,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from blocks.arch import parse_arch
 from blocks.cost import Cost, count, referee
@@ -17,6 +17,7 @@ from search.config.settled import SettledWorkers
 from search.data.batches import Batches, prepare_folds
 from search.data.splits import ImageData
 from search.errors import TrainingError
+from search.evaluators.executors.working import TRANSIENT
 from search.evaluators.pool import WorkerPool
 from search.evaluators.process import await_any
 from search.record.trials import derive_seed
@@ -111,26 +112,34 @@ class TrainEvaluator(WorkerPool[Job, Evaluation]):
         super().__init__(work, workers, where)
 
 
+RETRIES: Final = 3
+"""Of a training whose worker died: as many as by Ray and by Slurm."""
+
+
 def outcome(evaluator: Evaluator, job: Job, future: "Future[Evaluation]") -> Evaluation:
     """The future's evaluation, awaited.
 
-    One dying worker takes every training in flight with it, so each is tried once more, alone:
-    then the guilty one fails and its neighbours do not.
+    One dying worker takes every training in flight with it, so each is tried again, alone, up to
+    `RETRIES` times: then the guilty one fails and its neighbours do not.
 
     Raises:
         TrainingError: the job failed; a dead worker (out of memory, killed) is kind `killed`.
     """
+    died = TrainingError("killed", "the training process died")
+    for _ in range(RETRIES):
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            future = evaluator.evaluate(job)
+            await_any([future])  # within reach of Ctrl-C
+        if isinstance(future.exception(), BrokenProcessPool) and isinstance(evaluator, WorkerPool):
+            died = evaluator.death()
+            if died.kind not in TRANSIENT:
+                raise died  # it hangs, and would again
     try:
         return future.result()
     except BrokenProcessPool:
-        try:
-            again = evaluator.evaluate(job)
-            await_any([again])  # within reach of Ctrl-C
-            return again.result()
-        except BrokenProcessPool:
-            if isinstance(evaluator, WorkerPool):
-                raise evaluator.death() from None
-            raise TrainingError("killed", "the training process died") from None
+        raise died from None
 
 
 def run_job(

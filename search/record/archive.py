@@ -79,6 +79,7 @@ def restore(path: Path, results_dir: str) -> StudyFolder:
             with open(made / LOCK, "w") as lock:
                 with contextlib.suppress(OSError):  # a file system without locks
                     fcntl.flock(lock, fcntl.LOCK_EX)
+                _check_room(manifest["files"], made, path)
                 _unpack(tar, manifest["files"], made, path)
                 (made / LOCK).unlink()
                 made.rename(folder.path)
@@ -115,6 +116,8 @@ def _manifest(tar: tarfile.TarFile, path: Path) -> dict[str, Any]:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise ValueError
         files = {str(name): (int(size), str(sha)) for name, (size, sha) in found["files"].items()}
+        if any(size < 0 for size, _ in files.values()):
+            raise ValueError
         name = str(found["study"])
         validate_study_name(name)
         if name.startswith(".") or "config.yaml" not in files:
@@ -125,6 +128,15 @@ def _manifest(tar: tarfile.TarFile, path: Path) -> dict[str, Any]:
         raise StudyError(
             f"{path} is no archive of a study; expected what `python -m search archive` wrote"
         ) from None
+
+
+def _check_room(files: dict[str, tuple[int, str]], home: Path, path: Path) -> None:
+    """Refuse an archive of more than the disk has room for, before any of it is unpacked."""
+    needed, free = sum(size for size, _ in files.values()), shutil.disk_usage(home).free
+    if needed > free:
+        raise StudyError(
+            f"{path} unpacks to {needed:,} bytes, of which {home.parent} has room for {free:,}"
+        )
 
 
 def _unpack(

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import yaml
 
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from blocks.files import write_durably
 from blocks.machine import processor, versions
 from blocks.names import did_you_mean
 from blocks.passwords import without_passwords
+from blocks.yaml_text import load_yaml
 from search.config.build import build
 from search.config.schema import RunConfig, bare_config
 from search.config.steering import steers
@@ -167,7 +168,7 @@ class StudyFolder:
         """
         path = self / "config.yaml"
         try:
-            stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+            stored = load_yaml(path.read_text(encoding="utf-8"))
             if not stored:
                 raise StudyError(f"{path} is empty; the study cannot be told from another")
             if not isinstance(stored, dict):
@@ -183,7 +184,7 @@ class StudyFolder:
                 f"{path} has the setting {error.name!r}, which this version does not know; the "
                 "study is probably by a newer version of the toolkit"
             ) from None
-        except (ConfigError, yaml.YAMLError, ValueError, AttributeError) as error:
+        except (ConfigError, yaml.YAMLError, *DAMAGED) as error:
             raise StudyError(f"{path} is damaged: {one_line(error)}") from None
 
     def write(self, name: str, content: str | bytes) -> Path:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from blocks.cost import Cost
+from blocks.errors import DAMAGED
 from search.errors import StudyError
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def read_lines(path: Path, what: str, make: Callable[[dict[str, Any]], _Line]) -
                 break
             try:
                 found.append(make(json.loads(line)))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except DAMAGED as error:
                 raise StudyError(f"{path} line {number} is not a {what}: {error}") from None
     return found
 
@@ -128,9 +130,39 @@ def _record(made: dict[str, Any]) -> Record:
             f"it has {', '.join(new)}, which this version does not know; the study is probably by "
             "a newer version of the toolkit"
         )
+    cost = made.get("cost")
+    cost = None if cost is None else Cost(**cost)
+    record: Record
     if kind is FailureRecord:
-        cost = made.get("cost")
-        cost = None if cost is None else Cost(**cost)
-        return FailureRecord(**{**made, "log": tuple(made.get("log", ())), "cost": cost})
-    losses = tuple(float(loss) for loss in made.get("losses", ()))
-    return TrialRecord(**{**made, "cost": Cost(**made["cost"]), "losses": losses})
+        record = FailureRecord(**{**made, "log": tuple(made.get("log", ())), "cost": cost})
+    else:
+        losses = tuple(float(loss) for loss in made.get("losses", ()))
+        record = TrialRecord(**{**made, "cost": cost, "losses": losses})
+    _check(record)
+    return record
+
+
+def _check(record: Record) -> None:
+    """Refuse values of other types: whoever reads a record has not made it."""
+    numbers: dict[str, object] = {"number": record.number}
+    if record.cost is not None:
+        numbers |= {f"cost.{name}": value for name, value in asdict(record.cost).items()}
+    texts: dict[str, object] = {"arch": record.arch}
+    if isinstance(record, TrialRecord):
+        numbers |= {"seed": record.seed, "fidelity.epochs": record.fidelity["epochs"]}
+        if record.cost is None:
+            raise TypeError("cost is None; expected what the network costs")
+        for name, real in {**record.metrics, **record.seconds}.items():
+            if isinstance(real, bool) or not isinstance(real, int | float):
+                raise TypeError(f"{name} is {real!r}; expected a number")
+            if not math.isfinite(real):
+                raise ValueError(f"{name} is {real!r}")
+    else:
+        texts |= {"kind": record.kind, "error": record.error}
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} is {value!r}; expected a whole number")
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}; expected text")
+        value.encode()  # half a letter is none

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
+from blocks.yaml_text import load_yaml
 from search.config.quality import Quality
 from search.config.schema import RunConfig
 from search.errors import StudyError
@@ -139,8 +140,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, *DAMAGED) as error:
         raise _damaged(path, error) from None
     if not isinstance(content, dict):
         raise StudyError(f"{path} is damaged: it is not a mapping")
@@ -157,7 +158,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except DAMAGED as error:
         raise _damaged(path, error) from None
     if not isinstance(content, dict):
         raise StudyError(f"{path} is damaged: it is not a mapping")
@@ -176,7 +177,7 @@ def read_table(path: Path) -> pd.DataFrame:
         return pd.read_csv(path)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
-    except (ValueError, pd.errors.ParserError) as error:
+    except DAMAGED as error:
         raise _damaged(path, error) from None
 
 

@@ -8,9 +8,10 @@ import yaml
 
 from blocks.arch import ArchSpec, arch_to_mapping, parse_arch
 from blocks.cost import Cost, count
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from blocks.images.reading import reading_to_mapping
 from blocks.rounding import ROUNDINGS
+from blocks.yaml_text import load_yaml
 from search.config.quality import ACCURACY, Quality
 from search.config.schema import RunConfig
 from search.data.batches import normalisation
@@ -132,7 +133,7 @@ def read_baseline(folder: StudyFolder) -> Baseline:
     """
     path = folder / "b0.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
         if content.get("rounding", "paper") not in ROUNDINGS:
             raise StudyError(
                 f"{path}: rounding {content['rounding']!r} is unknown; expected "
@@ -153,7 +154,7 @@ def read_baseline(folder: StudyFolder) -> Baseline:
             f"{folder.path} has no b0.yaml; finish its search first: "
             f"python -m search run study={folder.study}"
         ) from None
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, *DAMAGED) as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 import yaml
 
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
+from blocks.yaml_text import load_yaml
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 
@@ -32,7 +33,7 @@ def read_coefficients(folder: StudyFolder) -> Coefficients:
     """
     path = folder / "coefficients.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
         alpha, beta, gamma = (float(content[name]) for name in ("alpha", "beta", "gamma"))
         intervals = content.get("intervals") or {}
         return Coefficients(alpha, beta, gamma, content.get("method", "surface"), intervals)
@@ -41,7 +42,7 @@ def read_coefficients(folder: StudyFolder) -> Coefficients:
             f"{folder.path} has no coefficients.yaml; fit them first: "
             f"python -m scaling fit study={folder.study}"
         ) from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (yaml.YAMLError, *DAMAGED) as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None
 
 
@@ -59,5 +60,5 @@ def read_family(folder: StudyFolder) -> pd.DataFrame:
             f"{folder.path} has no family yet; write it first: "
             f"python -m scaling emit study={folder.study}"
         ) from None
-    except (ValueError, pd.errors.ParserError) as error:
+    except DAMAGED as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None

@@ -2,6 +2,7 @@
 
 import json
 
+from blocks.errors import DAMAGED
 from blocks.messages import say
 from search.data.cache import DECODER
 from search.data.splits import ImageData
@@ -29,7 +30,7 @@ def check_data(folder: StudyFolder, data: ImageData, table: str | None = None) -
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         stored, measured = known["dataset_sha256"], known.get("latency_table_sha256")
-    except (ValueError, KeyError, AttributeError) as error:
+    except DAMAGED as error:
         raise StudyError(f"{path} is damaged: {error}") from None
     if stored != data.sha256:
         raise StudyError(

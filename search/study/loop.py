@@ -1,9 +1,10 @@
 """The trial loop: ask, count, train, record, tell; and how it goes on after a crash.
 
-`workers.count` trainings are in flight. Which ends first is decided by a clock of their own, on
-which a training takes as long as its multiply-adds, and only then awaited: so what a sampler or
-a pruner knows at each decision, and with it every proposal, depends on the seed alone and not on
-which worker was quicker. The clock runs nearly as the wall's does, so hardly anybody waits.
+`workers.count` trials are in flight, and `workers.ahead` more. Which ends first is decided by a
+clock of their own, on which a training takes as long as its multiply-adds, and only then awaited:
+so what a sampler or a pruner knows at each decision, and with it every proposal, depends on the
+seed and on this number alone and not on which worker was quicker. The clock runs nearly as the
+wall's does, so hardly anybody waits; where machines differ, those ahead are what the quicker train.
 """
 
 import time
@@ -18,6 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blocks.arch import format_arch, parse_arch
 from blocks.cost import Cost
+from blocks.files import remove_durable
 from blocks.messages import say
 from search.config.schema import RunConfig
 from search.config.storage import JOURNAL
@@ -120,13 +122,15 @@ class TrialLoop:
         self.study = open_study(config, folder, self._keep)
         self._rebuild()
         self.told: dict[str, Record] = {}  # by spelling
+        self._trained = 0  # of those told
         self.clock = 0.0
         for trial in self.study.get_trials(deepcopy=False):
             if trial.state.is_finished():
+                if len(self.rungs) > 1:  # left where a kill came between tell and this
+                    remove_durable(folder / "checkpoints" / f"{trial.number}.pt")
                 self.clock = max(self.clock, trial.user_attrs.get(_ENDED, 0.0))
                 if trial.number in self.recorded:
-                    record = self.recorded[trial.number]
-                    self.told[record.arch] = record
+                    self._know(self.recorded[trial.number])
         for values in enqueued:
             self.study.enqueue_trial(dict(values), skip_if_exists=True)
         self._failures_in_a_row = 0
@@ -186,12 +190,13 @@ class TrialLoop:
                 self._record(item)
 
     def _wants_more(self, seconds: float) -> bool:
-        if self.tally.ended_early or len(self.in_flight) >= self.config.workers.count:
+        workers = self.config.workers
+        if self.tally.ended_early or len(self.in_flight) >= workers.count + workers.ahead:
             return False
         minutes = self.config.trial_minutes
         if minutes is not None and seconds >= 60 * minutes:
             return False
-        return self._trained() + len(self.in_flight) < self.config.search.trials
+        return self._trained + len(self.in_flight) < self.config.search.trials
 
     def _all_asked(self) -> bool:
         """Whether no combination is left that was not proposed."""
@@ -201,8 +206,13 @@ class TrialLoop:
         asked = {tuple(sorted(trial.params.items())) for trial in trials}
         return len(asked) >= len(self.candidates)
 
-    def _trained(self) -> int:
-        return sum(isinstance(record, TrialRecord) for record in self.told.values())
+    def _know(self, record: Record) -> None:
+        """Count it as told."""
+        if isinstance(record, TrialRecord) and not isinstance(
+            self.told.get(record.arch), TrialRecord
+        ):
+            self._trained += 1
+        self.told[record.arch] = record
 
     def _ask(self) -> Trial:
         started = time.perf_counter()
@@ -302,8 +312,8 @@ class TrialLoop:
         self.in_flight.remove(item)
         item.trial.set_user_attr(_ENDED, self.clock)
         self._tell(item.trial, item.record)
-        self.told[item.job.arch] = item.record
-        self._checkpoint(item.trial).unlink(missing_ok=True)
+        self._know(item.record)
+        remove_durable(self._checkpoint(item.trial))
 
     def _record(self, item: _InFlight) -> None:
         """Put a finished training on disk, unless it is a piece after which it goes on."""
@@ -327,9 +337,8 @@ class TrialLoop:
         self.folder.check_held()
         append_record(self.folder.trials, record)
         item.record = record
-        trained = sum(
-            isinstance(done, TrialRecord)
-            for done in [*self.told.values(), *(other.record for other in self.in_flight)]
+        trained = self._trained + sum(
+            isinstance(other.record, TrialRecord) for other in self.in_flight
         )
         self.progress.trial(record, trained)
         if self._failures_in_a_row >= MAX_FAILURES:

@@ -8,7 +8,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from search.config.schema import RunConfig
 from search.config.storage import JOURNAL, Address
 from search.config.take_over import takes_over
@@ -81,5 +81,5 @@ def _in_journal(config: RunConfig, folder: StudyFolder) -> optuna.Study:
         os.unlink(stale)
     try:
         return _create(config, JournalStorage(JournalFileBackend(str(journal))))
-    except (ValueError, KeyError) as error:
+    except (AssertionError, *DAMAGED) as error:  # Optuna's, of a line of another kind
         raise StudyError(f"{journal} is damaged: {one_line(error)}") from None

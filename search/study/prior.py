@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
 from blocks.arch import format_arch
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from blocks.messages import say
 from search.config.settled import SettledConfig
 from search.data.splits import ImageData
@@ -164,6 +164,6 @@ def _read(folder: StudyFolder) -> pd.DataFrame:
         scores = table[[*SCORES, *BASELINES]].to_numpy()
         if len(table) < LEAST or not np.isfinite(scores).all() or table["arch"].isna().any():
             raise ValueError(f"fewer than {LEAST} rows, or one that is not a row of numbers")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, *DAMAGED) as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None
     return table

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Final
 
+from blocks.errors import DAMAGED
 from search.config.schema import RunConfig
 from search.data.splits import ImageData
 from search.look.linear_probe import Probe, probe_pixels
@@ -20,7 +21,7 @@ def obtain_probe(config: RunConfig, data: ImageData, folder: StudyFolder) -> Pro
         return None
     try:
         return Probe(**json.loads((folder / PROBE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # not there, or damaged: the same is fitted again
+    except (OSError, *DAMAGED):  # not there, or damaged: the same is fitted again
         probe = probe_pixels(data, config.proxy.size)
         folder.write(PROBE, json.dumps(asdict(probe), indent=2) + "\n")
         return probe

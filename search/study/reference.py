@@ -7,8 +7,9 @@ from typing import Final
 import yaml
 
 from blocks.arch import format_arch
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from blocks.messages import say
+from blocks.yaml_text import load_yaml
 from search.config.schema import RunConfig
 from search.errors import ConfigError, StudyError
 from search.record.folder import StudyFolder
@@ -57,9 +58,9 @@ def read_reference_names(folder: StudyFolder) -> dict[str, str]:
     """
     path = folder / FILE
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
         return {str(made["arch"]): str(name) for name, made in content.items()}
     except FileNotFoundError:
         return {}
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, *DAMAGED) as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None

@@ -5,7 +5,7 @@ import json
 from typing import Any, Final
 
 from blocks.arch import parse_arch
-from blocks.errors import ArchError, one_line
+from blocks.errors import DAMAGED, ArchError, one_line
 from blocks.messages import say
 from search.config.schema import RunConfig
 from search.errors import ConfigError, StudyError
@@ -33,7 +33,7 @@ def read_start(
         if all(candidates.encode(values) is not None for values in found):
             return list(found)
         reason = "a combination that the space has not"
-    except (ValueError, TypeError, AttributeError) as error:
+    except DAMAGED as error:
         reason = one_line(error)
     raise StudyError(f"{folder / START} is damaged: {reason}")
 

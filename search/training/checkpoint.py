@@ -1,19 +1,35 @@
 """Files that a training goes on from: whole, or as good as not there."""
 
+import errno
 import io
 import pickle
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
+from blocks.errors import DAMAGED, one_line
 from blocks.files import write_durably
+from blocks.messages import say
 
 _DAMAGE: Final = (
-    RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError,
+    RuntimeError, EOFError, NotImplementedError, OSError, pickle.UnpicklingError, zlib.error,
+    struct.error, BadZipFile, *DAMAGED,
 )  # fmt: skip
-"""What `torch.load` raises of a damaged file."""
+"""What reading a damaged file raises."""
+_OF_THE_DISK: Final = (
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+)
+"""Errors that say nothing of what is in a file."""
 
 
 def save_whole(content: Any, path: Path) -> None:
@@ -30,15 +46,21 @@ def save_whole(content: Any, path: Path) -> None:
 
 def read_checkpoint(path: Path) -> Any:
     """What `train` left, or None: of a damaged file nothing is missed but time, as the training
-    from the start is the same one."""
+    from the start is the same one. It is found by the checksums that PyTorch writes and does not
+    look at."""
     try:
+        with ZipFile(path) as records:
+            damaged = records.testzip()
+        if damaged is not None:
+            raise BadZipFile(f"{damaged} has another checksum")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what a damaged file seems to be
             return torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
         return None
     except _DAMAGE as error:
-        if "allocate memory" in str(error):
+        if "allocate memory" in str(error) or getattr(error, "errno", None) in _OF_THE_DISK:
             raise  # the file may be whole
+        say(f"{path} is damaged ({one_line(error)[:80]}): what it was of begins anew")
         path.unlink()
         return None

@@ -1,7 +1,6 @@
 """What a trained network makes of each single image: by it two networks are compared in pairs."""
 
 import io
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from blocks.errors import one_line
 from blocks.files import write_durably
+from blocks.images.npz import NPZ_DAMAGE, read_npz
 from blocks.network import Network
 from search.data.batches import Batches
 from search.errors import StudyError
@@ -59,10 +59,8 @@ def read_outcomes(path: Path) -> Outcomes:
         StudyError: the file is not there, or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
-            known = {name: content[name] for name in content.files}
-            return Outcomes(**{"val_answer": _NONE, "test_answer": _NONE, **known})
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        return Outcomes(**{"val_answer": _NONE, "test_answer": _NONE, **read_npz(path)})
+    except NPZ_DAMAGE as error:
         raise StudyError(f"{path} is damaged: {one_line(error)}") from None
 
 
