@@ -19,7 +19,7 @@ class WorkersConfig:
     threads: int = 1  # of each process
     ahead: int = 0
     # further trials that are asked before the earliest is told, so that no worker waits for a
-    # slow one; what is proposed depends on count + ahead, and not on who was quicker
+    # slow one; what is proposed depends on count and ahead, and not on who was quicker
     device: str = "auto"
     # cpu | cuda: every visible GPU, workers in turn | cuda:N: that one | auto: cuda where there is
     # one

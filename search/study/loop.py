@@ -250,7 +250,7 @@ class TrialLoop:
         spelling = format_arch(arch)
         self.tally.seconds["count"] += time.perf_counter() - asked
         if _BEGUN not in trial.user_attrs:
-            trial.set_user_attr(_BEGUN, self.clock)
+            trial.set_user_attr(_BEGUN, self._begins())
         if excess > 0:
             # Told as pruned with its excess: TPE learns from it, and nothing was trained.
             metric = self.candidates.budget.metric
@@ -281,6 +281,12 @@ class TrialLoop:
             item.future = self.evaluator.evaluate(item.job)
         self.in_flight.append(item)
         return True
+
+    def _begins(self) -> float:
+        """When, on the loop's clock, the next of `workers.count` workers would be free."""
+        count = self.config.workers.count
+        last = sorted((item.due for item in self.in_flight), reverse=True)[:count]
+        return max(self.clock, last[-1]) if len(last) == count else self.clock
 
     def _item(self, trial: Trial, spelling: str, cost: Cost) -> _InFlight:
         """A trial's next piece of training: the first, or where an interrupted run left it."""
