@@ -29,10 +29,10 @@ class _Screen(Console):
         """Whether what was printed can be drawn anew: on a terminal that moves its cursor."""
         return self.is_terminal and not self.is_dumb_terminal
 
-    def print(self, *objects: Any, **how: Any) -> None:
+    def print(self, *objects: Any, whole: bool = False, **how: Any) -> None:
         """Print; lines of text are folded between words where the terminal is none, or a plain
-        one."""
-        if not self.live:
+        one, but for `whole` ones, that are copied: commands, and spellings of networks."""
+        if not (self.live or whole):
             objects = tuple(fold(one, self.columns) if type(one) is str else one for one in objects)
         super().print(*objects, **how)
 

@@ -116,8 +116,10 @@ class SqueezeExcitation(nn.Module):
         self.scale_activation = scale_activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        squeezed = self.activation(self.fc1(self.avgpool(x)))
-        weighted: Tensor = self.scale_activation(self.fc2(squeezed)) * x
+        # One expression, so that nothing is kept while the next is computed.
+        weighted: Tensor = x * self.scale_activation(
+            self.fc2(self.activation(self.fc1(self.avgpool(x))))
+        )
         return weighted
 
 

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject = read_subject(arguments.arch, arguments.num_classes)
-    console.print(f"{subject.name}: {subject.arch}")
+    console.print(f"{subject.name}: {subject.arch}", whole=True)
     console.print(_stages(subject.arch, subject.num_classes))
     used = dict.fromkeys(stage.block for stage in subject.arch.stages)
     for block in used:

@@ -48,7 +48,7 @@ def show_look(found: Look, arguments: Sequence[str]) -> None:
             _say("" if number else label, line)
     console.print()
     for line in _go_on(found, arguments):
-        console.print(line)
+        console.print(line, whole=True)
 
 
 def _say(label: str, text: str) -> None:
