@@ -36,7 +36,9 @@ COMMANDS: Final = {
     "import blocks": ["-c", "import blocks"],
     "import search": ["-c", "import search"],
     "import scaling": ["-c", "import scaling"],
+    "a training process": ["-c", "import search.evaluators.train"],
 }
+"""The last is what a worker process imports; PyTorch is most of it, so it has no bound."""
 HEAVY: Final = (
     "torch", "torchvision", "numpy", "pandas", "scipy", "sklearn", "optuna", "hydra", "omegaconf",
     "matplotlib", "PIL", "fvcore", "onnxruntime", "rich",
@@ -84,7 +86,7 @@ def main() -> None:
         print(f"seconds, median (least–most) of {arguments.repeats}, bound {BOUND_SECONDS:g} s")
         for command, given in COMMANDS.items():
             check_finite(command, wall[command], low=1e-4)
-            slow = float(np.median(wall[command])) > BOUND_SECONDS
+            slow = "process" not in command and float(np.median(wall[command])) > BOUND_SECONDS
             print(
                 f"  {command:26} wall {spread(wall[command], 3, 0, 100)}, CPU "
                 f"{spread(cpu[command], 3, 0, 100)}{'  OVER THE BOUND' if slow else ''}"
