@@ -19,10 +19,14 @@ LINE: Final = 80
 """Columns of a line in a log or a pipe, where `COLUMNS` does not say another number."""
 
 
+_COLUMNS: Final = os.environ.get("COLUMNS", "").strip("0") and os.environ["COLUMNS"]
+"""What the environment says of them, if anything; some shells say 0."""
+
+
 class _Screen(Console):
     """Standard output. `columns`: what text is folded to where nobody's terminal does."""
 
-    columns = int(os.environ["COLUMNS"]) if os.environ.get("COLUMNS", "").isdecimal() else LINE
+    columns = int(_COLUMNS) if _COLUMNS else LINE
 
     @property
     def live(self) -> bool:
@@ -61,7 +65,7 @@ console = _Screen(
     emoji=False,
     highlight=False,
     soft_wrap=True,
-    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140,
+    width=None if sys.stdout.isatty() or _COLUMNS else 140,
 )
 """Standard output. Wide lines are left to a terminal, which folds them itself. A table in a log
 gets room for its cells."""

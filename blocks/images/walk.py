@@ -21,7 +21,7 @@ SYSTEM_NAMES: Final = frozenset(
 
 
 _MASK: Final = re.compile(
-    r"(.+?)[ ._-](mask|seg|segmentation|gt|ground_?truth|annotation|trimap)s?([ _-]?\d+)?$", re.I
+    r"(.+?)[ ._-](mask|seg|segmentation|gt|ground_?truth|annotation|trimap)s?([ _-]\d+)?$", re.I
 )
 """What people call a file that was drawn over an image; first the image's own name."""
 
@@ -72,7 +72,8 @@ class Walk:
         # Strings, not paths: there may be a million.
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
-        stems = set() if self.masks else {os.path.splitext(entry.name)[0] for entry in found}
+        names = [] if self.masks else [e.name for e in found if why_unread_name(e.name) is None]
+        stems = {os.path.splitext(name)[0] for name in names}
         for entry in found:
             if (why := why_hidden(entry.name)) is not None:
                 self.skip(Path(entry.path), why)

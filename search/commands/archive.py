@@ -1,5 +1,6 @@
 """`python -m search archive`: a study as one file, which `restore` reads."""
 
+import shlex
 from pathlib import Path
 
 from blocks.console import console
@@ -18,6 +19,7 @@ def run(arguments: list[str]) -> None:
     if path.exists():
         raise StudyError(f"{path} is there already; expected file=ANOTHER.tar.gz")
     size = archive(folder, path)
+    console.print(f"wrote {path} ({bytes_for_people(size)}); elsewhere:", whole=True)
     console.print(
-        f"wrote {path} ({bytes_for_people(size)}); elsewhere: python -m search restore file={path}"
+        "  " + shlex.join(["python", "-m", "search", "restore", f"file={path}"]), whole=True
     )

@@ -37,9 +37,9 @@ def run(arguments: list[str]) -> None:
     folders = [StudyFolder(results_dir, study).require() for study in studies]
     paper = Paper(int(options.get("columns", ["1"])[0]), options.get("dark") == ["true"])
     for path in compare_studies(folders, home, paper, options.get("format", ["png"])):
-        console.print(f"wrote {path}")
+        console.print(f"wrote {path}", whole=True)
     if lacking := missing():
-        console.print(f"no compare.html: {' and '.join(lacking)} not installed ({HOW})")
+        console.print(f"no compare.html: {' and '.join(lacking)} not installed ({HOW})", whole=True)
 
 
 def _names(value: str) -> list[str]:

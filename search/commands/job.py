@@ -38,10 +38,10 @@ def _report(folder: StudyFolder) -> None:
     from search.report.page import HOW, missing, write_report
 
     if lacking := missing():
-        console.print(f"no report.html: {' and '.join(lacking)} not installed ({HOW})")
+        console.print(f"no report.html: {' and '.join(lacking)} not installed ({HOW})", whole=True)
         return
     try:
-        console.print(f"report: {write_report(folder)}")
+        console.print(f"report: {write_report(folder)}", whole=True)
     except Exception as error:  # what was found is on disk, and a page must not make a run fail
         console.print(f"no report.html: {type(error).__name__}: {one_line(error)}")
 

@@ -16,7 +16,7 @@ def run(arguments: list[str]) -> None:
     """Write pareto.csv, pareto.png and figures/ from what is on disk."""
     options, others = with_options(arguments, OPTIONS, several=["format"])
     folder = which_study("plot", others)
-    from search.report.facts import Facts
+    from search.report.facts import Facts, readable
     from search.report.paper import Paper
     from search.report.print import print_study
     from search.study.front import write_front
@@ -25,6 +25,7 @@ def run(arguments: list[str]) -> None:
     console.print(f"wrote {folder / 'pareto.png'} and {folder / 'pareto.csv'}")
     paper = Paper(int(options.get("columns", ["1"])[0]), options.get("dark") == ["true"])
     formats = options.get("format", ["png"])
-    names = print_study(Facts.read(folder), paper, formats)
+    with readable(folder):
+        names = print_study(Facts.read(folder), paper, formats)
     console.print(f"wrote {', '.join(names)} to {folder / 'figures'}")
     console.print("captions.txt there says what each shows")

@@ -3,7 +3,7 @@
 import fnmatch
 import textwrap
 
-from blocks.console import console
+from blocks.console import LINE, console
 from blocks.names import did_you_mean
 from search.config.checks import CHOICES
 from search.config.elsewhere import PREFIX, Elsewhere
@@ -45,6 +45,6 @@ def _matches(setting: Setting, pattern: str) -> bool:
 def _describe(setting: Setting) -> str:
     words = CHOICES.get(setting.name)
     kind = setting.kind if words is None else "one of " + ", ".join(words)
-    meaning = textwrap.wrap(setting.meaning, 90)
+    meaning = textwrap.wrap(setting.meaning, LINE - 4)
     head = f"{setting.name}=" if "=" not in setting.name else setting.name
     return "\n".join([f"{head}  {kind}  [{setting.default}]", *(f"    {line}" for line in meaning)])

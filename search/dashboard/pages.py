@@ -55,7 +55,7 @@ class Page:
         if self.arch is not None:
             lines.append(f"```\n{self.arch}\n```")
         if isinstance(record, FailureRecord) and record.log:
-            lines.append("What its worker said last:\n```\n" + "\n".join(record.log) + "\n```")
+            lines.append("What its worker said last:\n````\n" + "\n".join(record.log) + "\n````")
         return "\n\n".join(lines)
 
     @property
@@ -120,7 +120,7 @@ class Page:
         if not state.is_finished():
             return "not ended yet"
         if isinstance(record, FailureRecord):
-            return f"its training failed ({record.kind}): {record.error}"
+            return f"its training failed ({record.kind}):\n\n````\n{record.error}\n````"
         if record is None:
             if state == TrialState.PRUNED:
                 return f"not trained: over the budget{self._excess()}"

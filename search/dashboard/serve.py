@@ -15,7 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna_dashboard import save_note, wsgi
 
-from blocks.errors import one_line
+from blocks.errors import DAMAGED, one_line
 from search.config.storage import JOURNAL
 from search.dashboard.journal import Followed
 from search.dashboard.pages import Page, Pages
@@ -60,13 +60,16 @@ class Dashboard:
         self._noted: dict[int, TrialState] = {}
         try:
             self._storage = JournalStorage(Followed(journal))
-            [study] = self._storage.get_all_studies()
-            self._study = optuna.load_study(
-                study_name=study.study_name, storage=self._storage, sampler=RandomSampler()
-            )
-        except (ValueError, KeyError, AssertionError) as error:
-            raise StudyError(f"{journal} is damaged: {one_line(error)}") from None
-        self._add_pages()
+            studies = self._storage.get_all_studies()
+            if studies:
+                self._study = optuna.load_study(
+                    study_name=studies[0].study_name, storage=self._storage, sampler=RandomSampler()
+                )
+                self._add_pages()
+        except (AssertionError, *DAMAGED) as error:
+            raise StudyError(f"a file in {folder.path} is damaged: {one_line(error)}") from None
+        if not studies:
+            raise StudyError(f"{folder.path} has no trial yet: its {journal.name} is empty")
         application = wsgi(self._storage, artifact_store=Pages(self._pages))
         try:
             self._server = _Server((host, port), _Quiet)
@@ -96,11 +99,13 @@ class Dashboard:
         while not stopped.wait(EVERY):
             try:
                 self._add_pages()
-            except (StudyError, KeyError, ValueError):
-                continue  # a file in the middle of a change; or the study was deleted on the page
+            except (StudyError, OSError, AssertionError, *DAMAGED):
+                continue  # a file in the middle of a change; or the study was deleted or moved
 
     def _add_pages(self) -> None:
         """A note and pictures for every trial that has begun, or ended, since the last time."""
+        # Before the records: what has ended by now is recorded.
+        trials = self._study.get_trials(deepcopy=False)
         records = read_records(self._folder.trials)
         by_number: dict[int, Record] = {record.number: record for record in records}
         by_arch: dict[str, Record] = {}
@@ -108,7 +113,7 @@ class Dashboard:
             by_arch.setdefault(record.arch, record)
         baseline = read_yaml(self._folder / "b0.yaml")
         classes = int(baseline.get("num_classes", DEFAULT_CLASSES))
-        for trial in self._study.get_trials(deepcopy=False):
+        for trial in trials:
             if self._noted.get(trial.number) == trial.state:
                 continue
             ended = trial.state.is_finished()

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from blocks.errors import one_line
 from blocks.files import write_durably
 from search.errors import StudyError
 from search.record.folder import StudyFolder
+from search.report.facts import readable
 from search.report.groups import Compared
 from search.report.page import missing, render_compared
 from search.report.paper import Paper
@@ -35,15 +37,16 @@ def compare_studies(
             f"one study ({', '.join(each.study for each in folders)}) compares with nothing; "
             "expected study=[one,other]"
         )
-    compared = read_studies(folders)
     written = []
-    if formats:
-        figures = figures_of(sections_compared(compared))
-        names = print_all(figures, home / HOME, paper, formats)
-        written = [home / HOME / name for name in names]
-    if not missing():
-        write_durably(home / FILE, _page(compared).encode())
-        written.insert(0, home / FILE)
+    with readable(*folders):
+        compared = read_studies(folders)
+        if formats:
+            figures = figures_of(sections_compared(compared))
+            names = print_all(figures, home / HOME, paper, formats)
+            written = [home / HOME / name for name in names]
+        if not missing():
+            write_durably(home / FILE, _page(compared).encode())
+            written.insert(0, home / FILE)
     return written
 
 
@@ -65,8 +68,11 @@ def studies_of_sweep(results_dir: str, sweep: str) -> list[str]:
     path = StudyFolder(str(Path(results_dir, "sweeps")), sweep).inside() / "front.csv"
     if not path.is_file():
         raise StudyError(f"there is no {path}; expected sweep=NAME of a `search run -m`")
-    with path.open(newline="", encoding="utf-8") as file:
-        found = {row.get("study") or "" for row in csv.DictReader(file)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            found = {row.get("study") or "" for row in csv.DictReader(file)}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StudyError(f"{path} is damaged: {one_line(error)}") from None
     if "" in found:
         raise StudyError(f"{path} is damaged: a line has no study")
     return sorted(found)

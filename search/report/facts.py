@@ -3,7 +3,9 @@
 Nothing here needs torch: a report of a finished study is there in a moment.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +33,23 @@ TRAININGS = {
     "scaling compare": "scaling/compare.jsonl",
 }
 """What networks were trained for → the file that holds their records."""
+
+
+@contextlib.contextmanager
+def readable(*folders: StudyFolder) -> Iterator[None]:
+    """What is made of these studies' files: a damaged one is said in a line.
+
+    Raises:
+        StudyError: in the place of what a value of another kind leads to.
+    """
+    try:
+        yield
+    except DAMAGED as error:
+        places = " or ".join(str(folder.path) for folder in folders)
+        raise StudyError(
+            f"a file in {places} is damaged, or not of this version: {type(error).__name__}: "
+            f"{one_line(error)}"
+        ) from error
 
 
 @dataclass

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 from blocks.arch import parse_arch
 from blocks.drawing.layout import Drawn, lay_out
 from blocks.drawing.svg import STYLE, to_svg
-from blocks.errors import ArchError, one_line
+from blocks.errors import ArchError
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.report.answer import answer
 from search.report.blocks import Drawing, Figure, drawing
-from search.report.facts import Facts
+from search.report.facts import Facts, readable
 from search.report.sections import sections_of
 
 if TYPE_CHECKING:
@@ -38,13 +38,8 @@ def write_report(folder: StudyFolder) -> Path:
     """
     if lacking := missing():
         raise StudyError(f"a report needs {' and '.join(lacking)}, not installed here: {HOW}")
-    try:
+    with readable(folder):
         page = render(Facts.read(folder))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StudyError(
-            f"a file in {folder.path} is damaged, or not of this version: "
-            f"{type(error).__name__}: {one_line(error)}"
-        ) from error
     return folder.write(FILE, page)
 
 

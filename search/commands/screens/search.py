@@ -61,7 +61,8 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
     if PREDICTED_MS in chosen.metrics:
         console.print(
             f"  predicted latency {chosen.metrics[PREDICTED_MS]:.4g} ms; `python -m blocks profile "
-            f"{found.study.folder / 'b0.yaml'}` measures it"
+            f"{found.study.folder / 'b0.yaml'}` measures it",
+            whole=True,
         )
     how = judged_by(config, "at ")
     if last.chosen.reference is not None:
