@@ -38,8 +38,10 @@ def main(site_packages: str) -> None:
             try:
                 child.wait(SECONDS)
             except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
                 left = f"; {SECONDS} s were not enough"
+            finally:
+                if child.poll() is None:
+                    os.killpg(child.pid, signal.SIGKILL)
         try:
             found = json.loads(report.read_text())
         except (OSError, ValueError):
@@ -65,4 +67,5 @@ def describe(report: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it began ends with it
     main(sys.argv[1])

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-_PASSWORD: Final = re.compile(r"([A-Za-z][\w+.-]*://[^\s:/?#@'\"]*):(?!\*\*\*@)[^\s]*@")
+_PASSWORD: Final = re.compile(r"([A-Za-z][\w+.-]*://[^\s:/'\"]*):(?!\*\*\*@)[^\s]*@")
 
 
 def without_passwords(text: str) -> str:

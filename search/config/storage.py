@@ -7,7 +7,7 @@ is in `Address.with_password()` alone, for whoever connects.
 import os
 import re
 from typing import Final, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from search.errors import ConfigError
 
@@ -16,12 +16,14 @@ KINDS: Final = {"postgresql": ("psycopg", "postgres", "PGPASSWORD"),
                 "mysql": ("pymysql", "mysql", "MYSQL_PWD")}  # fmt: skip
 """Of a kind of database: its driver, the extra that installs it, and the variable of the
 environment that its own clients take a password from."""
+DRIVERS: Final = {"postgresql": ("psycopg", "psycopg2"), "mysql": ("pymysql", "mysqldb")}
+"""Drivers that take the settings of a connection that are given here."""
 HIDDEN: Final = "***"
 EXPECTED: Final = (
     "expected journal, postgresql+psycopg://USER@HOST/DATABASE or "
     "mysql+pymysql://USER@HOST/DATABASE"
 )
-_PARTS: Final = re.compile(r"([A-Za-z][\w+.-]*://)([^:/?#@]*):(.*)@(.*)", re.DOTALL)
+_PARTS: Final = re.compile(r"([A-Za-z][\w+.-]*://)([^:/]*):(.*)@(.*)", re.DOTALL)
 """What comes before a user, the user, the password, the rest. The last @ ends a password, which
 may hold others by mistake."""
 
@@ -56,7 +58,8 @@ class Address(str):
     def secrets(self) -> list[str]:
         """What no message may hold: the password, as written and as it is."""
         password = self._password or os.environ.get(KINDS[self.kind][2], "")
-        return sorted({password, unquote(password)} - {""}, key=len, reverse=True)
+        found = {password, unquote(password), quote(password, safe="")} - {""}
+        return sorted(found, key=len, reverse=True)
 
     def with_password(self) -> str:
         """The whole address; the password is the given one, or that of the environment.
@@ -66,10 +69,10 @@ class Address(str):
         plain = self.replace(f":{HIDDEN}@", "@", 1)
         password = self._password
         if password is None and self.kind == "mysql":  # whose drivers do not read the variable
-            password = os.environ.get(KINDS["mysql"][2])
-        if not password:
+            password = quote(os.environ.get(KINDS["mysql"][2], ""), safe="")
+        if not password or "@" not in plain:  # a password is a user's
             return plain
-        head, _, rest = plain.partition("@")
+        head, _, rest = plain.rpartition("@")
         return f"{head}:{password}@{rest}"
 
     def hide(self, text: str) -> str:
@@ -93,6 +96,12 @@ def check_storage(storage: str | None) -> None:
     address = Address(storage)
     if address.kind not in KINDS or "://" not in address:
         raise ConfigError(f"storage={address} is unknown; {EXPECTED}")
+    driver = address.partition(":")[0].partition("+")[2]
+    if driver not in ("", *DRIVERS[address.kind]):
+        raise ConfigError(
+            f"storage={address} has the driver {driver!r}; expected one of "
+            f"{', '.join(DRIVERS[address.kind])}"
+        )
     try:
         parts = urlsplit(address)
         _ = parts.port
@@ -125,7 +134,7 @@ def require_driver(storage: str | None) -> None:
     address = Address(storage)
     named = address.partition(":")[0].partition("+")[2]
     driver, extra, _ = KINDS[address.kind]
-    wanted = named or {"postgresql": "psycopg2", "mysql": "MySQLdb"}[address.kind]
+    wanted = {"": DRIVERS[address.kind][1]}.get(named, named).replace("mysqldb", "MySQLdb")
     if find_spec(wanted) is None:
         raise ConfigError(
             f"storage={address} needs the package {wanted}; expected {address.kind}+{driver}://… "

@@ -81,8 +81,8 @@ def restore(path: Path, results_dir: str) -> StudyFolder:
                     fcntl.flock(lock, fcntl.LOCK_EX)
                 _check_room(manifest["files"], made, path)
                 _unpack(tar, manifest["files"], made, path)
-                (made / LOCK).unlink()
                 made.rename(folder.path)
+                (folder / LOCK).unlink()
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise StudyError(f"{path} is no whole archive of a study: {one_line(error)}") from None
     except OSError as error:

@@ -228,16 +228,21 @@ class StudyLock:
 
 def in_use(folder: "StudyFolder") -> bool:
     """Whether a process holds the study, here or on another machine."""
+    locks = True
     try:
         with open(folder / LOCK, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         pass
-    except OSError:
-        return True
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return True
+        locks = False  # this file system has none
     found = read_lease(folder / LEASE)
-    if found is None or found[0].host == socket.gethostname():
+    if found is None:
         return False
+    if found[0].host == socket.gethostname():
+        return not locks and _runs(found[0].pid)
     return time.time() - found[1] / 1e9 < WATCH
 
 

@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
 )
 
 from blocks.console import duration
+from blocks.errors import DAMAGED
 from blocks.messages import say
 from search.config.storage import Address
 from search.errors import StudyError
@@ -42,6 +43,8 @@ SILENT_MS: Final = 30_000
 MARK: Final = "compound_nas"
 """User attribute of an Optuna study: whose memory it is."""
 _TRY: Final = 0.2
+_MYSQL_LOST: Final = {1040, 1053, 1205, 1213, 2002, 2003, 2006, 2013, 2055}
+"""Codes of MySQL: too many connections, a shutdown, locks, no connection or a lost one."""
 _Found = TypeVar("_Found")
 
 
@@ -54,7 +57,7 @@ def connect(address: Address, meanwhile: Callable[[], None] = lambda: None) -> "
     url = address.with_password()
     try:
         plain = RDBStorage(url, engine_kwargs=_options(address))
-    except (SQLAlchemyError, StorageInternalError, RuntimeError, ImportError) as error:
+    except (SQLAlchemyError, StorageInternalError, RuntimeError, ImportError, *DAMAGED) as error:
         said = address.hide(str(_cause(error)))
         raise StudyError(f"storage={address} cannot be opened: {_short(said)}") from None
     storage = PatientStorage(get_storage(plain), address, meanwhile)
@@ -218,7 +221,14 @@ class PatientStorage(BaseStorage):
         while True:
             try:
                 found = attempt()
-            except (KeyError, UpdateFinishedTrialError, optuna.exceptions.DuplicatedStudyError):
+            except KeyError:
+                if self.token is None:
+                    raise
+                raise StudyError(
+                    f"the study in {self.address} was deleted; the same command builds it anew "
+                    "from what is on disk"
+                ) from None
+            except (UpdateFinishedTrialError, optuna.exceptions.DuplicatedStudyError):
                 raise
             except (SQLAlchemyError, StorageInternalError) as error:
                 said = _short(self.address.hide(str(_cause(error))))
@@ -270,6 +280,10 @@ def _is_lost(error: BaseException) -> bool:
         error = error.__cause__
     if isinstance(error, IntegrityError):
         return False
+    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
+        code = error.orig.args[0] if error.orig.args else None
+        if isinstance(code, int):  # MySQL's, whose drivers call any refusal operational
+            return code in _MYSQL_LOST
     return isinstance(error, OperationalError | InterfaceError | TimeoutError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )

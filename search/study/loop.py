@@ -168,7 +168,8 @@ class TrialLoop:
         What a pruner compared on the way is in no record. With one, proposals would be others, so
         that the recorded ones are given, and numbers without a record stay empty.
         """
-        if not self.recorded or self.study.get_trials(deepcopy=False):
+        known, last = len(self.study.get_trials(deepcopy=False)), max(self.recorded, default=-1)
+        if known > last:  # it knows all of them; less, where this was cut off
             return
         storage = self.config.storage
         place = self.folder.path if storage in (None, JOURNAL) else storage
@@ -176,7 +177,7 @@ class TrialLoop:
             f"the sampler's memory is not in {place}: it is built anew from "
             f"{len(self.recorded)} records of {self.folder.trials}"
         )
-        for number in range(max(self.recorded) + 1 if len(self.rungs) > 1 else 0):
+        for number in range(known, last + 1) if len(self.rungs) > 1 else ():
             if number in self.recorded:
                 arch = parse_arch(self.recorded[number].arch)
                 self.study.enqueue_trial(self.candidates.find(arch))
@@ -215,6 +216,7 @@ class TrialLoop:
         self.told[record.arch] = record
 
     def _ask(self) -> Trial:
+        self.folder.check_held()
         started = time.perf_counter()
         trials = self.study.get_trials(deepcopy=False)
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
@@ -306,11 +308,13 @@ class TrialLoop:
     def _advance(self, item: _InFlight) -> None:
         """Await one piece of training; tell its trial, or let it go on."""
         while item.record is None and not (item.future and item.future.done()):
-            waiting = [other.future for other in self.in_flight if other.future is not None]
-            await_any([future for future in waiting if not future.done()])
+            futures = [other.future for other in self.in_flight if other.future is not None]
+            if waiting := [future for future in futures if not future.done()]:
+                await_any(waiting)
             self._keep()  # as soon as they are done, whenever their turn comes
         if item.record is None:
             self._record(item)
+        self.folder.check_held()
         self.clock = item.due
         if item.record is None:  # a piece that is not the last, and may go on
             self._next_piece(item)

@@ -60,6 +60,8 @@ def open_study(
     storage = connect(address, meanwhile)
     study = _create(config, storage)
     storage.token = claim(study, folder, address, takes_over())
+    # Of before it moved there. Should it move back, its memory is built from the records.
+    (folder / "optuna.journal").unlink(missing_ok=True)
     return study
 
 

@@ -113,13 +113,15 @@ def attempt(work: Callable[[Any], Any], job: Any, limits: Limits) -> Any:
         except (RuntimeError, ValueError, LookupError) as error:
             message = one_line(error)
             kind = "oom" if any(words in message for words in _NO_MEMORY) else "error"
-            if kind == "error" and isinstance(error, torch.AcceleratorError):
+            if kind == "error" and isinstance(error, _FAULT):
                 # Nothing works on a device after a fault of it, in this process: the job is tried
                 # once more in a new one, and the next ones are not blamed.
                 os._exit(1)
             raise _failed(kind, error) from None
 
 
+_FAULT: Final = getattr(torch, "AcceleratorError", ())
+"""A fault of a device; of no class of its own before torch 2.8."""
 _NO_MEMORY: Final = ("allocate memory", "out of memory", "bad_alloc")
 
 
