@@ -22,7 +22,7 @@ from search.dashboard.pages import Page, Pages
 from search.errors import ConfigError, StudyError
 from search.record.folder import StudyFolder
 from search.record.trials import Record, read_records
-from search.report.facts import read_yaml
+from search.report.facts import read_yaml, readable
 from search.study.objective import Objective
 
 EVERY: Final = 3.0
@@ -65,11 +65,12 @@ class Dashboard:
                 self._study = optuna.load_study(
                     study_name=studies[0].study_name, storage=self._storage, sampler=RandomSampler()
                 )
-                self._add_pages()
         except (AssertionError, *DAMAGED) as error:
-            raise StudyError(f"a file in {folder.path} is damaged: {one_line(error)}") from None
+            raise StudyError(f"{journal} is damaged: {one_line(error)}") from None
         if not studies:
             raise StudyError(f"{folder.path} has no trial yet: its {journal.name} is empty")
+        with readable(folder):
+            self._add_pages()
         application = wsgi(self._storage, artifact_store=Pages(self._pages))
         try:
             self._server = _Server((host, port), _Quiet)

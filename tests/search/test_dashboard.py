@@ -129,7 +129,7 @@ def test_each_end_of_a_trial_has_its_words_and_a_training_its_curve() -> None:
     }
     for number, words in {
         0: "stopped early, after 3 of 12 epochs",
-        1: "failed (nan): the loss became nan",
+        1: "failed (nan):\n\n````\nthe loss became nan\n````",
         2: "not trained: over the budget",
         3: "not ended yet",
         7: "the network of trial 0, which was not trained again",

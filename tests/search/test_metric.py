@@ -46,7 +46,7 @@ def test_a_search_by_balanced_accuracy(
     for words in (
         "(2) to ",
         "objective balanced accuracy",
-        "[best balanced accuracy 0.",
+        "; best balanced accuracy 0.",
         "  val balanced accuracy 0.",
         "always '0' would reach a test balanced accuracy of 0.3333; B0 is",
         "same proxy: val balanced accuracy",
