@@ -48,8 +48,9 @@ VOLATILE: Final = frozenset(
     }
 )  # fmt: skip
 """Keys that may differ between two runs of the same code."""
-NO_RESULT: Final = frozenset({".lock", "multirun.yaml"})
-"""Files that say nothing of a study: who runs it, and Hydra's own settings."""
+NO_RESULT: Final = frozenset({".lock", "multirun.yaml", "report.html", "compare.html"})
+"""Files that say nothing of a study: who runs it, Hydra's own settings, and pages of the same
+numbers, which tell seconds too."""
 PRINTS: Final = ("status", "front", "verify", "paper=table3", "paper=table7")
 """Commands with one of these words print no timing: what they print is kept."""
 ENLARGED: Final = 24
