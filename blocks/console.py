@@ -17,16 +17,15 @@ from blocks.passwords import without_passwords
 
 LINE: Final = 80
 """Columns of a line in a log or a pipe, where `COLUMNS` does not say another number."""
-
-
-_COLUMNS: Final = os.environ.get("COLUMNS", "").strip("0") and os.environ["COLUMNS"]
-"""What the environment says of them, if anything; some shells say 0."""
+_ASKED: Final = os.environ.get("COLUMNS", "")
+_COLUMNS: Final = int(_ASKED) if _ASKED.isdecimal() else 0
+"""What the environment says of them; 0, as some shells do, is nothing."""
 
 
 class _Screen(Console):
     """Standard output. `columns`: what text is folded to where nobody's terminal does."""
 
-    columns = int(_COLUMNS) if _COLUMNS else LINE
+    columns = _COLUMNS or LINE
 
     @property
     def live(self) -> bool:

@@ -12,6 +12,7 @@ from search.commands.progress import TrialProgress
 from search.config.face import config_from
 from search.record.trials import FailureRecord, TrialRecord
 from search.study.objective import Objective
+from tests.conftest import Cli, environment
 
 SPELLING = "r28-s16-[ds_r1_k3_s1_e1_c16_se0.25|ir_r2_k3_s2_e6_c24|ir_r2_k5_s2_e6_c40]-h640"
 
@@ -64,3 +65,9 @@ def test_lines_are_folded_between_words_alone() -> None:
     assert all(line.startswith("    ") for line in lines[1:])
     assert " ".join(line.strip() for line in lines) == text.strip()
     assert fold("a  b\nc", 60) == "a  b\nc"
+
+
+@pytest.mark.parametrize("columns", ["0", "wide"])
+def test_columns_that_are_no_number_are_passed_over(cli: Cli, columns: str) -> None:
+    shown = cli("search", "ls", env={**environment(), "COLUMNS": columns}).stdout
+    assert shown.strip() == "no study in results"
