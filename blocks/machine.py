@@ -34,3 +34,14 @@ def processor() -> str:
 def machine() -> str:
     """One phrase for the foot of a table: processor and cores."""
     return f"{os.cpu_count()} cores of {processor()}"
+
+
+def runs(pid: int) -> bool:
+    """Whether a process of this machine is there, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

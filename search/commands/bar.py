@@ -30,7 +30,16 @@ class Bar:
         pace: Callable[[], str],
         detail: Callable[[], str],
     ) -> None:
-        self._progress = _Progress(what, total, done, pace, detail)
+        self._progress = _Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description} {task.completed} of {task.total}", markup=False),
+            BarColumn(WIDTH),
+            _Said(pace),
+            console=console,
+            disable=not console.live,
+        )
+        self._progress.detail = detail
+        self._progress.add_task(what, total=total, completed=done)
 
     def start(self) -> None:
         """Show it."""
@@ -62,28 +71,11 @@ def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
 
 
 class _Progress(Progress):
-    def __init__(
-        self,
-        what: str,
-        total: int,
-        done: int,
-        pace: Callable[[], str],
-        detail: Callable[[], str],
-    ) -> None:
-        self._detail = detail
-        super().__init__(
-            SpinnerColumn(),
-            TextColumn("{task.description} {task.completed} of {task.total}", markup=False),
-            BarColumn(WIDTH),
-            _Said(pace),
-            console=console,
-            disable=not console.live,
-        )
-        self.add_task(what, total=total, completed=done)
+    detail: Callable[[], str]
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield self.make_tasks_table(self.tasks)
-        if self.tasks and (said := self._detail()):
+        if self.tasks and (said := self.detail()):
             yield Text(f"  {said}", style="dim", no_wrap=True, overflow="ellipsis")
 
 

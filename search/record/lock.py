@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, TextIO
 
+from blocks.machine import runs
 from blocks.messages import say
 from search.config.take_over import takes_over
 from search.errors import StudyError
@@ -174,7 +175,7 @@ class StudyLock:
 
     def _require_dead(self, holder: Lease, touched: int, locks: bool) -> None:
         """Raises StudyError unless the holder of a lease has gone, or is found dead."""
-        if holder.host == self._own.host and (locks or not _runs(holder.pid)):
+        if holder.host == self._own.host and (locks or not runs(holder.pid)):
             return
         if not takes_over():
             self.path.touch()  # by the clock of the file system
@@ -242,15 +243,5 @@ def in_use(folder: "StudyFolder") -> bool:
     if found is None:
         return False
     if found[0].host == socket.gethostname():
-        return not locks and _runs(found[0].pid)
+        return not locks and runs(found[0].pid)
     return time.time() - found[1] / 1e9 < WATCH
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

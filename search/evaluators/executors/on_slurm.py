@@ -26,6 +26,7 @@ from typing import Any, Final
 from blocks import messages
 from blocks.errors import one_line
 from blocks.files import write_whole
+from blocks.machine import runs
 from search.config.places import SlurmConfig, Where
 from search.config.quantities import parse_quantity
 from search.config.settled import SettledWorkers
@@ -333,13 +334,8 @@ def _claim(folder: Path, number: int) -> tuple[str, Any] | None:
 def _alone(folder: Path, number: int, driver: tuple[str, int]) -> bool:
     """Whether the driver has gone: by its process here, or by its silence."""
     host, pid = driver
-    if host == socket.gethostname():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass
+    if host == socket.gethostname() and not runs(pid):
+        return True
     own = folder / f"here.{number}"
     try:
         own.touch()  # by the clock of the file system, which both share
