@@ -515,6 +515,10 @@ def main() -> None:
     )
     sys.path.insert(0, str(ROOT))
     if arguments.part:
+        if arguments.device == "cpu":
+            import torch
+
+            torch.set_num_threads(1)  # of a busy machine, two are much slower than one
         found = PARTS[arguments.part](arguments)
         arguments.out.write_text(json.dumps(found), encoding="utf-8")
         return
