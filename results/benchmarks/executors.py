@@ -42,7 +42,7 @@ def main() -> None:
     opened = open_search(settings, arguments)
     config, data = opened.config, opened.data
     spellings = draw_members(opened.members, arguments.repeats * arguments.trials, arguments.seed)
-    ray, _ = connect(RayConfig(), arguments.workers, 0)  # as many trainings at once as by the others
+    ray, _ = connect(RayConfig(), arguments.workers, 0)  # as many at once as by the others
     wheres = {name: Where(name, slurm=SlurmConfig(cluster="local")) for name in NAMES}
     with contextlib.ExitStack() as stack:
         idle: dict[str, WorkerPool[int, int]] = {

@@ -143,7 +143,7 @@ def calibrate(
     """Compare subsamples of these sizes with the whole."""
     contour = macs_contour(trained.bank.lattice(SCALED[0]), 2.0)
     rivals = contour.rivals()
-    best = find_optimum(whole, contour.logs, rivals, steps=trained.steps)
+    best = find_optimum(whole, contour.logs, rivals, steps=trained.steps, reference=None)
     reach = np.flatnonzero(trained.ratios[1:] <= 2 ** SCALED[0]) + 1
     for points in sizes:
         if points > len(reach) + 1:
@@ -219,7 +219,7 @@ def transfer(trained: Trained, whole: Posterior, costs: Sequence[float]) -> None
         rivals = contour.rivals()
         if first is not None and (place := contour.along(first)) is not None:
             rivals["first"] = place
-        optimum = find_optimum(whole, contour.logs, rivals, steps=trained.steps)
+        optimum = find_optimum(whole, contour.logs, rivals, steps=trained.steps, reference=None)
         first = optimum.logs if first is None else first
         say(f"at {cost:g} times B0's macs", optimum, whole)
 

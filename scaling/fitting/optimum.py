@@ -18,6 +18,11 @@ TIE: Final = 0.0005
 Of ways that are nearly the same, the chosen one would else always seem the better."""
 ALIKE: Final = 0.0025
 """Accuracy within which two ways to scale are called as good as one another."""
+CAUTION: Final = 0.5
+"""Deviations of a gain over `REFERENCE` that are taken off it before the best is chosen. Of many
+ways to scale that are nearly as good, the one that seems best seems better than it is."""
+REFERENCE: Final = "paper"
+"""The rival that is kept where little speaks for another way."""
 Z95: Final = 1.96
 
 
@@ -54,7 +59,7 @@ class Versus:
 
 @dataclass(frozen=True)
 class Optimum:
-    """The best of the candidates, and how well the data tell it from others.
+    """The chosen of the candidates, see `choose`, and how well the data tell it from others.
 
     `logs`: (3,). `expected`: (candidates,), accuracies. `intervals`: 95% intervals of each log.
     `region`: (candidates,), those that no 95% interval of the difference sets below the best.
@@ -66,6 +71,18 @@ class Optimum:
     intervals: Floats
     region: NDArray[np.bool_]
     versus: dict[str, Versus]
+
+
+def choose(surfaces: Floats, reference: Floats | None) -> int:
+    """(surfaces, points), and (surfaces,) of the reference → which point to take: that of the
+    highest gain over the reference, less `CAUTION` deviations of this gain.
+
+    By accuracy alone where there is no reference.
+    """
+    if reference is None:
+        return int(surfaces.mean(0).argmax())
+    gain = surfaces - reference[:, None]
+    return int((gain.mean(0) - CAUTION * gain.std(0)).argmax())
 
 
 def chance_of_better(ahead: Floats) -> Floats:
@@ -80,9 +97,10 @@ def find_optimum(
     rivals: Mapping[str, Floats],
     others: Floats | None = None,
     steps: Floats | None = None,
+    reference: str | None = REFERENCE,
 ) -> Optimum:
-    """Where accuracy is expected to be highest among `candidates` (points, 3) of equal cost;
-    `rivals` (3,) each are compared with it.
+    """Which of `candidates` (points, 3) of equal cost to take; `rivals` (3,) each are compared
+    with it. The `reference`, where it is among them, is what it has to improve on.
 
     `others` (axes − 3,) are the logs of what else was varied, at which to look. `steps` (3,) are
     the logs of the least growth along each axis that a network can have: an interval that is a
@@ -94,7 +112,8 @@ def find_optimum(
     points = np.column_stack([points, np.tile(extra, (len(points), 1))])
     surfaces = posterior.predict(points)
     expected = surfaces.mean(0)
-    index = int(np.argmax(expected[: len(candidates)]))
+    known = surfaces[:, len(candidates) + names.index(reference)] if reference in rivals else None
+    index = choose(surfaces[:, : len(candidates)], known)
     winners = surfaces[:, : len(candidates)].argmax(1)
     intervals = np.quantile(candidates[winners], [0.025, 0.975], axis=0).T
     if steps is not None:

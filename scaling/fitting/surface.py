@@ -20,7 +20,7 @@ from scaling.fitting.design import BEYOND, LOW, Point, check_axes, check_levels
 from scaling.fitting.further import Further, read_further
 from scaling.fitting.lattice import Floats, Lattice
 from scaling.fitting.observations import Observations
-from scaling.fitting.optimum import Optimum, find_optimum
+from scaling.fitting.optimum import REFERENCE, Optimum, choose, find_optimum
 from scaling.fitting.plan import SurfacePlan, plan_points, plan_surface
 from scaling.fitting.posterior import Posterior, infer
 from scaling.fitting.record import RUNS
@@ -176,10 +176,12 @@ def _metric(settings: FitConfig, baseline: ArchSpec, num_classes: int) -> tuple[
 
 
 def _network(lattice: Lattice, contour: Contour, posterior: Posterior, level: Level) -> BestNetwork:
-    points = np.column_stack(
-        [contour.realised, np.tile(np.array(level), (len(contour.realised), 1))]
-    )
-    best = int(posterior.predict(points).mean(0).argmax())
+    reference = contour.rivals().get(REFERENCE)
+    points = contour.realised if reference is None else np.vstack([contour.realised, reference])
+    points = np.column_stack([points, np.tile(np.array(level), (len(points), 1))])
+    surfaces = posterior.predict(points)
+    networks = len(contour.realised)
+    best = choose(surfaces[:, :networks], None if reference is None else surfaces[:, networks])
     arch = lattice.arch([int(place) for place in contour.places[best]])
     depth, width, resolution = (float(value) for value in np.exp(contour.realised[best]))
     return BestNetwork(

@@ -156,22 +156,32 @@ class StudyLock:
         if found is not None:
             self._require_dead(*found, locks)
             self._remove(found[0])
-        made = self.lease.with_name(f"{LEASE}.{self._own.token}")
-        content = json.dumps(asdict(self._own))
-        made.write_text(content, encoding="utf-8")
         try:
-            try:
-                os.link(made, self.lease)  # whole, or not there
-            except FileExistsError:
-                raise
-            except OSError:  # no links on this file system
-                with open(self.lease, "x", encoding="utf-8") as file:
-                    file.write(content)
+            self._write()
         except (FileExistsError, FileNotFoundError):
             raise StudyError(f"{self.path.parent} is in use: another was quicker") from None
         finally:
             for left in self.lease.parent.glob(f"{LEASE}.*"):  # of processes that were killed
                 left.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        """Put the lease there, whole.
+
+        Raises:
+            FileExistsError: there is one.
+        """
+        made = self.lease.with_name(f"{LEASE}.{self._own.token}")
+        content = json.dumps(asdict(self._own))
+        made.write_text(content, encoding="utf-8")
+        try:
+            os.link(made, self.lease)  # whole, or not there
+        except FileExistsError:
+            raise
+        except OSError:  # no links on this file system
+            with open(self.lease, "x", encoding="utf-8") as file:
+                file.write(content)
+        finally:
+            made.unlink(missing_ok=True)
 
     def _require_dead(self, holder: Lease, touched: int, locks: bool) -> None:
         """Raises StudyError unless the holder of a lease has gone, or is found dead."""
@@ -223,6 +233,9 @@ class StudyLock:
                 if not self._ended.is_set():
                     _thread.interrupt_main()  # ends like Ctrl-C, with its reason
                 return
+            except FileNotFoundError:
+                with contextlib.suppress(OSError):  # of another, who came first: the next check
+                    self._write()
             except OSError:
                 continue  # a disk that does not answer for a while
 

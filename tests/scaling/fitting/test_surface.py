@@ -9,10 +9,11 @@ from scipy.special import expit, logit
 
 from scaling.fitting.contour import quadratic_features
 from scaling.fitting.observations import Observations
-from scaling.fitting.optimum import find_optimum
+from scaling.fitting.optimum import choose, find_optimum
 from scaling.fitting.polynomials import Polynomials
 from scaling.fitting.posterior import _Model, doublings, infer
 from scaling.published import GRIDS, IMAGES, read_grid
+from scaling.rules import direction
 from tests.conftest import ROOT
 
 Floats = NDArray[np.float64]
@@ -206,6 +207,31 @@ def test_a_rival_that_is_the_choice_is_no_better_or_worse() -> None:
     assert (versus.difference, *versus.interval) == pytest.approx((0, 0, 0), abs=1e-9)
     assert versus.indistinguishable
     assert versus.alike
+
+
+def test_the_papers_triple_is_left_for_what_gains_more_than_it_is_unsure() -> None:
+    """A gain that is sure, and a larger one that may be luck."""
+    generator = np.random.default_rng(0)
+    reference = generator.normal(0.8, 0.01, 4000)
+    sure, luck = reference + 0.002, reference + generator.normal(0.0025, 0.01, 4000)
+    assert choose(np.column_stack([reference, luck, sure]), reference) == 2
+    assert choose(np.column_stack([reference, luck]), reference) == 0
+    assert choose(np.column_stack([reference, luck]), None) == 1
+
+    # Where nothing is known the choice stays near the paper's; where much is, it is the best.
+    candidates, logs = contour(), cube(24)
+    paper = direction("compound") * np.log(2) / (direction("compound") @ np.array([1.0, 2.0, 2.0]))
+    rivals = {"paper": paper}
+    away: dict[str, list[float]] = {"cautious": [], "not": []}
+    for seed in range(6):
+        flat = infer(observed(np.full(24, 0.8), logs, 0.01, seed, images=1000), 300, 0)
+        for name, each in (("cautious", rivals), ("not", {})):
+            found = find_optimum(flat, candidates, each).logs
+            away[name].append(float(np.abs(found - paper).max()))
+    assert np.mean(away["cautious"]) < 0.75 * np.mean(away["not"])
+    steep = observed(np.asarray(expit(1 + logs[:, 0])), logs, noise=0.002, images=1000)
+    found = find_optimum(infer(steep, 500, 0), candidates, rivals).logs
+    assert np.exp(found) == pytest.approx([2, 1, 1], abs=0.05)
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:

@@ -141,9 +141,15 @@ def test_a_driver_that_was_taken_over_writes_no_more(folder: StudyFolder) -> Non
 
 
 def test_a_torn_lease_and_one_that_was_deleted(folder: StudyFolder) -> None:
-    with StudyLock(folder):
+    with StudyLock(folder) as held:
         (folder / LEASE).unlink()
         folder.check_held()
+        until = time.monotonic() + 20
+        while (again := read_lease(folder / LEASE)) is None and time.monotonic() < until:
+            time.sleep(0.01)
+        assert again is not None  # written once more
+        assert again[0] == held._own
+    assert not (folder / LEASE).exists()
     (folder / LEASE).write_text('{"tok')
     with pytest.raises(StudyError, match="an unknown host"):
         StudyLock(folder).__enter__()
