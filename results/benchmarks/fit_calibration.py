@@ -39,7 +39,7 @@ from blocks.cost import count
 from scaling.differences import in_points
 from scaling.fitting.lattice import Floats, realised_logs
 from scaling.fitting.observations import Observations
-from scaling.fitting.optimum import Optimum, chance_of_better, find_optimum
+from scaling.fitting.optimum import CAUTION, Optimum, chance_of_better, find_optimum
 from scaling.fitting.posterior import Posterior, infer
 
 TWENTY = 20
@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--repeated", type=int, default=4)
     parser.add_argument("--short", type=int, nargs="*", default=[2, 3], help="epochs")
     parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--caution", type=float, default=CAUTION, help="of the choice")
     parser.add_argument("--costs", type=float, nargs="+", default=[2.0, 4.0, 7.0])
     arguments = parse(
         parser, repeats=3, points=[24], draws=100, schedules=["fit"], costs=[2.0, 4.0],
@@ -143,7 +144,7 @@ def calibrate(
     """Compare subsamples of these sizes with the whole."""
     contour = macs_contour(trained.bank.lattice(SCALED[0]), 2.0)
     rivals = contour.rivals()
-    best = find_optimum(whole, contour.logs, rivals, steps=trained.steps, reference=None)
+    best = find_optimum(whole, contour.logs, rivals, steps=trained.steps, caution=0)
     reach = np.flatnonzero(trained.ratios[1:] <= 2 ** SCALED[0]) + 1
     for points in sizes:
         if points > len(reach) + 1:
@@ -156,7 +157,9 @@ def calibrate(
             rows = [0, *generator.choice(reach, points - 1, replace=False)]
             known = trained.observations(rows, arguments.repeated)
             posterior = infer(known, arguments.draws, repeat)
-            optimum = find_optimum(posterior, contour.logs, rivals, steps=trained.steps)
+            optimum = find_optimum(
+                posterior, contour.logs, rivals, steps=trained.steps, caution=arguments.caution
+            )
             repeats.append(against(optimum, best, whole, rivals))
             compared = [optimum.versus[rival].interval for rival in rivals]
             intervals.append([*optimum.intervals.tolist(), *compared])
@@ -219,7 +222,7 @@ def transfer(trained: Trained, whole: Posterior, costs: Sequence[float]) -> None
         rivals = contour.rivals()
         if first is not None and (place := contour.along(first)) is not None:
             rivals["first"] = place
-        optimum = find_optimum(whole, contour.logs, rivals, steps=trained.steps, reference=None)
+        optimum = find_optimum(whole, contour.logs, rivals, steps=trained.steps, caution=0)
         first = optimum.logs if first is None else first
         say(f"at {cost:g} times B0's macs", optimum, whole)
 

@@ -28,7 +28,7 @@ from scaling.fitting.contour import Contour, find_contour, quadratic_features
 from scaling.fitting.design import BEYOND, LOW, draw_points, repeat_points
 from scaling.fitting.lattice import Lattice
 from scaling.fitting.observations import Observations
-from scaling.fitting.optimum import TIE, find_optimum
+from scaling.fitting.optimum import CAUTION, TIE, find_optimum
 from scaling.fitting.polynomials import POWERS
 from scaling.fitting.posterior import infer
 
@@ -118,6 +118,7 @@ def parse(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--noise", type=float, default=0.005, help="deviation over seeds")
     parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--caution", type=float, default=CAUTION, help="of the choice")
     parser.add_argument("--surfaces", nargs="*", default=list(SURFACES), choices=list(SURFACES))
     return parse_arguments(
         parser, given, repeats=3, draws=100, points=[24], surfaces=["additive", "flat"]
@@ -161,7 +162,9 @@ def measure(
             for value, point in zip(truth(logs), drawn, strict=True)
         )
         posterior = infer(Observations(logs, accuracy, 1000), arguments.draws, repeat)
-        optimum = find_optimum(posterior, contour.logs, rivals, steps=lattice.steps)
+        optimum = find_optimum(
+            posterior, contour.logs, rivals, steps=lattice.steps, caution=arguments.caution
+        )
         low, high = optimum.intervals.T
         held.append((low - 1e-9 <= best) & (best <= high + 1e-9))
         triples.append(np.exp(optimum.logs))

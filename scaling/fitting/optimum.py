@@ -73,16 +73,16 @@ class Optimum:
     versus: dict[str, Versus]
 
 
-def choose(surfaces: Floats, reference: Floats | None) -> int:
+def choose(surfaces: Floats, reference: Floats | None, caution: float = CAUTION) -> int:
     """(surfaces, points), and (surfaces,) of the reference → which point to take: that of the
-    highest gain over the reference, less `CAUTION` deviations of this gain.
+    highest gain over the reference, less `caution` deviations of this gain.
 
     By accuracy alone where there is no reference.
     """
     if reference is None:
         return int(surfaces.mean(0).argmax())
     gain = surfaces - reference[:, None]
-    return int((gain.mean(0) - CAUTION * gain.std(0)).argmax())
+    return int((gain.mean(0) - caution * gain.std(0)).argmax())
 
 
 def chance_of_better(ahead: Floats) -> Floats:
@@ -97,10 +97,10 @@ def find_optimum(
     rivals: Mapping[str, Floats],
     others: Floats | None = None,
     steps: Floats | None = None,
-    reference: str | None = REFERENCE,
+    caution: float = CAUTION,
 ) -> Optimum:
     """Which of `candidates` (points, 3) of equal cost to take; `rivals` (3,) each are compared
-    with it. The `reference`, where it is among them, is what it has to improve on.
+    with it. The paper's triple, where it is among them, is what it has to improve on, see `choose`.
 
     `others` (axes − 3,) are the logs of what else was varied, at which to look. `steps` (3,) are
     the logs of the least growth along each axis that a network can have: an interval that is a
@@ -112,8 +112,8 @@ def find_optimum(
     points = np.column_stack([points, np.tile(extra, (len(points), 1))])
     surfaces = posterior.predict(points)
     expected = surfaces.mean(0)
-    known = surfaces[:, len(candidates) + names.index(reference)] if reference in rivals else None
-    index = choose(surfaces[:, : len(candidates)], known)
+    known = surfaces[:, len(candidates) + names.index(REFERENCE)] if REFERENCE in rivals else None
+    index = choose(surfaces[:, : len(candidates)], known, caution)
     winners = surfaces[:, : len(candidates)].argmax(1)
     intervals = np.quantile(candidates[winners], [0.025, 0.975], axis=0).T
     if steps is not None:
