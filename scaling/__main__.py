@@ -72,6 +72,7 @@ settings
   fit.tolerance=X            share by which the named network may miss the cost  [0.03]
   fit.draws=N                surfaces that the trainings leave possible      [1000]
   fit.trained=BOOL           take in what the trained members have reached   [false]
+  fit.candidates=BOOL        take in what the search has trained             [false]
   grid.step=X                spacing of the grid                             [0.1]
   grid.tolerance=X           how far a point may be from grid.cost           [0.05]
   grid.cost=X                times B0's macs                                 [2]

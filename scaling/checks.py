@@ -129,6 +129,11 @@ def _validate_fit(fit: FitConfig) -> None:
             )
     if fit.train_fraction is None:
         raise ScalingError("fit.train_fraction=null is not a share; expected 1, or such as [0.5,1]")
+    if fit.trained and fit.candidates:
+        raise ScalingError(
+            "fit.trained=true with fit.candidates=true: each has a deviation of its own from the "
+            "surface, and a fit knows one; expected one of the two"
+        )
     for name, values in (("epochs", fit.epochs), ("train_fraction", fit.train_fraction)):
         if values == [] or len(listed(values)) != len(set(listed(values))):
             raise ScalingError(f"fit.{name}={values} is empty or says one value twice")

@@ -42,6 +42,7 @@ class FitConfig:
     tolerance: float = 0.03  # of that cost, of the real network that is named beside them
     draws: int = 1000  # surfaces that the trainings leave possible
     trained: bool = False  # also take in the members that `scaling train` has trained
+    candidates: bool = False  # also take in what the search has trained
 
 
 @dataclass(frozen=True)

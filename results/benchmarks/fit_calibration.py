@@ -8,6 +8,9 @@ and infers as the command does. What all of the bank says stands for the truth: 
 share of the repeats whose 95% interval holds it. Bank and subsample share trainings, so it is a
 little too high where a subsample is a large part of the bank.
 
+The same with the candidates of a search taken in, for which a bank of random members of the same
+images stands: do fewer networks then teach as much?
+
 The same with more networks, each trained for fewer epochs, so that all take as many epochs as the
 first of `--points`: what a fit by short trainings would say. The epochs are the first ones of the
 bank's own schedule.
@@ -37,11 +40,13 @@ from table import read_lines
 from blocks.arch import parse_arch
 from blocks.cost import count
 from scaling.differences import in_points
-from scaling.fitting.lattice import Floats, realised_logs
+from scaling.fitting.further import Further, FurtherPoint
+from scaling.fitting.lattice import Floats, nominal_logs, realised_logs
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import CAUTION, Optimum, chance_of_better, find_optimum
 from scaling.fitting.posterior import Posterior, infer
 
+NONE = Further()
 TWENTY = 20
 """Fits of which no two should contradict each other."""
 
@@ -76,16 +81,21 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--bank", default="fashion_scaled")
     parser.add_argument("--schedules", nargs="+", default=["fit", "long"])
-    parser.add_argument("--points", type=int, nargs="+", default=[24, 31, 43, 72])
+    parser.add_argument("--points", type=int, nargs="*", default=[24, 31, 43, 72])
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--repeated", type=int, default=4)
     parser.add_argument("--short", type=int, nargs="*", default=[2, 3], help="epochs")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--caution", type=float, default=CAUTION, help="of the choice")
+    parser.add_argument(
+        "--candidates", nargs=2, default=["fashion", "mid"], metavar=("BANK", "SCHEDULE"),
+        help="of the same images, taken in as a search's",
+    )  # fmt: skip
+    parser.add_argument("--beside", type=int, nargs="*", default=[12, 24], help="networks")
     parser.add_argument("--costs", type=float, nargs="+", default=[2.0, 4.0, 7.0])
     arguments = parse(
         parser, repeats=3, points=[24], draws=100, schedules=["fit"], costs=[2.0, 4.0],
-        short=[2],
+        short=[2], beside=[12],
     )  # fmt: skip
     bank = BANKS[arguments.bank]
     for schedule in bank.schedules:
@@ -97,6 +107,9 @@ def main() -> None:
             everything = trained.observations(range(len(trained.logs)))
             whole = infer(everything, 4 * arguments.draws, 0)
             calibrate(trained, whole, schedule.name, arguments.points, arguments)
+            for taken_in in (NONE, candidates_of(trained, *arguments.candidates)):
+                what = f"{schedule.name}, {len(taken_in.points)} candidates"
+                calibrate(trained, whole, what, arguments.beside, arguments, taken_in)
             for epochs in arguments.short:
                 if schedule.test or epochs not in schedule.looks:
                     continue  # the test images are read at the end alone
@@ -129,6 +142,27 @@ def read(bank: Bank, schedule: Schedule, epochs: int | None = None) -> Trained:
     )
 
 
+def candidates_of(trained: Trained, name: str, schedule: str) -> Further:
+    """The members of a bank by one schedule, as if a search had trained them."""
+    assert trained.bank.baseline is not None
+    baseline, classes = parse_arch(trained.bank.baseline), trained.bank.classes
+    base = count(baseline, classes).macs
+    found: dict[str, list[float]] = {}
+    for line in read_lines(shipped(name)):
+        if line["schedule"] == schedule:
+            found.setdefault(line["arch"], []).append(accuracy_after(line["curve"], None))
+    points = []
+    for spelling, values in found.items():
+        arch = parse_arch(spelling)
+        points.append(
+            FurtherPoint(
+                (spelling,), arch, count(arch, classes).macs / base, tuple(values), 1,
+                tuple(nominal_logs(baseline, arch, classes)),
+            )
+        )  # fmt: skip
+    return Further(tuple(points), ((schedule, schedule),))
+
+
 def accuracy_after(curve: Sequence[Sequence[float]], epochs: int | None) -> float:
     """Of a curve of (epoch, loss, accuracy) the accuracy after so many epochs; None: at its end."""
     return next(point[2] for point in reversed(curve) if epochs is None or point[0] == epochs)
@@ -140,8 +174,9 @@ def calibrate(
     name: str,
     sizes: Sequence[int],
     arguments: argparse.Namespace,
+    further: Further = NONE,
 ) -> None:
-    """Compare subsamples of these sizes with the whole."""
+    """Compare subsamples of these sizes, with `further` networks beside them, with the whole."""
     contour = macs_contour(trained.bank.lattice(SCALED[0]), 2.0)
     rivals = contour.rivals()
     best = find_optimum(whole, contour.logs, rivals, steps=trained.steps, caution=0)
@@ -155,7 +190,7 @@ def calibrate(
         for repeat in range(arguments.repeats):
             generator = np.random.default_rng([repeat, 11])
             rows = [0, *generator.choice(reach, points - 1, replace=False)]
-            known = trained.observations(rows, arguments.repeated)
+            known = further.added_to(trained.observations(rows, arguments.repeated))
             posterior = infer(known, arguments.draws, repeat)
             optimum = find_optimum(
                 posterior, contour.logs, rivals, steps=trained.steps, caution=arguments.caution

@@ -1,5 +1,7 @@
 """`python -m scaling fit`."""
 
+from typing import Final
+
 from rich.table import Table
 
 from blocks.console import console, duration, millions
@@ -20,6 +22,9 @@ from scaling.settings import read_settings
 from search.commands.progress import TrialProgress
 from search.commands.screens.search import time_table
 from search.study.objective import Objective
+
+_NAMED: Final = 8
+"""Trainings, above which their number is said and not their names."""
 
 
 def run(arguments: list[str]) -> None:
@@ -145,12 +150,13 @@ def _surface(found: SurfaceFit) -> None:
 
 
 def _further(further: Further) -> None:
-    """What was taken in of the trained members, and what was not."""
+    """What was taken in that the fit did not train, and what was not."""
     for number, (_, how) in enumerate(further.schedules, 1):
         own = [point for point in further.points if point.schedule == number]
-        names = ", ".join(name for point in own for name in point.names)
+        names = [name for point in own for name in point.names]
+        these = ", ".join(names) if len(names) <= _NAMED else counted(len(own), "network")
         console.print(
-            f"  taken in as trained by {how}: {names}; the largest costs "
+            f"  taken in as trained by {how}: {these}; the largest costs "
             f"{max(point.ratio for point in own):.2f} times B0's macs"
         )
     if further.left_out:

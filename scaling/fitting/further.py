@@ -1,36 +1,46 @@
-"""Members that were trained for good, as further points of a fit: the levels are theirs, and so is
-what lies beyond the networks that a fit trains itself."""
+"""Networks that were trained otherwise than a fit's own, as further points of it.
+
+Members that were trained for good: the levels are theirs, and so is what lies beyond the networks
+that a fit trains itself. And candidates of the search: they cost about the same, and tell which
+depth, width and resolution is worth having at that cost.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from blocks.arch import ArchSpec, format_arch, parse_arch
+from blocks.cost import count
 from blocks.errors import one_line
 from blocks.names import counted
 from scaling.compound import ScalingError
-from scaling.fitting.lattice import realised_logs
+from scaling.fitting.lattice import nominal_logs, realised_logs
 from scaling.fitting.observations import Floats, Observations
 from scaling.training.record import MODEL
 from scaling.training.result import BY_SIZE, Trained, read_trained
 from search.config.quality import Quality
 from search.record.folder import StudyFolder
+from search.record.trials import TrialRecord, read_records
 from search.study.study import OpenStudy
+
+FEWEST: Final = 8
+"""Candidates of a search that are worth taking in."""
 
 
 @dataclass(frozen=True)
 class FurtherPoint:
     """A network that was trained otherwise than the design is: `names` of its trainings, whose
-    validation images gave `values`; `ratio` is that of its macs to B0's; `schedule` is its place
-    among those of `Further`, from 1."""
+    validation images gave `values`; `ratio` is that of its macs to B0's, `logs` those of its depth,
+    width and resolution; `schedule` is its place among those of `Further`, from 1."""
 
     names: tuple[str, ...]
     arch: ArchSpec
     ratio: float
     values: tuple[float, ...]
     schedule: int
+    logs: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -42,14 +52,12 @@ class Further:
     schedules: tuple[tuple[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
 
-    def added_to(
-        self, observations: Observations, baseline: ArchSpec, num_classes: int
-    ) -> Observations:
+    def added_to(self, observations: Observations) -> Observations:
         """These behind what a design has observed, at its longest schedule."""
         if not self.points:
             return observations
         rest = np.zeros(observations.logs.shape[1] - 3)
-        logs = [[*realised_logs(baseline, each.arch, num_classes), *rest] for each in self.points]
+        logs = [[*each.logs, *rest] for each in self.points]
         return replace(
             observations,
             logs=np.vstack([observations.logs, np.array(logs)]),
@@ -80,6 +88,38 @@ class Further:
             }
             for point, expected in zip(self.points, predicted, strict=True)
         ]
+
+
+def read_candidates(study: OpenStudy, quality: Quality) -> Further:
+    """What a study's search has trained by its whole proxy, of whatever shape.
+
+    Raises:
+        ScalingError: these are fewer than `FEWEST`.
+        StudyError: a line of the file is damaged.
+    """
+    baseline, classes = study.baseline.arch, study.baseline.num_classes
+    records = [each for each in read_records(study.folder.trials) if isinstance(each, TrialRecord)]
+    whole = max((each.fidelity["epochs"] for each in records), default=0)
+    values: dict[str, list[float]] = {}
+    names: dict[str, list[str]] = {}
+    for each in records:
+        if each.fidelity["epochs"] == whole:
+            values.setdefault(each.arch, []).append(quality.of(each.metrics))
+            names.setdefault(each.arch, []).append(f"trial {each.number}")
+    if len(values) < FEWEST:
+        raise ScalingError(
+            f"fit.candidates=true: {study.folder.trials} has {counted(len(values), 'network')} "
+            f"trained for {counted(whole, 'epoch')}; expected {FEWEST} or more"
+        )
+    points = []
+    for spelling, several in values.items():
+        arch = parse_arch(spelling)
+        logs = nominal_logs(baseline, arch, classes)
+        macs = count(arch, classes).macs / study.baseline.cost.macs
+        points.append(
+            FurtherPoint(tuple(names[spelling]), arch, macs, tuple(several), 1, tuple(logs))
+        )
+    return Further(tuple(points), (("search", f"the search, {counted(whole, 'epoch')}"),))
 
 
 def read_further(study: OpenStudy, quality: Quality) -> Further:
@@ -114,7 +154,11 @@ def read_further(study: OpenStudy, quality: Quality) -> Further:
             left_out.append(f"{names} (no other network was trained alike)")
             continue
         schedules.append((digest, about_schedule(several[0][0].content)))
-        points += [_point(group, base, len(schedules), quality) for group in several]
+        for group in several:
+            logs = realised_logs(
+                baseline, parse_arch(group[0].content["arch"]), study.baseline.num_classes
+            )
+            points.append(_point(group, base, len(schedules), quality, tuple(logs)))
     if not points:
         why = f": {'; '.join(left_out)}" if left_out else ""
         raise ScalingError(
@@ -171,7 +215,9 @@ def _why_not(trained: Trained, baseline: ArchSpec, sha256: str, quality: Quality
     return None
 
 
-def _point(group: Sequence[Trained], base: int, schedule: int, quality: Quality) -> FurtherPoint:
+def _point(
+    group: Sequence[Trained], base: int, schedule: int, quality: Quality, logs: tuple[float, ...]
+) -> FurtherPoint:
     first = group[0].content
     return FurtherPoint(
         tuple(each.name for each in group),
@@ -179,4 +225,5 @@ def _point(group: Sequence[Trained], base: int, schedule: int, quality: Quality)
         first["cost"]["macs"] / base,
         tuple(float(each.content["metrics"]["val"][quality.name]) for each in group),
         schedule,
+        logs,
     )

@@ -15,6 +15,7 @@ seventh of B0's resolution: in between, maps round up and cost has stairs (Effic
 more macs at 257 px than at 256).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec
-from blocks.cost import ArchColumns, count_by_stage
+from blocks.cost import ArchColumns, count, count_by_stage
 from blocks.errors import ArchError
 from scaling.compound import scale
 
@@ -130,6 +131,15 @@ def realised_logs(baseline: ArchSpec, arch: ArchSpec, num_classes: int) -> Float
             np.log(arch.resolution / baseline.resolution),
         ]
     )
+
+
+def nominal_logs(baseline: ArchSpec, arch: ArchSpec, num_classes: int) -> Floats:
+    """(3,): the same of a network of any shape: blocks and pixels as they are, and the width that
+    the rest of its macs would be (macs as depth · width² · resolution²)."""
+    depth = _log_depth(baseline, arch)
+    resolution = float(np.log(arch.resolution / baseline.resolution))
+    macs = math.log(count(arch, num_classes).macs / count(baseline, num_classes).macs)
+    return np.array([depth, (macs - depth - 2 * resolution) / 2, resolution])
 
 
 def resolutions(baseline: ArchSpec, least: float, most: float) -> list[int]:

@@ -38,10 +38,11 @@ def fit(config: ScalingConfig, listener: FitListener = SILENT) -> SurfaceFit | G
             "scaling fit fits the B0 of a study; baseline=… and coefficients=… belong to "
             "scaling emit"
         )
-    if config.fit.trained and config.method != "surface":
+    taken = [name for name in ("trained", "candidates") if getattr(config.fit, name)]
+    if taken and config.method != "surface":
         raise ScalingError(
-            f"fit.trained=true with method={config.method}: a grid has no place for networks of "
-            "other costs; expected method=surface"
+            f"fit.{taken[0]}=true with method={config.method}: a grid has no place for networks "
+            "that it did not train; expected method=surface"
         )
     with reopened(config) as study:
         rounding = config.rounding or study.baseline.rounding

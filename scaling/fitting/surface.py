@@ -17,7 +17,7 @@ from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.config import FitConfig, ScalingConfig
 from scaling.fitting.contour import Contour, Metric, find_contour
 from scaling.fitting.design import BEYOND, LOW, Point, check_axes, check_levels
-from scaling.fitting.further import Further, read_further
+from scaling.fitting.further import Further, read_candidates, read_further
 from scaling.fitting.lattice import Floats, Lattice
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import REFERENCE, Optimum, choose, find_optimum
@@ -63,7 +63,9 @@ def fit_surface(
     )  # fmt: skip
     design = plan_points(study, settings, lattice, high, schedules, seed)
     points, quality = design.points, study.config.quality
-    further = read_further(study, quality) if settings.trained else Further()
+    further = Further()
+    if settings.trained or settings.candidates:
+        further = (read_further if settings.trained else read_candidates)(study, quality)
     check_levels(points, lattice.stuck)
     jobs = [
         (make_point_job(point, study.config.seed, replicate), point.train_fraction)
@@ -75,7 +77,7 @@ def fit_surface(
         records = run_trainings(study, jobs, study.folder / RUNS, progress)
     trained = time.perf_counter()
     observations = observe(points, records, worth(quality, study.data.val), quality)
-    observations = further.added_to(observations, baseline.arch, baseline.num_classes)
+    observations = further.added_to(observations)
     posterior = infer(observations, settings.draws, seed)
     rivals = contour.rivals()
     optima = {
@@ -97,7 +99,9 @@ def fit_surface(
         rounding=rounding,
         quality=quality,
         baseline=baseline.arch,
-        networks=len({point.arch for point in points} | further.archs),
+        networks=len(
+            {point.arch for point in points} | (further.archs if settings.trained else set())
+        ),
         trained=max(max(point.macs for point in points) / points[0].macs, further.largest),
         stuck=lattice.stuck,
         seconds={

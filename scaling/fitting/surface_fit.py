@@ -100,7 +100,8 @@ class SurfaceFit(Fit):
             "settings": asdict(settings),
         }
         if self.further.points:
-            content["trained"] = self.further.to_mapping(self.posterior.predicted[~own])
+            name = "trained" if settings.trained else "candidates"
+            content[name] = self.further.to_mapping(self.posterior.predicted[~own])
             content["not_taken_in"] = list(self.further.left_out)
         if len(self.optima) == 1:
             epochs, fraction = self.schedules.at(())

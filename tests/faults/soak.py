@@ -34,6 +34,9 @@ import yaml
 from sklearn.datasets import load_digits
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
+WORKERS_AT_ONCE: Final = (3, 8)
+"""So many workers at most are killed within so many trials: a training whose worker has died four
+times is at its end, as it has to be where it is the training's fault."""
 STALLED_SECONDS: Final = 300.0
 """Without a new line, after which a search hangs."""
 MOST_STARTS: Final = 3
@@ -136,6 +139,8 @@ def soak(
     done: Counter[str] = Counter()
     # As many as there are trials, and a few while the final round goes on.
     due = sorted(draw.randrange(trials + 1) for _ in range(kills))
+    most, within = WORKERS_AT_ONCE
+    workers: list[int] = []  # trials on disk when one was killed
     search.start()
     for number, threshold in enumerate(due, 1):
         if time.monotonic() - began > 60 * minutes:
@@ -146,6 +151,8 @@ def soak(
                 sys.exit(f"error: no {threshold} trials in {STALLED_SECONDS:g} s")
             time.sleep(0.01)
         kind = draw.choice(("driver", "driver", "driver", "term", "worker", "worker", "worker"))
+        if kind == "worker" and len(workers) >= most and search.lines() - workers[-most] < within:
+            kind = "driver"
         # Of a driver that has just been started: within its start, or soon after.
         code = search.wait(draw.uniform(0, draw.choice((0.05, 1.0, 8.0))))
         if code is None and kind == "worker":
@@ -156,6 +163,7 @@ def soak(
             if found:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     draw.choice(found).kill()
+                workers.append(search.lines())
                 done["worker"] += 1
         if code is None and kind != "worker":
             assert search.process is not None

@@ -57,7 +57,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_surface_is_fitted_and_gone_on_with(cli: Cli, study: Path) -> None:
+def test_a_surface_is_fitted_and_gone_on_with(cli: Cli, refuse: Refuse, study: Path) -> None:
     settings = ["fit.points=16", "fit.repeated=2", "fit.seeds=2", "fit.draws=200"]
     shown = cli("scaling", "fit", *settings).stdout
     assert "16 networks" in shown
@@ -103,6 +103,22 @@ def test_a_surface_is_fitted_and_gone_on_with(cli: Cli, study: Path) -> None:
     (study / "scaling" / "runs.jsonl").write_bytes(before[:-20])
     cli("scaling", "fit", *settings)
     assert len(lines(study / "scaling" / "runs.jsonl")) == 18
+    # With candidates of the search, which are told from the networks of the fit.
+    few = refuse("scaling", "fit", *settings, "fit.candidates=true")
+    assert "trials.jsonl has 1 network trained for " in few
+    assert "expected 8 or more" in few
+    with open(study / "trials.jsonl", "a", encoding="utf-8") as trials:
+        for number, run in enumerate(lines(study / "scaling" / "runs.jsonl")[:12], 1):
+            epochs = {"epochs": 99}
+            trials.write(json.dumps({**run, "number": number, "fidelity": epochs}) + "\n")
+    shown = cli("scaling", "fit", *settings, "fit.candidates=true").stdout
+    assert len(lines(study / "scaling" / "runs.jsonl")) == 18
+    with_candidates = json.loads((study / "scaling" / "fit.json").read_text())
+    taken = with_candidates["candidates"]
+    assert f"taken in as trained by the search, 99 epochs: {len(taken)} networks;" in shown
+    assert with_candidates["points"] == fitted["points"]
+    assert "otherwise" in with_candidates["scales_logit"]
+    assert sum(len(each["names"]) for each in taken) == 12
     # The larger design goes on from the smaller.
     cli("scaling", "fit", *[*settings, "fit.points=18"])
     assert len(lines(study / "scaling" / "runs.jsonl")) == 20
@@ -168,6 +184,7 @@ def test_the_grid_by_counted_cost(cli: Cli, study: Path) -> None:
         (["fit.train_fraction=1.5"], "1.5 is not a share of the training images"),
         (["fit.train_fraction=[]"], "is empty"),
         (["fit.draws=5"], "fit.draws=5 is too small"),
+        (["fit.trained=true", "fit.candidates=true"], "expected one of the two"),
         (["grid.constraint=count"], "did you mean 'counted'"),
         (["fit.point=20"], "did you mean 'fit.points'"),
     ],

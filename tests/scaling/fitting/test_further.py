@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from blocks.arch import parse_arch
+from blocks.cost import count
 from blocks.zoo import find_arch
 from scaling.compound import scale
 from scaling.fitting.further import grows_from
+from scaling.fitting.lattice import nominal_logs, realised_logs
 
 NAMES = ("efficientnet_b0", "mobilenetv3_small", "mobilenetv2_100", "mnasnet_a1", "tinynet_c")
 
@@ -24,3 +28,21 @@ def test_what_scaling_makes_grows_from_its_baseline(name: str) -> None:
     act = "silu" if baseline.act == "relu6" else "relu6"
     assert not grows_from(baseline, replace(grown, act=act))
     assert not grows_from(baseline, find_arch("efficientnet_lite0"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_of_any_shape_has_a_place_beside_the_baseline(name: str) -> None:
+    baseline = find_arch(name)
+    assert nominal_logs(baseline, baseline, 10) == pytest.approx(0)
+    grown = scale(
+        baseline, depth=2, width=1.5, resolution=round(1.25 * baseline.resolution / 32) * 32
+    )
+    # Macs grow as depth · width² · resolution² but for a few layers.
+    assert nominal_logs(baseline, grown, 10) == pytest.approx(
+        realised_logs(baseline, grown, 10), abs=0.15
+    )
+    other = parse_arch("r28-i1-s16-[ir_r2_k3_s2_e6_c16|ds_r3_k7_s2_e1_c32_se0.25]-h64")
+    depth, width, side = nominal_logs(baseline, other, 10)
+    ratio = count(other, 10).macs / count(baseline, 10).macs
+    assert depth + 2 * width + 2 * side == pytest.approx(np.log(ratio))
+    assert depth == pytest.approx(np.log(5 / sum(stage.repeats for stage in baseline.stages)))
