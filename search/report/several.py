@@ -133,9 +133,10 @@ def _fronts(compared: Compared) -> Section:
             if bands
             else ""
         )
-        + " Stars are the chosen B0s."
+        + " Stars are the chosen B0s; a click copies the spelling of one."
     )
-    return Section("front", "Fronts", [Text(said), Figure("fronts", chart, said, height=480)])
+    drawn = Figure("fronts", chart, said, networks=True, height=480)
+    return Section("front", "Fronts", [Text(said), drawn])
 
 
 def _progress(compared: Compared) -> Section:
