@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from blocks.__main__ import main
 from blocks.console import LINE, console
 from search.commands import front, status
 from search.record.folder import StudyFolder
@@ -37,12 +36,3 @@ def test_of_a_study(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> 
     said = printed(capsys, *spellings)
     assert "architecture" not in said
     assert said.endswith("results/old/pareto.csv has their spellings\n")
-
-
-def test_of_a_measured_network(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(console, "columns", LINE)
-    spelling = "r16-s8-[ds_r1_k3_s1_e1_c8|ir_r2_k3_s2_e4_c8|ir_r2_k3_s2_e4_c16|ir_r2_k3_s1_e4_c8]-h8"
-    main(["profile", spelling, "--repeats", "1", "--seconds", "0", "--num-classes", "2"])
-    assert printed(capsys, spelling).startswith("network\n")
