@@ -122,7 +122,9 @@ def _score(study: OpenStudy, trials: Mapping[str, int]) -> list[TrialRecord]:
     scored = [record for record in outcomes if isinstance(record, TrialRecord)]
     for record in outcomes:
         if not isinstance(record, TrialRecord):
-            say(f"left out, as it could not be scored: trial {trials[record.arch]} ({record.error})")
+            say(
+                f"left out, as it could not be scored: trial {trials[record.arch]} ({record.error})"
+            )
     return scored
 
 

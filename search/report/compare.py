@@ -77,4 +77,3 @@ def studies_of_sweep(results_dir: str, sweep: str) -> list[str]:
     if "" in found:
         raise StudyError(f"{path} is damaged: a line has no study")
     return sorted(found)
-

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from blocks.arch import parse_arch
 from blocks.drawing.layout import Drawn, lay_out
 from blocks.drawing.svg import STYLE, to_svg
-from blocks.errors import ArchError
+from blocks.errors import ArchError, one_line
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.report.answer import answer
@@ -43,6 +43,17 @@ def write_report(folder: StudyFolder) -> Path:
     with readable(folder):
         page = render(Facts.read(folder))
     return folder.write(FILE, page)
+
+
+def report_at_end(folder: StudyFolder) -> str:
+    """Write report.html after a search, where what it needs is there; what became of it, in a line.
+    The search is done either way."""
+    if lacking := missing():
+        return f"no {FILE}: {' and '.join(lacking)} not installed ({HOW})"
+    try:
+        return f"report: {write_report(folder)}"
+    except Exception as error:  # what was found is on disk, and a page must not make a run fail
+        return f"no {FILE}: {type(error).__name__}: {one_line(error)}"
 
 
 def render(facts: Facts) -> str:

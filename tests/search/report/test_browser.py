@@ -66,7 +66,6 @@ class Opened:
         self.page.evaluate("scrollTo(0, 0)")
         return int(charts.count())
 
-
     def click_on_a_mark(self, figure: str, trace: str) -> str:
         """Point at the first mark of a figure's trace whose name begins so, and click it; the
         spelling that it stands for."""

@@ -17,12 +17,16 @@ from tests.search.report.test_report import Page
 
 __all__ = ["seeds"]
 
-HEADER: Final = re.compile(r"^\* plotly\.js (?:\(cartesian - minified\) )?v(\d+)\.(\d+)\.\d+$", re.M)
+HEADER: Final = re.compile(
+    r"^\* plotly\.js (?:\(cartesian - minified\) )?v(\d+)\.(\d+)\.\d+$", re.M
+)
 DRAWN: Final = frozenset(re.findall(r'moduleType:"trace",name:"(\w+)"', plotly_script()))
 
 
 def test_it_is_of_the_installed_package() -> None:
-    [shipped], [installed] = (HEADER.findall(text[:200]) for text in (plotly_script(), get_plotlyjs()))
+    [shipped], [installed] = (
+        HEADER.findall(text[:200]) for text in (plotly_script(), get_plotlyjs())
+    )
     assert shipped[0] == installed[0], "npm pack plotly.js-cartesian-dist-min, of this version"
     assert "(cartesian - minified)" in plotly_script()[:200]
     assert (FILE.parent / "LICENSE").read_text().startswith("MIT License")
