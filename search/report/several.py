@@ -133,10 +133,11 @@ def _fronts(compared: Compared) -> Section:
             if bands
             else ""
         )
-        + " Stars are the chosen B0s; a click copies the spelling of one."
+        + " Stars are the chosen B0s."
     )
+    hint = "Point at a star for its network, click it to copy the spelling."
     drawn = Figure("fronts", chart, said, networks=True, height=480)
-    return Section("front", "Fronts", [Text(said), drawn])
+    return Section("front", "Fronts", [Text(f"{said} {hint}"), drawn])
 
 
 def _progress(compared: Compared) -> Section:

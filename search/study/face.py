@@ -13,7 +13,8 @@ def run(config: RunConfig | None = None, /, **settings: Any) -> Study:
     """Search, or go on with a search, write its report.html, and return the study with its B0.
 
     Settings are those of `python -m search run`, as groups or by dotted names. Nothing is
-    printed. Without the extra `report` there is no page. The scaling step is `scaling.fit` and `scaling.emit` on what this returns.
+    printed. Without the extra `report` there is no page. The scaling step is `scaling.fit` and
+    `scaling.emit` on what this returns.
 
         run(study="pets", dataset={"name": "imagefolder", "root": "pets"},
             budget={"target": "2M"}, **{"proxy.epochs": 6})
