@@ -8,6 +8,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -178,3 +179,21 @@ def test_no_submodule_hides_a_name_of_a_face() -> None:
         modules = {each.name for each in pkgutil.iter_modules(package.__path__)}
         assert package._HOMES
         assert not modules & set(package._HOMES), name
+
+
+def test_what_is_no_code_is_packed_too() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packed = {
+        path
+        for package, patterns in settings["package-data"].items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    files = {
+        path
+        for package in (*FORBIDDEN, "conf")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert files
+    assert files <= packed

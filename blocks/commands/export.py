@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from blocks.console import console
+from blocks.console import network as spelled
 from blocks.errors import ExportError
 from blocks.names import counted
 from blocks.subject import NO_TOP_1, Subject, read_subject
@@ -120,7 +121,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     test = read(part="test")
     network, weights = _build(subject, test, arguments)
-    console.print(f"{subject.name}: {network.arch!s}")
+    console.print(spelled(f"{subject.name}: {network.arch!s}", subject.name))
     console.print(f"weights: {weights or 'random, so that its accuracy means nothing'}")
     folder = arguments.output or Path("results") / "export" / subject.name
     if arguments.int8:

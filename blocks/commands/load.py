@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     network = loaded.network
     params = sum(parameter.numel() for parameter in network.parameters())
     console.print(f"{path.name} ({loaded.source}): every tensor fits, {params:,} params")
-    console.print(str(network.arch))
+    console.print(str(network.arch), whole=True)
     if arguments.images is not None:
         _classify(network, subject, arguments)
     if arguments.output is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from blocks.console import console, millions
+from blocks.console import network as spelled
 from blocks.cost import count
 from blocks.errors import LatencyError
 from blocks.latency.device import available_cores, device_name
@@ -132,7 +133,7 @@ def _profile(
         seconds=arguments.seconds,
         max_repeats=arguments.repeats,
     )
-    console.print(f"{name}: {subject.arch!s}")
+    console.print(spelled(f"{name}: {subject.arch!s}", name))
     console.print(f"  {millions(count(subject.arch, subject.num_classes).macs)} macs per image")
     latencies: list[Latency] = []
     total = len(batches) * len(runtimes) * len(threads)

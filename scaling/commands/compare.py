@@ -6,7 +6,7 @@ import numpy as np
 from rich.table import Table
 
 from blocks.arch import format_arch
-from blocks.console import console, duration, millions
+from blocks.console import console, duration, millions, network
 from scaling.commands.paper_table import show_table
 from scaling.comparison.contenders import Contender
 from scaling.comparison.run import ComparePlan, Comparison, compare
@@ -26,8 +26,7 @@ def run(arguments: list[str]) -> None:
         show_table(config.paper)
         return
     found = compare(config, _Screen())
-    for spelling in found.failed:
-        console.print(f"left out, as a training of it failed: {spelling}", markup=False)
+    _left_out(found)
     for ratio in dict.fromkeys(each.ratio for each in found.outcome.contenders):
         console.print(_table(found, ratio))
     _verdicts(found)
@@ -55,6 +54,18 @@ class _Screen:
                 f"  {lost.rule} is not compared at {lost.ratio:g}×: {lost.reason}", markup=False
             )
         return TrialProgress("compare", plan.trainings, objective=Objective.by(plan.quality))
+
+
+def _left_out(found: Comparison) -> None:
+    """Networks of which a training failed, in a log by the rules that make them."""
+    for spelling in found.failed:
+        rules = [
+            f"{each.rule} at {each.ratio:g}×"
+            for each in found.outcome.contenders
+            if format_arch(each.arch) == spelling
+        ]
+        said = network(spelling, ", ".join(rules) or "B0")
+        console.print(f"left out, as a training of it failed: {said}")
 
 
 def _table(found: Comparison, ratio: float) -> Table:

@@ -1,6 +1,7 @@
 """`python -m search scores`: do zero-cost proxies rank a study's architectures as training did?"""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,7 +60,7 @@ def scores(results_dir: str, study: str, config: RunConfig | None = None) -> Sco
     trained = {record.arch: record for record in folder.completed()}
     _require(len(trained), f"{folder.path} has {len(trained)} trained architectures")
     with Study.reopen(results_dir, study, stored, needs_baseline=False) as opened:
-        scored = _score(opened, list(trained))
+        scored = _score(opened, {arch: record.number for arch, record in trained.items()})
         _require(len(scored), f"{folder.path} has {len(scored)} architectures with finite scores")
         table = pd.DataFrame(
             {
@@ -111,16 +112,19 @@ class _Counted(Silent):
             say(f"scored {self._finished} architectures")
 
 
-def _score(study: OpenStudy, archs: list[str]) -> list[TrialRecord]:
+def _score(study: OpenStudy, trials: Mapping[str, int]) -> list[TrialRecord]:
+    """Scores of networks, of each of which this is the trial, by spelling."""
     config, path = study.config, study.folder / "scores.jsonl"
-    work = [(make_job(arch, 0, config.seed), path) for arch in archs]
-    say(f"scores of {len(archs)} architectures; those in {path} are taken from there")
+    work = [(make_job(arch, 0, config.seed), path) for arch in trials]
+    say(f"scores of {len(trials)} architectures; those in {path} are taken from there")
     with ZeroCostEvaluator(study.data, config.workers, config.seed) as evaluator:
         outcomes = run_jobs(evaluator, work, _Counted())
     scored = [record for record in outcomes if isinstance(record, TrialRecord)]
     for record in outcomes:
         if not isinstance(record, TrialRecord):
-            say(f"left out ({record.error}): {record.arch}")
+            say(
+                f"left out, as it could not be scored: trial {trials[record.arch]} ({record.error})"
+            )
     return scored
 
 

@@ -59,8 +59,8 @@ class Bar:
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
-    """Values in time as one line of bars, the greatest the highest; of more than `width` the last
-    of each part. Nothing of fewer than two, or where the terminal has no such letters."""
+    """Values in their order as one line of bars, the greatest the highest; of more than `width` the
+    last of each part. Nothing of fewer than two, or where the terminal has no such letters."""
     if len(values) < 2 or not console.encoding.lower().startswith("utf"):
         return ""
     columns = min(width, len(values))

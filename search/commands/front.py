@@ -14,15 +14,19 @@ def run(arguments: list[str]) -> None:
     config = folder.read_config()
     front = write_front(config, folder)
     table = Table(title=f"Pareto front of {folder.study}", title_justify="left")
-    for name in ("trial", f"val {config.quality.words}", "macs", "params", "architecture"):
-        table.add_column(name, justify="left" if name == "architecture" else "right",
-                         overflow="fold")  # fmt: skip
+    for name in ("trial", f"val {config.quality.words}", "macs", "params"):
+        table.add_column(name, justify="right", overflow="fold")
+    if console.live:
+        table.add_column("architecture", overflow="fold")
     for row in front[front["on_front"]].to_dict("records"):
-        table.add_row(
+        cells = [
             str(row["trial"]),
             f"{row[config.quality.val]:.4f}",
             millions(row["macs"]),
             f"{row['params']:,}",
             row["arch"],
-        )
+        ]
+        table.add_row(*cells[: len(table.columns)])
     console.print(table)
+    if not console.live:
+        console.print(f"{folder / 'pareto.csv'} has their spellings")

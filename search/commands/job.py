@@ -8,7 +8,6 @@ from pathlib import Path
 from types import FrameType
 
 from blocks.console import console
-from blocks.errors import one_line
 from search.config.arguments import quote
 from search.config.schema import RunConfig
 from search.evaluators.process import PARENT_VARIABLE
@@ -29,21 +28,10 @@ def run_job(config: RunConfig) -> int:
     found = search(config, TrialProgress)
     show_search(found)
     code = _scale(found.study.folder) if config.search.scale else 0
-    _report(found.study.folder)
+    from search.report.page import report_at_end
+
+    console.print(report_at_end(found.study.folder), whole=True)
     return code
-
-
-def _report(folder: StudyFolder) -> None:
-    """The page of the study, where what it needs is there; the search is done either way."""
-    from search.report.page import HOW, missing, write_report
-
-    if lacking := missing():
-        console.print(f"no report.html: {' and '.join(lacking)} not installed ({HOW})", whole=True)
-        return
-    try:
-        console.print(f"report: {write_report(folder)}", whole=True)
-    except Exception as error:  # what was found is on disk, and a page must not make a run fail
-        console.print(f"no report.html: {type(error).__name__}: {one_line(error)}")
 
 
 def _scale(folder: StudyFolder) -> int:

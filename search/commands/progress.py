@@ -7,6 +7,7 @@ from typing import Final, Self
 from blocks.console import about, console, millions, thousands
 from search.commands.bar import Bar, sparkline
 from search.evaluators.progress import Epochs
+from search.pareto import non_dominated
 from search.record.trials import FailureRecord, Record, TrialRecord
 from search.study.objective import ACCURACY, Objective
 from search.study.time_left import TimeLeft
@@ -36,6 +37,7 @@ class TrialProgress:
         self.total = total
         self.best: TrialRecord | None = None
         self._history: list[float] = []
+        self._front: list[TrialRecord] = []
         self._completed = before
         self._numbered = False  # of a list, a record's number is only its place
         self._time = TimeLeft(seconds)
@@ -102,6 +104,11 @@ class TrialProgress:
         if self.best is None or self.objective.better(record, self.best):
             self.best = record
         self._history.append(self.objective.score(self.best))
+        if self.objective.aim == "pareto":
+            found = sorted([*self._front, record], key=lambda each: each.cost.macs)
+            told = [self.objective.told(each) for each in found]
+            kept = non_dominated(*zip(*told, strict=True))
+            self._front = [each for each, keep in zip(found, kept, strict=True) if keep]
 
     def _pace(self) -> str:
         """Beside the bar: trainings an hour, and the time that is left."""
@@ -114,7 +121,8 @@ class TrialProgress:
         return ", ".join(said)
 
     def _detail(self) -> str:
-        """Below the bar: epochs of what runs now, the best so far, and how it rose."""
+        """Below the bar: epochs of what runs now, the best so far, and the front or how that
+        rose."""
         running = self._running()
         shown = " ".join(f"{done}/{whole}" for done, whole in running[:MOST_SHOWN])
         more = " …" if len(running) > MOST_SHOWN else ""
@@ -122,7 +130,13 @@ class TrialProgress:
         if self.best is not None:
             number = f" (#{self.best.number})" if self._numbered else ""
             said.append(f"best {self.objective.describe(self.best)}{number}")
-        return "  ".join([*said, *filter(None, [sparkline(self._history)])])
+        return "  ".join([*said, *filter(None, [self._drawn()])])
+
+    def _drawn(self) -> str:
+        """The front from the cheapest network to the dearest; where none is sought, or it has one
+        network so far, the best over time."""
+        front = sparkline([self.objective.score(each) for each in self._front])
+        return f"front {front}" if front else sparkline(self._history)
 
     def _line(self, record: Record) -> str:
         """Of a log: short, as its file holds the rest, the network's spelling included."""

@@ -1,6 +1,6 @@
 """`python -m search status`: how far a study is."""
 
-from blocks.console import console, millions
+from blocks.console import console, millions, network
 from search.commands.which import which_study
 from search.record.folder import StudyFolder
 from search.record.trials import FailureRecord, read_records
@@ -33,6 +33,6 @@ def describe(folder: StudyFolder) -> None:
         best = Objective.of(stored).best(completed)
         console.print(
             f"  best: val {stored.quality.words} {stored.quality.of(best.metrics):.4f}, macs "
-            f"{millions(best.cost.macs)}, trial {best.number}: {best.arch}"
+            f"{millions(best.cost.macs)}, trial {best.number}{network(f': {best.arch}', '')}"
         )
     console.print(f"  written: {', '.join(folder.written) or 'nothing yet'}")

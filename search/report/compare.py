@@ -11,7 +11,6 @@ from blocks.files import write_durably
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.report.facts import readable
-from search.report.groups import Compared
 from search.report.page import missing, render_compared
 from search.report.paper import Paper
 from search.report.print import HOME, print_all
@@ -40,12 +39,14 @@ def compare_studies(
     written = []
     with readable(*folders):
         compared = read_studies(folders)
+        sections = sections_compared(compared)
         if formats:
-            figures = figures_of(sections_compared(compared))
-            names = print_all(figures, home / HOME, paper, formats)
+            names = print_all(figures_of(sections), home / HOME, paper, formats)
             written = [home / HOME / name for name in names]
         if not missing():
-            write_durably(home / FILE, _page(compared).encode())
+            title = f"{len(folders)} studies, compared"
+            page = render_compared(compared, sections, title)
+            write_durably(home / FILE, page.encode())
             written.insert(0, home / FILE)
     return written
 
@@ -76,7 +77,3 @@ def studies_of_sweep(results_dir: str, sweep: str) -> list[str]:
     if "" in found:
         raise StudyError(f"{path} is damaged: a line has no study")
     return sorted(found)
-
-
-def _page(compared: Compared) -> str:
-    return render_compared(compared, f"{len(compared.studies)} studies, compared")

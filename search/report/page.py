@@ -1,18 +1,20 @@
 """The report of a study as one HTML file, which asks nothing of a network."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from blocks.arch import parse_arch
 from blocks.drawing.layout import Drawn, lay_out
 from blocks.drawing.svg import STYLE, to_svg
-from blocks.errors import ArchError
+from blocks.errors import ArchError, one_line
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.report.answer import answer
-from search.report.blocks import Drawing, Figure, drawing
+from search.report.blocks import Drawing, Figure, Section, drawing
 from search.report.facts import Facts, readable
+from search.report.plotly_script import plotly_script
 from search.report.sections import sections_of
 
 if TYPE_CHECKING:
@@ -43,6 +45,17 @@ def write_report(folder: StudyFolder) -> Path:
     return folder.write(FILE, page)
 
 
+def report_at_end(folder: StudyFolder) -> str:
+    """Write report.html after a search, where what it needs is there; what became of it, in a line.
+    The search is done either way."""
+    if lacking := missing():
+        return f"no {FILE}: {' and '.join(lacking)} not installed ({HOW})"
+    try:
+        return f"report: {write_report(folder)}"
+    except Exception as error:  # what was found is on disk, and a page must not make a run fail
+        return f"no {FILE}: {type(error).__name__}: {one_line(error)}"
+
+
 def render(facts: Facts) -> str:
     """The page; the same bytes for the same study."""
     drawings: dict[str, str] = {}
@@ -57,16 +70,16 @@ def render(facts: Facts) -> str:
     )
 
 
-def render_compared(compared: "Compared", title: str) -> str:
+def render_compared(compared: "Compared", sections: Sequence[Section], title: str) -> str:
     """The page of several studies; the same bytes for the same studies."""
-    from search.report.several import answer_compared, sections_compared  # torch
+    from search.report.several import answer_compared  # torch
 
     return _fill(
         title=title,
         where=" · ".join(facts.folder.study for facts in compared.studies),
         answer=answer_compared(compared),
         network=_networks(compared),
-        sections=sections_compared(compared),
+        sections=sections,
         drawings={},
     )
 
@@ -74,7 +87,6 @@ def render_compared(compared: "Compared", title: str) -> str:
 def _fill(*, drawings: dict[str, str], **shown: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     environment = Environment(
         loader=PackageLoader("search.report"),
@@ -87,7 +99,7 @@ def _fill(*, drawings: dict[str, str], **shown: Any) -> str:
     return environment.get_template("report.html.j2").render(
         drawings={name: Markup(svg) for name, svg in drawings.items()},
         drawing_style=Markup(STYLE),
-        plotly=Markup(get_plotlyjs()),
+        plotly=Markup(plotly_script()),
         **shown,
     )
 

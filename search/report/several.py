@@ -121,8 +121,10 @@ def _fronts(compared: Compared) -> Section:
     found = [attained_fronts(compared, group) for group in compared.groups]
     end = max(float(each.at[-1]) for each in found)
     traces = _lines(compared, found, end)
+    stars: list[Any] = []
     for number, group in enumerate(compared.groups):
-        traces += _chosen(compared, group, COLOURS[number % len(COLOURS)])
+        stars += _chosen(compared, group, COLOURS[number % len(COLOURS)])
+    traces += stars
     chart = figure(traces, label, f"validation {words} (%)", xaxis=log_axis(), showlegend=True)
     bands = any(len(group.studies) > 1 for group in compared.groups)
     said = (
@@ -133,9 +135,11 @@ def _fronts(compared: Compared) -> Section:
             if bands
             else ""
         )
-        + " Stars are the chosen B0s."
+        + (" Stars are the chosen B0s." if stars else "")
     )
-    return Section("front", "Fronts", [Text(said), Figure("fronts", chart, said, height=480)])
+    hint = " Point at a star for its network, click it to copy the spelling." if stars else ""
+    drawn = Figure("fronts", chart, said, networks=bool(stars), height=480)
+    return Section("front", "Fronts", [Text(f"{said}{hint}"), drawn])
 
 
 def _progress(compared: Compared) -> Section:

@@ -16,7 +16,7 @@ from blocks.zoo import EFFICIENTNET_B0
 from scaling.commands import compare as command
 from scaling.comparison.contenders import FITTED, Contender, plan, rules_of
 from scaling.comparison.judgement import judge, verdicts
-from scaling.comparison.run import compare
+from scaling.comparison.run import Comparison, compare
 from scaling.compound import ScalingCoefficients, ScalingError
 from scaling.config import CompareConfig
 from scaling.paper_tables import count_table
@@ -150,6 +150,20 @@ def test_the_judgement_by_hand() -> None:
     assert outcome.means["depth"].probability == pytest.approx(0.5)
     worse = judge(contenders, [], accuracies(contenders, {**values, 16: [0.9, 0.92, 0.91]}), 3)
     assert verdicts(worse)["width"].startswith("fitted is worse: -10.00")
+
+
+def test_a_log_names_what_failed_by_its_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    contenders = [
+        contender(FITTED, 2.0, 8), contender("paper", 2.0, 16), contender("width", 2.0, 24),
+        contender("depth", 2.0, 24),
+    ]  # fmt: skip
+    outcome = judge(contenders, [], accuracies(contenders, {8: [0.8, 0.9], 16: [0.7, 0.8]}), 2)
+    failed = (format_arch(EFFICIENTNET_B0), format_arch(contenders[-1].arch))
+    command._left_out(Comparison("it", Path(), CompareConfig(), outcome, 1, 100, failed))
+    assert capsys.readouterr().out.splitlines() == [
+        "left out, as a training of it failed: B0",
+        "left out, as a training of it failed: width at 2×, depth at 2×",
+    ]
 
 
 def test_without_the_fitted_networks_trainings_nothing_is_compared() -> None:

@@ -17,9 +17,11 @@ from tests.conftest import Cli, environment
 SPELLING = "r28-s16-[ds_r1_k3_s1_e1_c16_se0.25|ir_r2_k3_s2_e6_c24|ir_r2_k5_s2_e6_c40]-h640"
 
 
-def record(number: int, loss: float) -> TrialRecord:
-    cost = Cost(1_234_567, 1_020_000, 1_100_000, 9)
-    metrics = {"val_accuracy": 0.81234, "val_loss": loss}
+def record(
+    number: int, loss: float, macs: int = 1_020_000, accuracy: float = 0.81234
+) -> TrialRecord:
+    cost = Cost(1_234_567, macs, 1_100_000, 9)
+    metrics = {"val_accuracy": accuracy, "val_loss": loss}
     return TrialRecord(number, SPELLING, cost, metrics, 0, {"epochs": 12}, {"train": 60.0}, {})
 
 
@@ -45,6 +47,27 @@ def test_a_log_has_short_lines_and_a_terminal_a_bar(capsys: pytest.CaptureFixtur
     assert shown[0].rstrip().endswith(" left")
     assert shown[1].rstrip() == "  epochs 3/12 7/12  best loss 0.6000 (#11)  ▁██"
     assert all(len(line) <= 80 for line in shown)
+
+
+def below_the_bar(found: list[TrialRecord], **budget: str) -> str:
+    terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    progress = TrialProgress("trial", 40, 0, Objective.of(config_from(budget=budget)))
+    for each in found:
+        progress.known(each)
+    terminal.print(progress)
+    shown = terminal.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert all(len(line) <= 80 for line in shown)
+    return str(shown[1].strip())
+
+
+def test_a_search_for_a_front_shows_it() -> None:
+    found = [record(0, 0.5, 900, 0.8), record(1, 0.6, 500, 0.8), record(2, 0.7, 700, 0.7)]
+    # None of these is both cheaper and more accurate than trial 1: its front is a single network.
+    assert below_the_bar(found, max_macs="1M") == "best accuracy 0.8000  ▁▁▁"
+    found += [record(3, 0.4, 950, 0.9), record(4, 0.4, 100, 0.5), record(5, 0.4, 110, 0.4)]
+    # By macs: 0.5 at 100, 0.8 at 500, 0.9 at 950.
+    assert below_the_bar(found, max_macs="1M") == "best accuracy 0.9000  front ▁▆█"
+    assert below_the_bar(found, target="1M") == "best loss 0.4000  ▁▁▁███"
 
 
 def test_a_sparkline_rises_with_its_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,10 @@ from search.training.zero_cost import BASELINES, SCORES
 
 def show_scores(found: Scores) -> None:
     """Print how each score ranks the study's architectures."""
+    console.print(
+        f"{found.study.name}'s {len(found.table)} architectures: ranks by score against val "
+        f"{found.quality.words}, with 95% bootstrap intervals; partial: after params and macs"
+    )
     console.print(_correlations(found))
     console.print(found.verdict)
     console.print(f"wrote {found.file}")
@@ -18,11 +22,7 @@ def show_scores(found: Scores) -> None:
 
 def _correlations(found: Scores) -> Table:
     table = found.table
-    screen = Table(
-        title=f"{found.study.name}'s {len(table)} architectures: ranks by score against val "
-        f"{found.quality.words}, with 95% bootstrap intervals; partial: after params and macs",
-        title_justify="left",
-    )
+    screen = Table()
     for name in ("score", "Spearman rho", "Kendall tau", "partial rho"):
         screen.add_column(name, justify="left" if name == "score" else "right", overflow="fold")
     accuracy = table[found.quality.val]

@@ -29,10 +29,18 @@
   document.querySelectorAll("[data-copy]").forEach((button) => {
     button.addEventListener("click", () => copy(button.dataset.copy));
   });
-  // A figure is drawn when it is about to be seen: a page of a thousand candidates opens at once.
   const charts = document.querySelectorAll(".plotly-graph-div");
+  // plotly takes longer to start than all else, so that the answer is shown before it does.
+  function start() {
+    if (window.Plotly) return;
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  }
+  // A figure is drawn when it is about to be seen: a page of a thousand candidates opens at once.
   function draw(chart) {
     if (chart.dataset.drawn) return;
+    start();
     chart.dataset.drawn = "true";
     const made = JSON.parse(chart.nextElementSibling.textContent);
     Plotly.newPlot(chart, made.data, made.layout, { responsive: true, displaylogo: false });
@@ -61,6 +69,8 @@
           draw(entry.target);
         }
       }
+      // The page was shown; figures further down wait less when they are scrolled to.
+      (window.requestIdleCallback || setTimeout)(start);
     },
     { rootMargin: "300px" },
   );

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from search.record.folder import StudyFolder
+from search.report.compare import compare_studies
 from search.report.page import write_report
+from search.report.paper import Paper
 
 pytestmark = pytest.mark.slow
 
@@ -63,16 +66,58 @@ class Opened:
         self.page.evaluate("scrollTo(0, 0)")
         return int(charts.count())
 
+    def click_on_a_mark(self, figure: str, trace: str) -> str:
+        """Point at the first mark of a figure's trace whose name begins so, and click it; the
+        spelling that it stands for."""
+        page = self.page
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        shown = page.locator(f"#plot-{figure}")
+        shown.scroll_into_view_if_needed()
+        shown.locator(".main-svg").first.wait_for()
+        spelling, x, y = page.evaluate(
+            """([figure, begins]) => {
+              const chart = document.getElementById("plot-" + figure);
+              const trace = chart.data.findIndex((each) => each.name.startsWith(begins));
+              const mark = chart.querySelectorAll(".scatterlayer .trace")[trace]
+                .querySelector(".points path").getBoundingClientRect();
+              return [chart.data[trace].customdata[0][0], mark.x + mark.width / 2,
+                      mark.y + mark.height / 2];
+            }""",
+            [figure, trace],
+        )
+        page.mouse.move(x - 40, y - 40)
+        page.mouse.move(x, y, steps=4)
+        shown.locator(".hoverlayer .hovertext").first.wait_for()
+        page.mouse.down()
+        page.mouse.up()
+        page.locator("#said.now").wait_for()
+        assert page.locator("#said").inner_text() == "spelling copied"
+        return str(spelling)
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
-def test_nothing_is_amiss(browser: Any, chosen: StudyFolder, width: int, scheme: str) -> None:
+    def copied(self) -> str:
+        return str(self.page.evaluate("navigator.clipboard.readText()"))
+
+
+@pytest.fixture
+def compared(chosen: StudyFolder, tmp_path: Path) -> Path:
+    """Two studies side by side, with a B0 each."""
+    other = StudyFolder(str(tmp_path), "other")
+    shutil.copytree(chosen.path, other.path)
+    config = yaml.safe_load((other / "config.yaml").read_text())
+    other.write("config.yaml", yaml.safe_dump({**config, "study": "other", "sampler": "random"}))
+    least = min(other.completed(), key=lambda record: record.cost.macs)
+    content = yaml.safe_load((other / "b0.yaml").read_text())
+    content |= {"arch": least.arch, "trial": least.number}
+    other.write("b0.yaml", yaml.safe_dump(content, width=10_000))
+    return compare_studies([chosen, other], tmp_path / "compared", Paper(), [])[0]
+
+
+def check(opened: Opened, width: int, figures: int) -> None:
+    """Draw all, at least so many; nobody is told of an error, and nothing is asked for."""
     from axe_playwright_python.sync_playwright import Axe
 
-    opened = Opened(browser, write_report(chosen), width, scheme)
     page = opened.page
-    # Nothing below the first screen is drawn before it is seen.
-    drawn = page.locator(".plotly-graph-div[data-drawn]").count()
-    assert 8 <= opened.draw_all() > drawn
+    assert opened.draw_all() >= figures
     assert opened.errors() == []
     assert opened.outside() == []
     # What is wider than the page scrolls within it.
@@ -87,41 +132,59 @@ def test_nothing_is_amiss(browser: Any, chosen: StudyFolder, width: int, scheme:
             if each["impact"] in SERIOUS
         ]
         assert told == [], theme
+
+
+WIDTHS: Final = pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (400, "dark")], ids=["wide", "narrow"]
+)
+
+
+@WIDTHS
+def test_nothing_is_amiss(browser: Any, chosen: StudyFolder, width: int, scheme: str) -> None:
+    opened = Opened(browser, write_report(chosen), width, scheme)
+    # Nothing below the first screen is drawn before it is seen.
+    charts = opened.page.locator(".plotly-graph-div")
+    assert opened.page.locator(".plotly-graph-div[data-drawn]").count() < charts.count()
+    check(opened, width, 8)
+    opened.context.close()
+
+
+@WIDTHS
+def test_nothing_is_amiss_side_by_side(
+    browser: Any, compared: Path, width: int, scheme: str
+) -> None:
+    opened = Opened(browser, compared, width, scheme)
+    check(opened, width, 2)
+    assert "B0 of other" in opened.page.locator(".drawing").inner_text()
     opened.context.close()
 
 
 def test_pointing_shows_a_network_and_a_click_copies_it(browser: Any, chosen: StudyFolder) -> None:
     opened = Opened(browser, write_report(chosen), 1280, "light")
     page = opened.page
-    opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    figure = page.locator("#plot-front")
-    figure.scroll_into_view_if_needed()
-    figure.locator(".main-svg").first.wait_for()
-    spelling, x, y = page.evaluate(
-        """() => {
-          const chart = document.getElementById("plot-front");
-          const trace = chart.data.findIndex((each) => each.name.startsWith("front"));
-          const mark = chart.querySelectorAll(".scatterlayer .trace .points")[trace]
-            .querySelector("path").getBoundingClientRect();
-          return [chart.data[trace].customdata[0][0], mark.x + mark.width / 2,
-                  mark.y + mark.height / 2];
-        }"""
-    )
-    page.mouse.move(x - 40, y - 40)
-    page.mouse.move(x, y, steps=4)
-    figure.locator(".hoverlayer .hovertext").first.wait_for()
+    spelling = opened.click_on_a_mark("front", "front")
+    assert opened.copied() == spelling
     assert page.locator(".shown svg").first.is_visible()
-    page.mouse.down()
-    page.mouse.up()
-    page.locator("#said.now").wait_for()
-    assert page.locator("#said").inner_text() == "spelling copied"
-    assert page.evaluate("navigator.clipboard.readText()") == spelling
     page.locator("button[data-copy]").first.click()
-    assert page.evaluate("navigator.clipboard.readText()") in {
-        record.arch for record in chosen.completed()
-    }
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    charts = page.locator(".plotly-graph-div")
+    assert opened.copied() in {record.arch for record in chosen.completed()}
+    opened.context.close()
+
+
+def test_a_click_copies_a_b0_side_by_side(browser: Any, compared: Path) -> None:
+    opened = Opened(browser, compared, 1280, "light")
+    spelling = opened.click_on_a_mark("fronts", "B0")
+    assert opened.copied() == spelling
+    opened.page.locator("button[data-copy]").nth(1).click()
+    assert opened.copied() != spelling
+    assert opened.errors() == []
+    opened.context.close()
+
+
+def test_all_figures_are_on_paper(browser: Any, chosen: StudyFolder) -> None:
+    opened = Opened(browser, write_report(chosen), 1280, "light")
+    charts = opened.page.locator(".plotly-graph-div")
+    printed = opened.page.pdf()
+    assert printed.startswith(b"%PDF")
     for number in range(charts.count()):
         assert charts.nth(number).locator(".main-svg").count() > 0
     assert opened.errors() == []

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.commands.job import _report
 from search.errors import StudyError
 from search.record.folder import StudyFolder
 from search.record.trials import read_records
@@ -20,7 +19,7 @@ from search.report.answer import answer
 from search.report.blocks import Room
 from search.report.facts import Facts
 from search.report.importance import importance
-from search.report.page import write_report
+from search.report.page import report_at_end, write_report
 from search.report.searched import searched
 from search.report.sections import ORDER
 from tests.conftest import ROOT, Refuse
@@ -71,12 +70,12 @@ def test_a_page_needs_no_network_and_is_the_same_again(chosen: StudyFolder) -> N
     path = write_report(chosen)
     content = path.read_bytes()
     assert write_report(chosen).read_bytes() == content
-    assert len(content) < 6_000_000
+    assert len(content) < 3_000_000
     shown = Page(content.decode())
     assert all(each.startswith(("#", "data:")) for each in shown.addresses), shown.addresses
     assert len(shown.ids) == len(set(shown.ids))
     assert {"plot-front", "plot-progress", "plot-region", "plot-curves"} <= set(shown.ids)
-    assert sum(len(each) > 4_000_000 for each in shown.scripts) == 1  # plotly, once
+    assert sum(len(each) > 1_000_000 for each in shown.scripts) == 1  # plotly, once
     assert shown.sections() == [
         "front", "final", "family", "scaling", "progress", "curves", "won", "importance", "errors",
         "members", "hours", "failures", "made",
@@ -224,25 +223,21 @@ def test_a_setting_of_the_study_is_refused(refuse: Refuse) -> None:
 
 
 def test_without_plotly_a_run_ends_well_and_says_so(
-    searching: StudyFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    searching: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "NEEDED", ("sys", "no_such_package"))
     (searching / "report.html").unlink(missing_ok=True)
     with pytest.raises(StudyError, match=r"a report needs no_such_package.*pip install"):
         write_report(searching)
-    _report(searching)
-    said = capsys.readouterr().out
+    said = report_at_end(searching)
     assert said.startswith("no report.html: no_such_package not installed")
     assert len(said.splitlines()) == 1
     assert not (searching / "report.html").exists()
 
 
-def test_a_page_that_cannot_be_made_fails_no_run(
-    chosen: StudyFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_page_that_cannot_be_made_fails_no_run(chosen: StudyFolder) -> None:
     chosen.write("b0.yaml", "finalists: 3\n")
-    _report(chosen)
-    assert capsys.readouterr().out.startswith("no report.html: ")
+    assert report_at_end(chosen).startswith("no report.html: ")
 
 
 def test_it_reads_without_torch() -> None:

@@ -57,11 +57,14 @@ def test_whoever_asks_hears_what_goes_on(
         run(config)
     assert "1400 digits" not in caplog.text
     assert "going on with 3 candidates" in caplog.text
+    assert f"report: {study.path / 'report.html'}" in caplog.text
 
 
 def test_a_study_as_a_page(study: Study) -> None:
-    path = study.report()
-    assert path == study.path / "report.html"
+    path = study.path / "report.html"
+    written = path.read_bytes()  # by the search, as the command does
+    assert study.report() == path
+    assert path.read_bytes() == written
     shown = path.read_text("utf-8")
     b0 = study.baseline
     assert f"The chosen B0 is trial {b0.trial}: it costs" in shown
