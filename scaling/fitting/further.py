@@ -106,10 +106,10 @@ def read_candidates(study: OpenStudy, quality: Quality) -> Further:
         if each.fidelity["epochs"] == whole:
             values.setdefault(each.arch, []).append(quality.of(each.metrics))
             names.setdefault(each.arch, []).append(f"trial {each.number}")
-    if len(values) < FEWEST:
+    if len(values) < FEWEST or not whole:  # without an epoch a supernet has judged them
         raise ScalingError(
             f"fit.candidates=true: {study.folder.trials} has {counted(len(values), 'network')} "
-            f"trained for {counted(whole, 'epoch')}; expected {FEWEST} or more"
+            f"trained for {counted(whole, 'epoch')}; expected {FEWEST} or more, each trained itself"
         )
     points = []
     for spelling, several in values.items():

@@ -106,7 +106,7 @@ def test_a_surface_is_fitted_and_gone_on_with(cli: Cli, refuse: Refuse, study: P
     # With candidates of the search, which are told from the networks of the fit.
     few = refuse("scaling", "fit", *settings, "fit.candidates=true")
     assert "trials.jsonl has 1 network trained for " in few
-    assert "expected 8 or more" in few
+    assert "expected 8 or more, each trained itself" in few
     with open(study / "trials.jsonl", "a", encoding="utf-8") as trials:
         for number, run in enumerate(lines(study / "scaling" / "runs.jsonl")[:12], 1):
             epochs = {"epochs": 99}
