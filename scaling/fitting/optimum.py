@@ -62,6 +62,8 @@ class Optimum:
     """The chosen of the candidates, see `choose`, and how well the data tell it from others.
 
     `logs`: (3,). `expected`: (candidates,), accuracies. `intervals`: 95% intervals of each log.
+    `seeming`: the candidate that seems best, chosen or not, against the paper's triple; None where
+    that is no rival.
     `region`: (candidates,), those that no 95% interval of the difference sets below the best.
     """
 
@@ -71,6 +73,7 @@ class Optimum:
     intervals: Floats
     region: NDArray[np.bool_]
     versus: dict[str, Versus]
+    seeming: Versus | None = None
 
 
 def choose(surfaces: Floats, reference: Floats | None, caution: float = CAUTION) -> int:
@@ -122,21 +125,24 @@ def find_optimum(
             intervals[single, 1] + steps[single], candidates.max(0)[single]
         )
     better = surfaces[:, [index]] - surfaces
-    low, high = np.quantile(better, [0.025, 0.975], axis=0)
-    chance = chance_of_better(better)
+    low = np.quantile(better[:, : len(candidates)], 0.025, axis=0)
     versus = {
-        name: Versus(
-            float(expected[index] - expected[number]),
-            (float(low[number]), float(high[number])),
-            float(chance[number]),
-        )
-        for number, name in enumerate(names, len(candidates))
+        name: _against(better[:, number]) for number, name in enumerate(names, len(candidates))
     }
+    best = int(np.argmax(expected[: len(candidates)]))
     return Optimum(
         index,
         candidates[index],
         expected[: len(candidates)],
         intervals,
-        low[: len(candidates)] <= _DUST,
+        low <= _DUST,
         versus,
+        None if known is None else _against(surfaces[:, best] - known),
     )
+
+
+def _against(ahead: Floats) -> Versus:
+    """(surfaces,), by how much accuracy one is ahead of another, summed up."""
+    low, high = np.quantile(ahead, [0.025, 0.975])
+    chance = float(chance_of_better(ahead[:, None])[0])
+    return Versus(float(ahead.mean()), (float(low), float(high)), chance)

@@ -55,30 +55,41 @@ class Fit(ABC):
     @property
     def verdict(self) -> str:
         """What the data say of the fitted triple beside the paper's, in words."""
-        return verdict(self.versus.get("paper"), self.where, self.networks)
+        return verdict(self.versus.get("paper"), self.where, self.networks, self.seeming)
+
+    @property
+    def seeming(self) -> Versus | None:
+        """The way to scale that seems best against the paper's triple, where another is chosen."""
+        return None
 
     @abstractmethod
     def to_mapping(self) -> dict[str, Any]:
         """What fit.json says of it beside the coefficients."""
 
 
-def verdict(paper: Versus | None, where: str, networks: int) -> str:
-    """Whether a fit is better or worse than the paper's triple or as good, or what would tell."""
+def verdict(paper: Versus | None, where: str, networks: int, seeming: Versus | None = None) -> str:
+    """Whether a fit is better or worse than the paper's triple or as good, or what would tell.
+
+    A choice that keeps near the paper's says nothing of others: then what seems best is asked.
+    """
     if paper is None:
         return "the paper's direction does not reach this cost within the design"
+    whether, said = "it", ""
+    if paper.indistinguishable and seeming is not None and seeming.indistinguishable:
+        paper, whether, said = seeming, "another way to scale", "what seems best has "
     low, high = (100 * value for value in paper.interval)
     what = (
         f"{100 * paper.difference:+.2f} points ({low:+.2f} to {high:+.2f}), "
         f"P(better) {paper.probability:.2f}"
     )
     if paper.alike:
-        return f"as good as {SAYS['paper']}, within {100 * ALIKE:g} points: {where} {what}"
+        return f"as good as {SAYS['paper']}, within {100 * ALIKE:g} points: {where} {said}{what}"
     if paper.indistinguishable:
         enough = paper.enough(networks)
         more = f"more than {MOST:,}" if enough > MOST else f"about {max(enough, networks + 1):.2g}"
         return (
-            f"cannot say with {networks} networks whether it is better than {SAYS['paper']}: "
-            f"{where} {what}; {more} would tell"
+            f"cannot say with {networks} networks whether {whether} is better than "
+            f"{SAYS['paper']}: {where} {said}{what}; {more} would tell"
         )
     word = "better" if low > 0 else "worse"
     return f"{word} than {SAYS['paper']} {where}: {what}"

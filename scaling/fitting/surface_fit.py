@@ -10,7 +10,7 @@ from scaling.config import FitConfig
 from scaling.fitting.contour import Contour
 from scaling.fitting.further import Further
 from scaling.fitting.observations import Observations
-from scaling.fitting.optimum import Optimum
+from scaling.fitting.optimum import Optimum, Versus
 from scaling.fitting.posterior import Posterior
 from scaling.fitting.result import NAMES, Fit
 from scaling.fitting.schedules import Level, Schedules
@@ -55,6 +55,11 @@ class SurfaceFit(Fit):
     network: BestNetwork
     stuck: list[str]
     further: Further
+
+    @property
+    def seeming(self) -> Versus | None:
+        """Of the longest schedule."""
+        return self.optima[max(self.optima)].seeming
 
     @property
     def span(self) -> float:
@@ -141,14 +146,16 @@ def _optimum(optimum: Optimum, contour: Contour, draws: int, quality: Quality) -
             },
             "triples": region[::step].round(4).tolist(),
         },
-        "versus": {
-            name: {
-                "difference": each.difference,
-                "interval": list(each.interval),
-                "probability": each.probability,
-                "probability_interval": list(wilson(each.probability, draws)),
-                "indistinguishable": each.indistinguishable,
-            }
-            for name, each in optimum.versus.items()
-        },
+        "versus": {name: _versus(each, draws) for name, each in optimum.versus.items()},
+        **({} if optimum.seeming is None else {"seems_best": _versus(optimum.seeming, draws)}),
+    }
+
+
+def _versus(versus: Versus, draws: int) -> dict[str, Any]:
+    return {
+        "difference": versus.difference,
+        "interval": list(versus.interval),
+        "probability": versus.probability,
+        "probability_interval": list(wilson(versus.probability, draws)),
+        "indistinguishable": versus.indistinguishable,
     }

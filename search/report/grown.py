@@ -142,6 +142,14 @@ def _scaling(facts: Facts) -> Section | None:
         words = facts.quality.words
         blocks.append(Text("The fitted triple against other ways to grow, at the same cost:"))
         blocks.append(Table(["against", f"points of {words} (95%)", "P(better)", ""], told))
+        seems = _versus("", report.get("seems_best") or {})
+        if seems and seems[3]:
+            blocks.append(
+                Text(
+                    "It keeps near the paper's triple: the way to grow that seems best has "
+                    f"{seems[1]} points over that, which is not told apart."
+                )
+            )
     return Section("scaling", "How it grows: α, β, γ", blocks)
 
 

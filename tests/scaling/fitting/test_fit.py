@@ -85,6 +85,7 @@ def test_a_surface_is_fitted_and_gone_on_with(cli: Cli, refuse: Refuse, study: P
         network["macs"],
         pytest.approx(network["cost_ratio"]),
     )
+    assert fitted["seems_best"]["difference"] >= fitted["versus"]["paper"]["difference"] - 1e-9
     unsure = "cannot say with 16 networks" in shown or "as good as" in shown
     assert unsure == fitted["versus"]["paper"]["indistinguishable"]
     assert (study / "scaling" / "surface.png").read_bytes().startswith(b"\x89PNG")
@@ -252,6 +253,17 @@ def test_the_words() -> None:
     assert said(0.001).startswith("better than the paper's 1.2, 1.1, 1.15 at equal cost")
     assert said(-0.01, -0.001).startswith("worse than the paper's")
     assert said(-0.002, 0.0024).startswith("as good as the paper's 1.2, 1.1, 1.15, within 0.25 p")
+    # Of a choice that is the paper's own triple nothing is learnt of the others.
+    kept, open_to = Versus(0.0, (0.0, 0.0), 0.5), Versus(0.004, (-0.002, 0.01), 0.8)
+    assert verdict(kept, SurfaceFit.where, 24, open_to) == (
+        "cannot say with 24 networks whether another way to scale is better than the paper's 1.2, "
+        "1.1, 1.15: at equal cost what seems best has +0.40 points (-0.20 to +1.00), P(better) "
+        "0.80; about 54 would tell"
+    )
+    as_good = verdict(kept, SurfaceFit.where, 24, Versus(0.001, (-0.001, 0.002), 0.7))
+    assert as_good.startswith("as good as the paper's 1.2, 1.1, 1.15, within 0.25 points: at equal")
+    sure = Versus(0.01, (0.001, 0.02), 0.99)
+    assert verdict(sure, SurfaceFit.where, 24, sure).startswith("better than the paper's")
 
 
 def test_the_time_leaves_fewer_networks(cli: Cli, study: Path) -> None:
