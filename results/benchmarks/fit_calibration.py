@@ -45,6 +45,7 @@ from scaling.fitting.lattice import Floats, nominal_logs, realised_logs
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import CAUTION, Optimum, chance_of_better, find_optimum
 from scaling.fitting.posterior import Posterior, infer
+from search.record.trials import TrialRecord, read_records
 
 NONE = Further()
 TWENTY = 20
@@ -88,8 +89,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--caution", type=float, default=CAUTION, help="of the choice")
     parser.add_argument(
-        "--candidates", nargs=2, default=["fashion", "mid"], metavar=("BANK", "SCHEDULE"),
-        help="of the same images, taken in as a search's",
+        "--candidates", default="fashion:mid",
+        help="to take in: a bank of the same images and its schedule, or a search's trials.jsonl",
     )  # fmt: skip
     parser.add_argument("--beside", type=int, nargs="*", default=[12, 24], help="networks")
     parser.add_argument("--costs", type=float, nargs="+", default=[2.0, 4.0, 7.0])
@@ -107,7 +108,7 @@ def main() -> None:
             everything = trained.observations(range(len(trained.logs)))
             whole = infer(everything, 4 * arguments.draws, 0)
             calibrate(trained, whole, schedule.name, arguments.points, arguments)
-            for taken_in in (NONE, candidates_of(trained, *arguments.candidates)):
+            for taken_in in (NONE, candidates_of(trained, arguments.candidates)):
                 what = f"{schedule.name}, {len(taken_in.points)} candidates"
                 calibrate(trained, whole, what, arguments.beside, arguments, taken_in)
             for epochs in arguments.short:
@@ -142,15 +143,22 @@ def read(bank: Bank, schedule: Schedule, epochs: int | None = None) -> Trained:
     )
 
 
-def candidates_of(trained: Trained, name: str, schedule: str) -> Further:
-    """The members of a bank by one schedule, as if a search had trained them."""
+def candidates_of(trained: Trained, given: str) -> Further:
+    """What a search has trained to the end, or members of a bank by a schedule (BANK:SCHEDULE),
+    as if one had."""
     assert trained.bank.baseline is not None
     baseline, classes = parse_arch(trained.bank.baseline), trained.bank.classes
     base = count(baseline, classes).macs
     found: dict[str, list[float]] = {}
-    for line in read_lines(shipped(name)):
-        if line["schedule"] == schedule:
-            found.setdefault(line["arch"], []).append(accuracy_after(line["curve"], None))
+    if given.endswith(".jsonl"):
+        for record in read_records(Path(given)):
+            if isinstance(record, TrialRecord) and not record.stopped:
+                found.setdefault(record.arch, []).append(record.metrics["val_accuracy"])
+    else:
+        name, _, schedule = given.partition(":")
+        for line in read_lines(shipped(name)):
+            if line["schedule"] == schedule:
+                found.setdefault(line["arch"], []).append(accuracy_after(line["curve"], None))
     points = []
     for spelling, values in found.items():
         arch = parse_arch(spelling)
@@ -160,7 +168,7 @@ def candidates_of(trained: Trained, name: str, schedule: str) -> Further:
                 tuple(nominal_logs(baseline, arch, classes)),
             )
         )  # fmt: skip
-    return Further(tuple(points), ((schedule, schedule),))
+    return Further(tuple(points), ((given, given),))
 
 
 def accuracy_after(curve: Sequence[Sequence[float]], epochs: int | None) -> float:
