@@ -40,7 +40,7 @@ from table import read_lines
 from blocks.arch import parse_arch
 from blocks.cost import count
 from scaling.differences import in_points
-from scaling.fitting.further import Further, FurtherPoint
+from scaling.fitting.further import Further, FurtherPoint, as_near
 from scaling.fitting.lattice import Floats, nominal_logs, realised_logs
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import CAUTION, Optimum, chance_of_better, find_optimum
@@ -159,15 +159,14 @@ def candidates_of(trained: Trained, given: str) -> Further:
         for line in read_lines(shipped(name)):
             if line["schedule"] == schedule:
                 found.setdefault(line["arch"], []).append(accuracy_after(line["curve"], None))
+    design = trained.logs[trained.ratios <= 2 ** SCALED[0]]
     points = []
     for spelling, values in found.items():
         arch = parse_arch(spelling)
-        points.append(
-            FurtherPoint(
-                (spelling,), arch, count(arch, classes).macs / base, tuple(values), 1,
-                tuple(nominal_logs(baseline, arch, classes)),
-            )
-        )  # fmt: skip
+        ratio = count(arch, classes).macs / base
+        logs = nominal_logs(baseline, arch, ratio)
+        if as_near(logs, design):
+            points.append(FurtherPoint((spelling,), arch, ratio, tuple(values), 1, tuple(logs)))
     return Further(tuple(points), ((given, given),))
 
 

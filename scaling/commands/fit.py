@@ -24,7 +24,7 @@ from search.commands.screens.search import time_table
 from search.study.objective import Objective
 
 _NAMED: Final = 8
-"""Trainings, above which their number is said and not their names."""
+"""Networks, above which their number is said and not the names of their trainings."""
 
 
 def run(arguments: list[str]) -> None:
@@ -154,13 +154,15 @@ def _further(further: Further) -> None:
     for number, (_, how) in enumerate(further.schedules, 1):
         own = [point for point in further.points if point.schedule == number]
         names = [name for point in own for name in point.names]
-        these = ", ".join(names) if len(names) <= _NAMED else counted(len(own), "network")
+        these = ", ".join(names) if len(own) <= _NAMED else counted(len(own), "network")
         console.print(
             f"  taken in as trained by {how}: {these}; the largest costs "
             f"{max(point.ratio for point in own):.2f} times B0's macs"
         )
     if further.left_out:
-        console.print(f"  not taken in: {'; '.join(further.left_out)}")
+        said = "; ".join(further.left_out[:_NAMED])
+        more = len(further.left_out) - _NAMED
+        console.print(f"  not taken in: {said}{f'; and {more} more' if more > 0 else ''}")
 
 
 def _rivals(found: Fit) -> None:

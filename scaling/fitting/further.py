@@ -1,8 +1,8 @@
 """Networks that were trained otherwise than a fit's own, as further points of it.
 
 Members that were trained for good: the levels are theirs, and so is what lies beyond the networks
-that a fit trains itself. And candidates of the search: they cost about the same, and tell which
-depth, width and resolution is worth having at that cost.
+that a fit trains itself. And candidates of the search: where it had a target they cost about the
+same, and tell which depth, width and resolution is worth having at that cost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from typing import Any, Final
 import numpy as np
 
 from blocks.arch import ArchSpec, format_arch, parse_arch
-from blocks.cost import count
 from blocks.errors import one_line
 from blocks.names import counted
 from scaling.compound import ScalingError
+from scaling.fitting.design import Point
 from scaling.fitting.lattice import nominal_logs, realised_logs
 from scaling.fitting.observations import Floats, Observations
 from scaling.training.record import MODEL
 from scaling.training.result import BY_SIZE, Trained, read_trained
 from search.config.quality import Quality
 from search.record.folder import StudyFolder
-from search.record.trials import TrialRecord, read_records
+from search.record.trials import TrialRecord
 from search.study.study import OpenStudy
 
 FEWEST: Final = 8
@@ -90,36 +90,50 @@ class Further:
         ]
 
 
-def read_candidates(study: OpenStudy, quality: Quality) -> Further:
-    """What a study's search has trained by its whole proxy, of whatever shape.
+def read_candidates(study: OpenStudy, quality: Quality, design: Sequence[Point]) -> Further:
+    """What a study's search has trained by its whole proxy, of any shape, about as far from B0 as
+    the networks of the design, which are not taken in twice.
 
     Raises:
-        ScalingError: these are fewer than `FEWEST`.
+        ScalingError: these are fewer than `FEWEST`, or were not trained from random weights.
         StudyError: a line of the file is damaged.
     """
-    baseline, classes = study.baseline.arch, study.baseline.num_classes
-    records = [each for each in read_records(study.folder.trials) if isinstance(each, TrialRecord)]
-    whole = max((each.fidelity["epochs"] for each in records), default=0)
-    values: dict[str, list[float]] = {}
-    names: dict[str, list[str]] = {}
-    for each in records:
-        if each.fidelity["epochs"] == whole:
-            values.setdefault(each.arch, []).append(quality.of(each.metrics))
-            names.setdefault(each.arch, []).append(f"trial {each.number}")
-    if len(values) < FEWEST or not whole:  # without an epoch a supernet has judged them
+    config, baseline = study.config, study.baseline
+    if config.evaluator != "train" or config.inherits:
         raise ScalingError(
-            f"fit.candidates=true: {study.folder.trials} has {counted(len(values), 'network')} "
-            f"trained for {counted(whole, 'epoch')}; expected {FEWEST} or more, each trained itself"
+            f"fit.candidates=true: the search of {study.folder.study} did not train its candidates "
+            "from random weights (evaluator=train without proxy.init_from); expected one that did"
         )
-    points = []
-    for spelling, several in values.items():
-        arch = parse_arch(spelling)
-        logs = nominal_logs(baseline, arch, classes)
-        macs = count(arch, classes).macs / study.baseline.cost.macs
-        points.append(
-            FurtherPoint(tuple(names[spelling]), arch, macs, tuple(several), 1, tuple(logs))
+    own = {point.arch for point in design}
+    groups: dict[str, list[TrialRecord]] = {}
+    for record in study.folder.completed():
+        if record.arch not in own:
+            groups.setdefault(record.arch, []).append(record)
+    points, left_out, epochs = [], [], 0
+    for spelling, records in groups.items():
+        arch, epochs = parse_arch(spelling), records[0].fidelity["epochs"]
+        ratio = records[0].cost.macs / baseline.cost.macs
+        logs = nominal_logs(baseline.arch, arch, ratio)
+        names = tuple(f"trial {each.number}" for each in records)
+        if not as_near(logs, np.array([point.logs for point in design])):
+            left_out.append(f"{', '.join(names)} (farther from b0 than the networks of the fit)")
+            continue
+        values = tuple(quality.of(each.metrics) for each in records)
+        points.append(FurtherPoint(names, arch, ratio, values, 1, tuple(logs)))
+    if len(points) < FEWEST:
+        raise ScalingError(
+            f"fit.candidates=true: {study.folder.trials} has {counted(len(points), 'network')} "
+            f"trained to the end and as near to b0 as the fit's own; expected {FEWEST} or more"
         )
-    return Further(tuple(points), (("search", f"the search, {counted(whole, 'epoch')}"),))
+    how = f"the search, {counted(epochs, 'epoch')}"
+    return Further(tuple(points), (("search", how),), tuple(left_out))
+
+
+def as_near(logs: Floats, design: Floats) -> bool:
+    """Whether a place (3,) is within the design's (networks, 3), or a quarter of their span beyond:
+    what a polynomial of the fourth degree holds together is no more."""
+    low, high = design.min(0), design.max(0)
+    return bool((np.abs(logs - (low + high) / 2) <= 0.75 * (high - low) + 1e-9).all())
 
 
 def read_further(study: OpenStudy, quality: Quality) -> Further:

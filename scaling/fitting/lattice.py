@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blocks.arch import ArchSpec
-from blocks.cost import ArchColumns, count, count_by_stage
+from blocks.cost import ArchColumns, count_by_stage
 from blocks.errors import ArchError
 from scaling.compound import scale
 
@@ -133,13 +133,14 @@ def realised_logs(baseline: ArchSpec, arch: ArchSpec, num_classes: int) -> Float
     )
 
 
-def nominal_logs(baseline: ArchSpec, arch: ArchSpec, num_classes: int) -> Floats:
-    """(3,): the same of a network of any shape: blocks and pixels as they are, and the width that
-    the rest of its macs would be (macs as depth · width² · resolution²)."""
+def nominal_logs(baseline: ArchSpec, arch: ArchSpec, macs_ratio: float) -> Floats:
+    """(3,): the same of a network of any shape, of so many times the baseline's macs: blocks and
+    pixels as they are, and the width that the rest of the macs would be (depth · width² ·
+    resolution²)."""
     depth = _log_depth(baseline, arch)
     resolution = float(np.log(arch.resolution / baseline.resolution))
-    macs = math.log(count(arch, num_classes).macs / count(baseline, num_classes).macs)
-    return np.array([depth, (macs - depth - 2 * resolution) / 2, resolution])
+    width = (math.log(macs_ratio) - depth - 2 * resolution) / 2
+    return np.array([depth, width, resolution])
 
 
 def resolutions(baseline: ArchSpec, least: float, most: float) -> list[int]:

@@ -62,9 +62,9 @@ class Optimum:
     """The chosen of the candidates, see `choose`, and how well the data tell it from others.
 
     `logs`: (3,). `expected`: (candidates,), accuracies. `intervals`: 95% intervals of each log.
+    `region`: (candidates,), those that no 95% interval of the difference sets below the chosen.
     `seeming`: the candidate that seems best, chosen or not, against the paper's triple; None where
     that is no rival.
-    `region`: (candidates,), those that no 95% interval of the difference sets below the best.
     """
 
     index: int

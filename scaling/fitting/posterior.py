@@ -10,9 +10,10 @@ has to be corrected for.
 The prior knows one thing: that cost buys accuracy. Slopes along depth, width and resolution, each
 in doublings of the cost, are a common one and deviations from it.
 
-Networks of another schedule, trained for long by a recipe, are of the same surface. It lies higher
-for them, and a doubling of the cost may buy more or less: each schedule has a level and a slope of
-its own, and one more noise (two fidelities, as of Kennedy and O'Hagan, Biometrika 2000).
+Networks of another schedule, trained by the search or for long by a recipe, are of the same
+surface. It lies higher for them, and a doubling of the cost may buy more or less: each schedule has
+a level and a slope of its own, and one more noise (two fidelities, as of Kennedy and O'Hagan,
+Biometrika 2000).
 """
 
 from dataclasses import dataclass

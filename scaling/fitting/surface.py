@@ -64,8 +64,10 @@ def fit_surface(
     design = plan_points(study, settings, lattice, high, schedules, seed)
     points, quality = design.points, study.config.quality
     further = Further()
-    if settings.trained or settings.candidates:
-        further = (read_further if settings.trained else read_candidates)(study, quality)
+    if settings.trained:
+        further = read_further(study, quality)
+    elif settings.candidates:
+        further = read_candidates(study, quality, points)
     check_levels(points, lattice.stuck)
     jobs = [
         (make_point_job(point, study.config.seed, replicate), point.train_fraction)
@@ -80,6 +82,7 @@ def fit_surface(
     observations = further.added_to(observations)
     posterior = infer(observations, settings.draws, seed)
     rivals = contour.rivals()
+    grown = further if settings.trained else Further()  # from B0, as members are
     optima = {
         level: find_optimum(posterior, contour.logs, rivals, np.array(level), lattice.steps)
         for level in schedules.levels
@@ -99,10 +102,8 @@ def fit_surface(
         rounding=rounding,
         quality=quality,
         baseline=baseline.arch,
-        networks=len(
-            {point.arch for point in points} | (further.archs if settings.trained else set())
-        ),
-        trained=max(max(point.macs for point in points) / points[0].macs, further.largest),
+        networks=len({point.arch for point in points} | grown.archs),
+        trained=max(max(point.macs for point in points) / points[0].macs, grown.largest),
         stuck=lattice.stuck,
         seconds={
             "train the surface": trained - started,

@@ -33,6 +33,7 @@ def describe(folder: StudyFolder) -> None:
         best = Objective.of(stored).best(completed)
         console.print(
             f"  best: val {stored.quality.words} {stored.quality.of(best.metrics):.4f}, macs "
-            f"{millions(best.cost.macs)}, trial {best.number}{network(f': {best.arch}', '')}"
+            f"{millions(best.cost.macs)}, trial {best.number}"
+            f"{network(f': {best.arch}', ', its spelling in trials.jsonl')}"
         )
     console.print(f"  written: {', '.join(folder.written) or 'nothing yet'}")

@@ -130,7 +130,8 @@ class StudyLock:
         if self._lost is None:
             with contextlib.suppress(OSError):  # a disk that does not answer says nothing
                 found = read_lease(self.lease)
-                if found is not None and found[0].token != self._own.token:
+                # A torn one is being written, or was when the disk was full: it is nobody's.
+                if found is not None and found[0].token not in ("", self._own.token):
                     self._lost = (
                         f"{self.path.parent} was taken over by {found[0].describe()}; this search "
                         "ends, and what it wrote until then is on disk"
@@ -179,7 +180,12 @@ class StudyLock:
             raise
         except OSError:  # no links on this file system
             with open(self.lease, "x", encoding="utf-8") as file:
-                file.write(content)
+                try:
+                    file.write(content)
+                    file.flush()
+                except OSError:
+                    self.lease.unlink(missing_ok=True)
+                    raise
         finally:
             made.unlink(missing_ok=True)
 

@@ -162,6 +162,9 @@ def _check(record: Record) -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} is {value!r}; expected a whole number")
+        least = 1 if name == "cost.macs" else 0
+        if not least <= value < 2**63:
+            raise ValueError(f"{name} is {str(value)[:30]}; expected {least} or more, below 2^63")
     for name, value in texts.items():
         if not isinstance(value, str):
             raise TypeError(f"{name} is {value!r}; expected text")

@@ -31,8 +31,10 @@
   });
   const charts = document.querySelectorAll(".plotly-graph-div");
   // plotly takes longer to start than all else, so that the answer is shown before it does.
+  let started = false;
   function start() {
-    if (window.Plotly) return;
+    if (started) return;
+    started = true;
     const script = document.createElement("script");
     script.textContent = document.getElementById("plotly").textContent;
     document.head.append(script);
@@ -42,6 +44,10 @@
     if (chart.dataset.drawn) return;
     start();
     chart.dataset.drawn = "true";
+    if (!window.Plotly) {
+      chart.textContent = "This figure cannot be drawn: the page is damaged, or scripts are blocked.";
+      return;
+    }
     const made = JSON.parse(chart.nextElementSibling.textContent);
     Plotly.newPlot(chart, made.data, made.layout, { responsive: true, displaylogo: false });
     const plot = chart.closest(".plot");

@@ -6,7 +6,7 @@ import math
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,20 +106,33 @@ def test_a_surface_is_fitted_and_gone_on_with(cli: Cli, refuse: Refuse, study: P
     assert len(lines(study / "scaling" / "runs.jsonl")) == 18
     # With candidates of the search, which are told from the networks of the fit.
     few = refuse("scaling", "fit", *settings, "fit.candidates=true")
-    assert "trials.jsonl has 1 network trained for " in few
-    assert "expected 8 or more, each trained itself" in few
+    assert "trials.jsonl has 1 network trained to the end and as near to b0 as" in few
+    assert "expected 8 or more" in few
+    whole = lines(study / "trials.jsonl")[0]
     with open(study / "trials.jsonl", "a", encoding="utf-8") as trials:
-        for number, run in enumerate(lines(study / "scaling" / "runs.jsonl")[:12], 1):
-            epochs = {"epochs": 99}
-            trials.write(json.dumps({**run, "number": number, "fidelity": epochs}) + "\n")
-    shown = cli("scaling", "fit", *settings, "fit.candidates=true").stdout
+        shapes = [
+            f"r8-i1-s8-[ir_r2_k{k}_s1_e{e}_c8|ir_r{n}_k{k}_s2_e3_c{c}]-h32"
+            for n in (1, 2) for k in (3, 5) for e in (2, 4) for c in (16, 24)
+        ]  # fmt: skip
+        far = "r8-i1-s8-[ir_r9_k3_s1_e6_c64|ir_r9_k3_s2_e6_c96]-h32"
+        for number, arch in enumerate([*shapes, far, B0], 1):
+            cost = asdict(count(parse_arch(arch), 10))
+            line = {**whole, "number": number, "arch": arch, "cost": cost}
+            trials.write(json.dumps(line) + "\n")
+        stopped = {**whole, "number": 99, "fidelity": {"epochs": 1, "of": 4}}
+        failed = {"number": 100, "arch": far, "kind": "nan", "error": "the loss became nan"}
+        trials.write(json.dumps(stopped) + "\n" + json.dumps(failed) + "\n")
+    shown = " ".join(cli("scaling", "fit", *settings, "fit.candidates=true").stdout.split())
     assert len(lines(study / "scaling" / "runs.jsonl")) == 18
     with_candidates = json.loads((study / "scaling" / "fit.json").read_text())
-    taken = with_candidates["candidates"]
-    assert f"taken in as trained by the search, 99 epochs: {len(taken)} networks;" in shown
+    taken = [each["arch"] for each in with_candidates["candidates"]]
+    assert len(taken) >= 8
+    assert set(taken) <= {whole["arch"], *shapes}  # B0 is the design's
+    assert f"{len(taken)} networks; the largest costs" in shown
+    assert "trial 17 (farther from b0 than the networks of the fit)" in shown
     assert with_candidates["points"] == fitted["points"]
     assert "otherwise" in with_candidates["scales_logit"]
-    assert sum(len(each["names"]) for each in taken) == 12
+    assert with_candidates["trained_macs_ratio"] == fitted["trained_macs_ratio"]
     # The larger design goes on from the smaller.
     cli("scaling", "fit", *[*settings, "fit.points=18"])
     assert len(lines(study / "scaling" / "runs.jsonl")) == 20

@@ -159,3 +159,20 @@ def test_the_flag_holds_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv(VARIABLE, "")
     assert read_take_over(["run", FLAG, "study=a"]) == ["run", "study=a"]
     assert os.environ[VARIABLE] == "1"
+
+
+def test_a_lease_is_written_again_where_there_are_no_links(
+    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with StudyLock(folder):
+        for _ in range(20):
+            (folder / LEASE).unlink(missing_ok=True)
+            until = time.monotonic() + 20
+            while read_lease(folder / LEASE) is None and time.monotonic() < until:
+                folder.check_held()  # an empty one is being written, and is nobody's
+            folder.check_held()
+    assert not (folder / LEASE).exists()

@@ -1,9 +1,10 @@
 """What is on disk survives what happens to disks."""
 
+import json
 import math
 import os
 import resource
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,14 @@ def test_text_comes_back_from_a_stored_configuration(tmp_path: Path, text: str) 
     folder = StudyFolder(str(tmp_path), "s")
     folder.open(config)
     assert folder.read_config() == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("macs", 10**400), ("macs", 0), ("params", -1), ("activations", 2**63)]
+)
+def test_costs_that_no_network_has_are_no_record(tmp_path: Path, name: str, value: int) -> None:
+    line = asdict(TRIAL)
+    line["cost"][name] = value
+    (tmp_path / "t.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(StudyError, match=rf"line 1 is not a record: cost\.{name} is .*expected"):
+        read_records(tmp_path / "t.jsonl")

@@ -23,7 +23,7 @@ HEADER: Final = re.compile(
 DRAWN: Final = frozenset(re.findall(r'moduleType:"trace",name:"(\w+)"', plotly_script()))
 
 
-def test_it_is_of_the_installed_package() -> None:
+def test_it_is_of_the_installed_packages_major_version() -> None:
     [shipped], [installed] = (
         HEADER.findall(text[:200]) for text in (plotly_script(), get_plotlyjs())
     )
