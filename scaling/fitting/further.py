@@ -130,10 +130,10 @@ def read_candidates(study: OpenStudy, quality: Quality, design: Sequence[Point])
 
 
 def as_near(logs: Floats, design: Floats) -> bool:
-    """Whether a place (3,) is within the design's (networks, 3), or a quarter of their span beyond:
-    what a polynomial of the fourth degree holds together is no more."""
+    """Whether a place (3,) is within the design's (networks, 3), or as far beyond as these span:
+    what lies farther would stretch the polynomials that are fitted to the design."""
     low, high = design.min(0), design.max(0)
-    return bool((np.abs(logs - (low + high) / 2) <= 0.75 * (high - low) + 1e-9).all())
+    return bool((np.abs(logs - (low + high) / 2) <= 1.5 * (high - low) + 1e-9).all())
 
 
 def read_further(study: OpenStudy, quality: Quality) -> Further:

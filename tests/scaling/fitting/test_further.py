@@ -52,6 +52,6 @@ def test_a_network_of_any_shape_has_a_place_beside_the_baseline(name: str) -> No
 def test_what_is_far_from_the_design_is_told() -> None:
     design = np.array([[-0.4, -0.2, -0.3], [0.6, 0.4, 0.5]])
     assert as_near(np.zeros(3), design)
-    assert as_near(np.array([0.84, -0.34, -0.49]), design)
-    assert not as_near(np.array([0.86, 0, 0]), design)
-    assert not as_near(np.array([0, 0, -0.51]), design)
+    assert as_near(np.array([1.59, -0.79, -1.09]), design)
+    assert not as_near(np.array([1.61, 0, 0]), design)
+    assert not as_near(np.array([0, 0, -1.11]), design)
