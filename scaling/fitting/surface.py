@@ -116,7 +116,7 @@ def fit_surface(
         contour=contour,
         schedules=schedules,
         optima=optima,
-        network=_network(lattice, contour, posterior, level),
+        network=_network(lattice, contour, posterior, level, rivals.get(REFERENCE)),
         further=further,
     )
 
@@ -180,13 +180,18 @@ def _metric(settings: FitConfig, baseline: ArchSpec, num_classes: int) -> tuple[
     )
 
 
-def _network(lattice: Lattice, contour: Contour, posterior: Posterior, level: Level) -> BestNetwork:
-    reference = contour.rivals().get(REFERENCE)
-    points = contour.realised if reference is None else np.vstack([contour.realised, reference])
-    points = np.column_stack([points, np.tile(np.array(level), (len(points), 1))])
-    surfaces = posterior.predict(points)
-    networks = len(contour.realised)
-    best = choose(surfaces[:, :networks], None if reference is None else surfaces[:, networks])
+def _network(
+    lattice: Lattice,
+    contour: Contour,
+    posterior: Posterior,
+    level: Level,
+    reference: Floats | None,
+) -> BestNetwork:
+    points = np.column_stack(
+        [contour.realised, np.tile(np.array(level), (len(contour.realised), 1))]
+    )
+    known = None if reference is None else posterior.predict(np.array([[*reference, *level]]))[:, 0]
+    best = choose(posterior.predict(points), known)
     arch = lattice.arch([int(place) for place in contour.places[best]])
     depth, width, resolution = (float(value) for value in np.exp(contour.realised[best]))
     return BestNetwork(
