@@ -101,6 +101,27 @@ def test_rotations_train_on_every_image_once() -> None:
         assert (shares - 4 / 5).abs().max() < 0.01
 
 
+def test_each_image_of_a_rotation_is_held_out_by_one_fold() -> None:
+    from banks import BANKS, FOLDS, rotated
+
+    from search.data.face import load_data
+
+    data = load_data("fashion_mnist", 28)
+    parts = [rotated(data, 1, fold) for fold in range(FOLDS)]
+    held = sum(len(part.val) for part in parts)
+    for part in parts:
+        assert len(part.train) + len(part.val) == held
+        assert part.test.images.equal(parts[0].test.images)
+        assert abs(len(part.val) - held / FOLDS) < 10
+    # Fold 0 of a member is its first training by `mid`, the others are those of `folds`.
+    bank = BANKS["signs"]
+    by_name = {each.name: each for each in bank.schedules}
+    assert bank.part(by_name["mid"], 0) == (0, 0)
+    own = [bank.part(by_name["folds"], seed) for seed in range(by_name["folds"].seeds)]
+    assert own == [(0, fold) for fold in range(1, FOLDS)]
+    assert bank.parts == sorted({*own, (0, 0), (1, 0), (2, 0)})
+
+
 def test_what_a_killed_script_left_is_read(tmp_path: Path) -> None:
     from table import read_lines
 

@@ -24,10 +24,18 @@ SCALED: Final = (1 + BEYOND, 3.0)
 default, and further ones."""
 
 
+PARTS: Final = 5
+"""Into which a bank with rotations divides its images."""
+FOLDS: Final = 5
+"""Into which it divides a part of them."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """A training, with how many seeds. `every`: epochs between two looks at the validation images.
-    `test`: whether the test images are read."""
+    `test`: whether the test images are read. `folds`: whether its seeds hold out, one after the
+    other, the further fifths of the images that the first seed of others trains and validates on.
+    """
 
     name: str
     proxy: ProxyConfig
@@ -35,6 +43,7 @@ class Schedule:
     seeds: int
     every: int = 1
     test: bool = False
+    folds: bool = False
 
     @property
     def looks(self) -> list[int]:
@@ -65,6 +74,17 @@ class Bank:
     rotations: int = 1
     baseline: str | None = None
     embedded: bool = False
+
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """The splits of the images that its trainings need, as rotation and fold."""
+        return sorted(
+            {self.part(each, seed) for each in self.schedules for seed in range(each.seeds)}
+        )
+
+    def part(self, schedule: Schedule, replicate: int) -> tuple[int, int]:
+        """The split of a training, as rotation and fold."""
+        return (0, replicate + 1) if schedule.folds else (replicate % self.rotations, 0)
 
     def candidates(self, space: str) -> SpaceCandidates:
         """The members of a space at the bank's budget."""
@@ -108,6 +128,13 @@ def schedules(
     )  # fmt: skip
 
 
+def with_folds(usual: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+    """And `mid` on the further folds."""
+    at = next(place for place, each in enumerate(usual) if each.name == "mid")
+    folds = replace(usual[at], name="folds", seeds=FOLDS - 1, folds=True)
+    return (*usual[: at + 1], folds, *usual[at + 1 :])
+
+
 def fit_schedules(epochs: int, long: int, crop: int, flip: bool) -> tuple[Schedule, ...]:
     """The trainings of a fit, and the truth."""
     proxy = ProxyConfig(epochs=epochs, flip=flip, crop_padding=crop, ema=EMA, start_resolution=1.0)
@@ -125,7 +152,9 @@ BANKS: Final = {
         ),
         Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank("photos", 32, 3, 10, "4M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
-        Bank("signs", 32, 3, 10, "2M", schedules(20, 60, 100, (3, 3, 3, 3), 3, False), 3),
+        Bank(
+            "signs", 32, 3, 10, "2M", with_folds(schedules(20, 60, 100, (3, 3, 3, 3), 3, False)), 3
+        ),
         Bank(
             "fashion_scaled",
             28,
@@ -153,8 +182,8 @@ def worked(name: str) -> Path:
     return HERE / "work" / f"{name}.jsonl"
 
 
-def load(bank: Bank, root: Path | None, rotation: int) -> ImageData:
-    """The images of one rotation of a bank."""
+def load(bank: Bank, root: Path | None, rotation: int, fold: int) -> ImageData:
+    """The images of one split of a bank."""
     if root is None:
         raise SystemExit(f"error: the bank {bank.name} needs --root=FOLDER of its images")
     if bank.embedded:
@@ -169,15 +198,12 @@ def load(bank: Bank, root: Path | None, rotation: int) -> ImageData:
     data = load_data("imagefolder", bank.resolution, root=str(root), **settings)
     if bank.rotations == 1:
         return data
-    return rotated(data, rotation)
+    return rotated(data, rotation, fold)
 
 
-PARTS: Final = 5
-
-
-def rotated(data: ImageData, part: int) -> ImageData:
-    """All images split anew: one of `PARTS` to train (a fifth of it to validate), the others for
-    test; classes in equal shares."""
+def rotated(data: ImageData, part: int, fold: int = 0) -> ImageData:
+    """All images split anew: one of `PARTS` to train (one of `FOLDS` of it to validate), the others
+    for test; classes in equal shares."""
     splits = (data.train, data.val, data.test)
     images = torch.cat([split.images for split in splits])
     labels = torch.cat([split.labels for split in splits])
@@ -187,7 +213,7 @@ def rotated(data: ImageData, part: int) -> ImageData:
         here = np.flatnonzero(labels.numpy() == label)
         place[generator.permutation(here)] = np.arange(len(here))
     test = place % PARTS != part
-    val = ~test & ((place // PARTS) % 5 == 0)
+    val = ~test & ((place // PARTS) % FOLDS == fold)
     train = ~test & ~val
 
     def pick(mask: np.ndarray) -> Split:

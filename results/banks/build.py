@@ -52,8 +52,8 @@ def main() -> None:
         if (arch, schedule.name, replicate) not in done
     ]
     print(f"{len(done)} trainings are there, {len(tasks)} to come", flush=True)
-    rotations = [load(bank, given.root, rotation) for rotation in range(bank.rotations)]
-    work = partial(run, bank=bank, rotations=rotations, device=given.device)
+    parts = {part: load(bank, given.root, *part) for part in bank.parts}
+    work = partial(run, bank=bank, parts=parts, device=given.device)
     until = time.monotonic() + 60 * given.minutes
     with (
         WorkerPool(work, SettledWorkers(count=given.workers, device=given.device)) as pool,

@@ -3,6 +3,7 @@
 import math
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,12 @@ class Task:
     replicate: int
 
 
-def run(task: Task, bank: Bank, rotations: list[ImageData], device: str = "cpu") -> dict[str, Any]:
+def run(
+    task: Task, bank: Bank, parts: Mapping[tuple[int, int], ImageData], device: str = "cpu"
+) -> dict[str, Any]:
     """Train by the schedule, judge after every `schedule.every` epochs, test at the end."""
     schedule = task.schedule
-    data = rotations[task.replicate % len(rotations)]
+    data = parts[bank.part(schedule, task.replicate)]
     arch = parse_arch(task.arch)
     batches = prepare(data, arch.resolution)
     fidelity = {"bank": schedule.name, "epochs": schedule.epochs}

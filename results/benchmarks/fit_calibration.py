@@ -40,8 +40,8 @@ from table import read_lines
 from blocks.arch import parse_arch
 from blocks.cost import count
 from scaling.differences import in_points
-from scaling.fitting.further import Further, FurtherPoint, as_near
-from scaling.fitting.lattice import Floats, nominal_logs, realised_logs
+from scaling.fitting.further import Further, as_near, candidate_point
+from scaling.fitting.lattice import Floats, realised_logs
 from scaling.fitting.observations import Observations
 from scaling.fitting.optimum import CAUTION, Optimum, chance_of_better, find_optimum
 from scaling.fitting.posterior import Posterior, infer
@@ -160,14 +160,14 @@ def candidates_of(trained: Trained, given: str) -> Further:
             if line["schedule"] == schedule:
                 found.setdefault(line["arch"], []).append(accuracy_after(line["curve"], None))
     design = trained.logs[trained.ratios <= 2 ** SCALED[0]]
-    points = []
-    for spelling, values in found.items():
-        arch = parse_arch(spelling)
-        ratio = count(arch, classes).macs / base
-        logs = nominal_logs(baseline, arch, ratio)
-        if as_near(logs, design):
-            points.append(FurtherPoint((spelling,), arch, ratio, tuple(values), 1, tuple(logs)))
-    return Further(tuple(points), ((given, given),))
+    points = (
+        candidate_point(
+            baseline, arch, (arch,), count(parse_arch(arch), classes).macs / base, tuple(values)
+        )
+        for arch, values in found.items()
+    )
+    near = tuple(point for point in points if as_near(np.array(point.logs), design))
+    return Further(near, ((given, given),))
 
 
 def accuracy_after(curve: Sequence[Sequence[float]], epochs: int | None) -> float:

@@ -109,24 +109,43 @@ def read_candidates(study: OpenStudy, quality: Quality, design: Sequence[Point])
     for record in study.folder.completed():
         if record.arch not in own:
             groups.setdefault(record.arch, []).append(record)
-    points, left_out, epochs = [], [], 0
-    for spelling, records in groups.items():
-        arch, epochs = parse_arch(spelling), records[0].fidelity["epochs"]
-        ratio = records[0].cost.macs / baseline.cost.macs
-        logs = nominal_logs(baseline.arch, arch, ratio)
-        names = tuple(f"trial {each.number}" for each in records)
-        if not as_near(logs, np.array([point.logs for point in design])):
-            left_out.append(f"{', '.join(names)} (farther from b0 than the networks of the fit)")
-            continue
-        values = tuple(quality.of(each.metrics) for each in records)
-        points.append(FurtherPoint(names, arch, ratio, values, 1, tuple(logs)))
-    if len(points) < FEWEST:
+    points = [
+        candidate_point(
+            baseline.arch,
+            spelling,
+            tuple(f"trial {each.number}" for each in records),
+            records[0].cost.macs / baseline.cost.macs,
+            tuple(quality.of(each.metrics) for each in records),
+        )
+        for spelling, records in groups.items()
+    ]
+    places = np.array([point.logs for point in design])
+    near = tuple(point for point in points if as_near(np.array(point.logs), places))
+    if len(near) < FEWEST:
         raise ScalingError(
-            f"fit.candidates=true: {study.folder.trials} has {counted(len(points), 'network')} "
+            f"fit.candidates=true: {study.folder.trials} has {counted(len(near), 'network')} "
             f"trained to the end and as near to b0 as the fit's own; expected {FEWEST} or more"
         )
-    how = f"the search, {counted(epochs, 'epoch')}"
-    return Further(tuple(points), (("search", how),), tuple(left_out))
+    left_out = tuple(
+        f"{', '.join(point.names)} (farther from b0 than the networks of the fit)"
+        for point in points
+        if point not in near
+    )
+    how = f"the search, {counted(config.proxy.epochs, 'epoch')}"
+    return Further(near, (("search", how),), left_out)
+
+
+def candidate_point(
+    baseline: ArchSpec,
+    spelling: str,
+    names: tuple[str, ...],
+    ratio: float,
+    values: tuple[float, ...],
+) -> FurtherPoint:
+    """A network of any shape, `ratio` times the macs of `baseline`, at its nominal place."""
+    arch = parse_arch(spelling)
+    logs = nominal_logs(baseline, arch, ratio)
+    return FurtherPoint(names, arch, ratio, values, 1, tuple(logs))
 
 
 def as_near(logs: Floats, design: Floats) -> bool:

@@ -55,20 +55,33 @@ class Fit(ABC):
     @property
     def verdict(self) -> str:
         """What the data say of the fitted triple beside the paper's, in words."""
-        return verdict(self.versus.get("paper"), self.where, self.networks, self.seeming)
+        paper = self.versus.get("paper")
+        return verdict(paper, self.where, self.networks, self.seeming, self.beside)
 
     @property
     def seeming(self) -> Versus | None:
         """The way to scale that seems best against the paper's triple, where another is chosen."""
         return None
 
+    @property
+    def beside(self) -> int:
+        """Networks that were taken in, which the fit did not train."""
+        return 0
+
     @abstractmethod
     def to_mapping(self) -> dict[str, Any]:
         """What fit.json says of it beside the coefficients."""
 
 
-def verdict(paper: Versus | None, where: str, networks: int, seeming: Versus | None = None) -> str:
-    """Whether a fit is better or worse than the paper's triple or as good, or what would tell.
+def verdict(
+    paper: Versus | None,
+    where: str,
+    networks: int,
+    seeming: Versus | None = None,
+    beside: int = 0,
+) -> str:
+    """Whether a fit is better or worse than the paper's triple or as good, or how many networks
+    would tell, with as many `beside` them as there are.
 
     A choice that keeps near the paper's says nothing of others: then what seems best is asked.
     """
@@ -85,7 +98,7 @@ def verdict(paper: Versus | None, where: str, networks: int, seeming: Versus | N
     if paper.alike:
         return f"as good as {SAYS['paper']}, within {100 * ALIKE:g} points: {where} {said}{what}"
     if paper.indistinguishable:
-        enough = paper.enough(networks)
+        enough = paper.enough(networks + beside) - beside
         more = f"more than {MOST:,}" if enough > MOST else f"about {max(enough, networks + 1):.2g}"
         return (
             f"cannot say with {networks} networks whether {whether} is better than "

@@ -57,6 +57,10 @@ class SurfaceFit(Fit):
     further: Further
 
     @property
+    def beside(self) -> int:
+        return len(self.further.points)
+
+    @property
     def seeming(self) -> Versus | None:
         """Of the longest schedule."""
         return self.optima[max(self.optima)].seeming

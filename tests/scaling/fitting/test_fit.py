@@ -273,6 +273,10 @@ def test_the_words() -> None:
         "1.1, 1.15: at equal cost what seems best has +0.40 points (-0.20 to +1.00), P(better) "
         "0.80; about 54 would tell"
     )
+    # With 20 candidates beside them it takes 99 in all: 79 and these.
+    beside = verdict(open_to, SurfaceFit.where, 24, beside=20)
+    assert beside.startswith("cannot say with 24 networks")
+    assert beside.endswith("about 79 would tell")
     as_good = verdict(kept, SurfaceFit.where, 24, Versus(0.001, (-0.001, 0.002), 0.7))
     assert as_good.startswith("as good as the paper's 1.2, 1.1, 1.15, within 0.25 points: at equal")
     sure = Versus(0.01, (0.001, 0.02), 0.99)
