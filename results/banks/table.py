@@ -31,8 +31,8 @@ class Curves:
 
 @dataclass(frozen=True)
 class Table:
-    """Members that were trained by every schedule. `tests` (members, seeds): test accuracy after
-    the long trainings."""
+    """Members, and what they reached by each schedule that any was trained by. `tests` (members,
+    seeds): test accuracy after the long trainings."""
 
     bank: Bank
     archs: tuple[str, ...]
@@ -104,7 +104,10 @@ def table_of(name: str, lines: Iterable[dict[str, Any]], archs: set[str] | None 
         if (bank.schedules[-1].name, 0) in of and (archs is None or arch in archs)
     ]
     schedules = {}
+    trained = {schedule for of in found.values() for schedule, _ in of}
     for schedule in bank.schedules:
+        if schedule.name not in trained:
+            continue
         looks = len(schedule.looks)
         curves = np.full((len(members), schedule.seeds, looks, 3), np.nan)
         flipped = np.full((len(members), schedule.seeds), np.nan)

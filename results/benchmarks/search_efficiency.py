@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "banks"))
 
-from banks import BANKS, shipped
+from banks import BANKS, FOLDS, shipped
 from table import Curves, Table, read_lines, table_of
 
 LEAST: Final = 20
@@ -128,6 +128,33 @@ def final_round(finalists: int) -> Strategy:
     return choose
 
 
+def fold_losses(replay: Replay, rows: Rows) -> Array:
+    """(rows, folds): the losses of `mid`, of which each held out another fold."""
+    curves = [replay.curves(schedule) for schedule in ("mid", "folds")]
+    return np.hstack([curves[0].loss[rows, :1, -1], curves[1].loss[rows, :, -1]])
+
+
+def on_folds(finalists: int) -> Strategy:
+    """Halving of the longer trainings from their third, then as long a training of the best for
+    each fold: half of the epochs are for these."""
+    ranked = halved("mid", lambda replay: replay.proxy)
+
+    def choose(replay: Replay) -> int:
+        each = replay.curves("mid").epochs[-1] * FOLDS
+        number = max(1, min(finalists, int(replay.epochs / 2 / each)))
+        left = replay.epochs - (number * each if number > 1 else 0)
+        rows = ranked(replace(replay, epochs=left))[:number]
+        return best(rows, -fold_losses(replay, rows).mean(1))
+
+    return choose
+
+
+def all_on_folds(replay: Replay) -> int:
+    """Longer trainings of all, one for each fold."""
+    rows = replay.take(replay.curves("mid").epochs[-1] * FOLDS)
+    return best(rows, -fold_losses(replay, rows).mean(1))
+
+
 def two_stages(finalists: int) -> Strategy:
     """The proxy of all, then a training three times as long of the best few, from the start."""
 
@@ -154,9 +181,19 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "the same, then the best 4 for long": final_round(4),
 }
 """In the order in which they are shown; the last is how a search works by default."""
+WITH_FOLDS: Final[Mapping[str, Strategy]] = {
+    "the same, then the best 4 on five folds": on_folds(4),
+    "all on five folds": all_on_folds,
+}
+"""Of banks whose members were trained on folds."""
 SEEN: Final = ("the same, then the best 4 for long",)
 """Those that look at the first long training, whose test accuracy is then no judge where there is
 another."""
+
+
+def strategies(table: Table) -> dict[str, Strategy]:
+    """Those that can be replayed."""
+    return {**STRATEGIES, **(WITH_FOLDS if "folds" in table.schedules else {})}
 
 
 def efficiencies(
@@ -168,17 +205,18 @@ def efficiencies(
     reliability = table.reliability if np.isfinite(table.truth_noise) else 1.0
     epochs = proxies * int(table.schedules["full"].epochs[-1])
     unseen = table.truth_without(0)
-    found: dict[str, list[float]] = {name: [] for name in STRATEGIES}
+    known = strategies(table)
+    found: dict[str, list[float]] = {name: [] for name in known}
     for resample in range(resamples):
         own = np.arange(members) if not resample else generator.integers(members, size=members)
         truth = table.truth[own]
         span = reliability * (truth.max() - truth.mean())
-        chosen: dict[str, list[float]] = {name: [] for name in STRATEGIES}
+        chosen: dict[str, list[float]] = {name: [] for name in known}
         for _ in range(replays):
             # A member that was resampled twice is drawn once.
             rows = np.array(list(dict.fromkeys(own[generator.permutation(members)].tolist())))
             replay = Replay(table, rows, epochs)
-            for name, strategy in STRATEGIES.items():
+            for name, strategy in known.items():
                 judged = unseen if name in SEEN else table.truth
                 chosen[name].append(float(judged[strategy(replay)]))
         for name, values in chosen.items():
@@ -187,10 +225,12 @@ def efficiencies(
 
 
 def complete(table: Table) -> Table:
-    """The members that have a first training by every schedule."""
-    whole = np.all(
-        [np.isfinite(curves.loss[:, 0, -1]) for curves in table.schedules.values()], axis=0
-    )
+    """The members that have a first training by every schedule, and one on every fold."""
+    needed = [
+        curves.loss[:, :, -1] if name == "folds" else curves.loss[:, :1, -1]
+        for name, curves in table.schedules.items()
+    ]
+    whole = np.all(np.isfinite(np.hstack(needed)), axis=1)
     lines = read_lines(shipped(table.bank.name))
     kept = {arch for arch, here in zip(table.archs, whole, strict=True) if here}
     return table_of(table.bank.name, lines, kept)
@@ -213,7 +253,7 @@ def show(name: str, table: Table, arguments: argparse.Namespace) -> None:
     print(f"  {'efficiency at the epochs of … proxies':42s}" + "".join(
         f"{proxies:>23g}" for proxies in arguments.proxies
     ))  # fmt: skip
-    for strategy in STRATEGIES:
+    for strategy in strategies(table):
         cells = []
         for found in columns.values():
             values = found[strategy]
