@@ -142,9 +142,12 @@ def _surface(found: SurfaceFit) -> None:
             "compared"
         )
     network = found.network
+    of = "the only" if network.networks == 1 else f"of {network.networks} the best"
     console.print(
-        f"  the best real network of {network.cost_ratio:.2f} × {found.settings.metric} "
-        f"(macs {millions(network.macs)}){spelled(f': {network.arch}', ', in scaling/fit.json')}",
+        f"  {of} real network of {network.cost_ratio:.2f} × {found.settings.metric} "
+        f"(macs {millions(network.macs)}) has depth × {network.depth:.2f}, width × "
+        f"{network.width:.2f}, resolution × {network.resolution:.2f}"
+        f"{spelled(f': {network.arch}', '; it is in scaling/fit.json')}",
         markup=False,
     )
 

@@ -22,7 +22,7 @@ from search.data.splits import ImageData
 from search.record.trials import derive_seed
 from search.space.latency_budget import describe_latency
 from search.space.members import draw_members, too_few
-from search.study.final import trainings_expected
+from search.study.final_time import trainings_expected
 from search.study.reference import references_of
 from search.study.settle import decide, members_of, settle
 from search.training.schedule import macs_share

@@ -32,8 +32,19 @@ def describe(folder: StudyFolder) -> None:
 
         best = Objective.of(stored).best(completed)
         console.print(
-            f"  best: val {stored.quality.words} {stored.quality.of(best.metrics):.4f}, macs "
-            f"{millions(best.cost.macs)}, trial {best.number}"
+            f"  best candidate: val {stored.quality.words} "
+            f"{stored.quality.of(best.metrics):.4f}, macs {millions(best.cost.macs)}, trial "
+            f"{best.number}"
             f"{network(f': {best.arch}', ', its spelling in trials.jsonl')}"
+        )
+    if (folder / "b0.yaml").exists():
+        from search.study.baseline import read_baseline
+
+        found = read_baseline(folder)
+        name = f"trial {found.trial}" if found.trial is not None else "a published network"
+        reached = stored.quality.of(found.metrics, "test")
+        console.print(
+            f"  B0: {name}, test {stored.quality.words} {reached:.4f}, macs "
+            f"{millions(found.cost.macs)}; b0.yaml"
         )
     console.print(f"  written: {', '.join(folder.written) or 'nothing yet'}")

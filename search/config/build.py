@@ -113,6 +113,10 @@ def setting_kinds(schema: type[Any], prefix: str = "") -> dict[str, Any]:
     return kinds
 
 
+_FIT: Final = "fit."
+"""Settings of the step after a search, which are looked for here."""
+
+
 def unknown(
     name: str, schema: type[Any], prefix: str = "", listed: str = WHERE, also: Sequence[str] = ()
 ) -> UnknownSettingError:
@@ -124,6 +128,10 @@ def unknown(
     same = [each for each in known if each.rpartition(".")[2] == last]
     if same and not near:
         near = f" (did you mean {same[0]!r}?)"
+    if name.startswith(_FIT) and not any(each.startswith(_FIT) for each in settings):
+        near = (
+            f" (`python -m scaling fit` has {_FIT}*: give it there, after search.scale=false here)"
+        )
     return UnknownSettingError(name, f"unknown setting {name!r}{near}; {listed}")
 
 

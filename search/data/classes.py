@@ -5,6 +5,7 @@ from typing import Final
 
 import torch
 
+from blocks.names import few
 from search.config.quality import Quality
 from search.config.schema import RunConfig
 from search.data.splits import ImageData, Split
@@ -44,7 +45,30 @@ def worth(quality: Quality, split: Split) -> int:
 
 
 def describe_classes(config: RunConfig, data: ImageData) -> list[str]:
-    """That classes are of very different size, if they are, and which settings are for that."""
+    """That classes are of very different size or lack images to judge on, if so, and what is for
+    that."""
+    return [*_unequal(config, data), *describe_absent(data)]
+
+
+def describe_absent(data: ImageData) -> list[str]:
+    """That val or test has no image of some classes."""
+    what = "labels" if data.several else "classes"
+    lines = []
+    for part, split, then in (
+        ("val", data.val, "a network that never answers them seems better than it is"),
+        ("test", data.test, "its accuracy says nothing of them"),
+    ):
+        images = images_by_class(split, data.num_classes)
+        absent = [name for name, own in zip(data.classes, images, strict=True) if not own]
+        if absent:
+            lines.append(
+                f"warning: {len(absent)} of {data.num_classes} {what} have no {part} image "
+                f"({few(absent)}): {then}"
+            )
+    return lines
+
+
+def _unequal(config: RunConfig, data: ImageData) -> list[str]:
     what = "labels" if data.several else "classes"
     images = images_by_class(data.train, data.num_classes)
     least, most = min(images), max(images)

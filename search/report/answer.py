@@ -4,8 +4,10 @@ from collections import Counter
 from typing import Any
 
 from blocks.console import millions
+from blocks.names import counted
 from search.record.trials import TrialRecord
 from search.report.facts import Facts
+from search.study.lead import FEW_TEST_IMAGES, may_tell
 
 
 def answer(facts: Facts) -> tuple[str, str]:
@@ -40,9 +42,11 @@ def _chosen(facts: Facts) -> str:
         parts.append(latency)
     reached = final.get(facts.quality.test)
     if reached is not None:
+        mean = (content.get("gain") or {}).get(f"b0_{facts.quality.test}", reached)
         parts.append(
             f"it reaches a test {facts.quality.words} of {reached:.4f} after "
             f"{final['epochs']} epochs"
+            + ("" if mean == reached else f" ({mean:.4f} in the mean of its trainings)")
         )
     return f"The chosen B0 is {name}: {_listed(parts)}."
 
@@ -72,14 +76,15 @@ def _beats(facts: Facts) -> str:
         low, high = (100 * end for end in gain["interval_95"])
         name = gain["reference"]
         images = (content.get("dataset") or {}).get("test")
-        on = f" on {images:,} test images" if images else ""
+        on = f" on {counted(images, 'test image')}" if images else ""
         interval = f"95% {low:+.1f} to {high:+.1f}"
-        if low > 0:
+        told = may_tell(images or FEW_TEST_IMAGES, low, high)
+        if told and low > 0:
             return (
                 f"It beats {name}, the best published network at this budget, by {mean:.1f} points "
                 f"of test {quality.words}{on} ({interval})."
             )
-        if high < 0:
+        if told and high < 0:
             return (
                 f"It is behind {name}, the best published network at this budget, by {-mean:.1f} "
                 f"points of test {quality.words}{on} ({interval})."

@@ -21,6 +21,7 @@ from search.report.charts import (
     points,
 )
 from search.report.facts import Facts, read_json, read_table, read_yaml
+from search.study.objective import Objective
 
 _COSTS: Final = {"macs": "macs", "params": "parameters", "median_ms": "ms an image"}
 
@@ -39,19 +40,23 @@ def _final_round(facts: Facts) -> Section | None:
     if not finalists:
         return None
     quality = facts.quality
+    compared = Objective.of(facts.config).compared
+    if compared not in finalists[0]:  # of before 0.2
+        compared = f"val_{quality.loss}"
     rows = [
         [
             str(each["name"]), str(each["trainings"]), _number(each.get(quality.val), ".4f"),
-            _number(each.get(f"val_{quality.loss}"), ".4f"), _number(each.get("p_best"), ".2f"),
+            _number(each.get(compared), ".4f"), _number(each.get("p_best"), ".2f"),
         ]
         for each in finalists
     ]  # fmt: skip
     said = (
         "The best candidates and the best published networks, trained for longer. P(best): the "
-        "chance to be the best, by pairs of validation images and the spread of seeds."
+        f"chance to be the best by {compared.replace('_', ' ')}, of pairs of validation images and "
+        "the spread of seeds."
     )
-    loss = f"val {quality.loss.replace('_', ' ')}"
-    table = Table(["network", "trainings", f"val {quality.words}", loss, "P(best)"], rows,
+    headings = ["network", "trainings", f"val {quality.words}", compared.replace("_", " ")]
+    table = Table([*headings, "P(best)"], rows,
                   [str(each.get("arch", "")) for each in finalists])  # fmt: skip
     return Section("final", "How B0 was chosen", [Text(said), table])
 

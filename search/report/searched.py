@@ -26,7 +26,7 @@ from search.report.charts import (
     upright,
 )
 from search.report.facts import Facts
-from search.space.budget import budget_macs, cost_budget
+from search.space.budget import budget_macs, cost_budget, front_metric
 
 MOST_DRAWN: Final = 40
 """Networks of the front with a drawing of their own; a page has room for so many."""
@@ -46,8 +46,8 @@ def _front(facts: Facts, drawings: dict[str, str]) -> Section | None:
     if not records:
         return None
     budget, macs = cost_budget(facts.config), budget_macs(facts.config)
-    exact = budget.target is not None and macs is not None
-    metric = "params" if exact else "macs"
+    metric = front_metric(facts.config)
+    exact = metric != "macs"
     cost = np.array([getattr(record.cost, metric) for record in records], dtype=float)
     reached = np.array([100 * quality.of(record.metrics) for record in records])
     on_front = non_dominated(reached, cost)

@@ -12,7 +12,7 @@ from blocks.errors import DAMAGED, one_line
 from blocks.images.reading import reading_to_mapping
 from blocks.rounding import ROUNDINGS
 from blocks.yaml_text import load_yaml
-from search.config.quality import ACCURACY, Quality
+from search.config.quality import ACCURACY
 from search.config.schema import RunConfig
 from search.data.batches import normalisation
 from search.data.splits import ImageData
@@ -100,7 +100,7 @@ def write_baseline(
         **_reached(config, last),
         "reward": Objective.of(config).reward(chosen),
         "final": {"epochs": final.fidelity["epochs"], "seed": final.seed, **final.metrics},
-        **_round(last, config.quality),
+        **_round(last, config),
         **({} if controls is None else {"controls": controls.to_mapping()}),
         "weights": "b0.pt",
         "normalisation": {"mean": mean, "std": std},
@@ -176,10 +176,11 @@ def _reached(config: RunConfig, last: FinalRound) -> dict[str, Any]:
     return {**judged, "proxy": proxy}
 
 
-def _round(last: FinalRound, quality: Quality) -> dict[str, Any]:
+def _round(last: FinalRound, config: RunConfig) -> dict[str, Any]:
     """How the networks of the final round stand, the best first, and what the search gained."""
     if last.standing is None:
         return {}
+    quality, objective = config.quality, Objective.of(config)
     content: dict[str, Any] = {
         "finalists": [
             {
@@ -190,15 +191,19 @@ def _round(last: FinalRound, quality: Quality) -> dict[str, Any]:
                     for each in (quality, ACCURACY)
                     for name in (each.val, f"val_{each.loss}")
                 },
+                objective.compared: objective.compared_value(float(mean)),
                 "p_best": round(float(chance), 4),
                 "arch": contender.by_proxy.arch,
             }
-            for contender, chance in zip(last.contenders, last.standing.p_best, strict=True)
+            for contender, mean, chance in zip(
+                last.contenders, last.standing.means, last.standing.p_best, strict=True
+            )
         ]
     }
     if last.gain is not None:
         content["gain"] = {
             "reference": last.gain.reference.name,
+            f"b0_{quality.test}": last.gain.own,
             f"reference_{quality.test}": last.gain.reached,
             quality.test: last.gain.lead.mean,
             "interval_95": [last.gain.lead.low, last.gain.lead.high],

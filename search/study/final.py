@@ -6,19 +6,18 @@ by luck as much as by merit (the winner's curse). The few that are left are meas
 """
 
 import hashlib
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from blocks.arch import format_arch
-from blocks.console import duration
 from blocks.files import write_durably
 from blocks.messages import say
 from search.config.quality import ACCURACY, Quality
-from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
 from search.data.splits import ImageData, labels_by_fold
 from search.errors import StudyError
@@ -28,63 +27,49 @@ from search.pareto import reward
 from search.record.folder import StudyFolder
 from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.space.references import Reference
+from search.study.contender import RIVALS, Contender, by_proxy
+from search.study.final_time import most_trainings, repeats, within
 from search.study.fold_standing import standing_by_folds
+from search.study.lead import Lead, may_tell
 from search.study.objective import Objective
 from search.study.progress import Show, silent
 from search.study.race import (
     Array,
     Labels,
-    Lead,
     Standing,
     class_weighted,
     quality_values,
     standing,
 )
 from search.study.reference import references_of, write_reference_names
-from search.training.outcomes import Outcomes, read_outcomes
+from search.training.outcomes import read_outcomes
 
 FINALS: Final = "finals"
 """In a study's folder: weights and single images' outcomes of the final trainings."""
-RIVALS: Final = 2
-"""References of a final round, the best by the proxy."""
 GIVEN_UP: Final = 0.05
 """P(best) below which a network is not trained with a further seed."""
+OF_EVEN: Final = 0.3
+"""Or this part of what each has where all are level, if that is less: of 30 each has 0.033."""
 FEW_IMAGES: Final = 100
 """Validation images below which a final round says little."""
 
 
-@dataclass
-class Contender:
-    """A network of the final round.
-
-    `by_proxy` is the training that it came in by, `reference` what it is if no candidate;
-    `trainings` are its final ones, `outcomes` those of single images.
-    """
-
-    by_proxy: TrialRecord
-    reference: Reference | None = None
-    trainings: list[TrialRecord] = field(default_factory=list)
-    outcomes: list[Outcomes] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"trial {self.by_proxy.number}" if self.reference is None else self.reference.name
-
-    def mean(self, metric: str) -> float:
-        """Of its final trainings."""
-        return float(np.mean([record.metrics[metric] for record in self.trainings]))
-
-
 @dataclass(frozen=True)
 class Gain:
-    """What B0 is ahead of the best reference by, in `quality` on the test images; `reached` is what
-    the reference has."""
+    """What B0 is ahead of the best reference by, in `quality` on so many test images. `own` and
+    `reached` are what B0 and the reference have in the mean of their trainings."""
 
     reference: Reference
+    own: float
     reached: float
     lead: Lead
+    images: int
     quality: Quality = ACCURACY
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the interval excludes 0, and may be believed."""
+        return may_tell(self.images, self.lead.low, self.lead.high) and self.lead.told_apart
 
 
 @dataclass(frozen=True)
@@ -116,12 +101,12 @@ def train_final(
     folder: StudyFolder,
     evaluator: TrainEvaluator,
     candidates: Sequence[TrialRecord],
-    seconds_left: float | None = None,
+    until: float | None = None,
     show: Show = silent,
 ) -> FinalRound:
     """Choose B0 of candidates that were trained to the end, and read the test split for it.
 
-    With `seconds_left` the round is made so small that it is expected to end in them.
+    The round is made so small that it is expected to end `until` then, by `time.monotonic`.
 
     Raises:
         StudyError: all long trainings failed.
@@ -130,7 +115,10 @@ def train_final(
     references = _by_proxy(config, data, folder, evaluator, show)
     contenders = _entrants(candidates, references, objective, config.search.finalists)
     seeds = most_trainings(config) if len(contenders) > 1 else 1
-    contenders, seeds = _within(contenders, seeds, config, candidates, seconds_left)
+    if until is not None:
+        # The references have been trained meanwhile.
+        left = until - time.monotonic()
+        contenders, seeds = within(contenders, seeds, config, objective, candidates, left)
     labels = [each.numpy() for each in labels_by_fold(data)]
     _announce(config, contenders, seeds, sum(map(len, labels[:seeds])))
     contenders, stand = _race(config, folder, evaluator, contenders, seeds, objective, labels, show)
@@ -155,14 +143,11 @@ def _entrants(
     if finalists == 1:
         return [Contender(objective.best(candidates))]
 
-    def rank(record: TrialRecord) -> tuple[float, int, int]:
-        return -objective.signal(record), record.cost.macs, record.number
-
-    best = sorted(candidates, key=rank)[:finalists]
+    best = sorted(candidates, key=lambda each: by_proxy(each, objective))[:finalists]
     published = {record.arch: reference for reference, record in references}
     entered = {record.arch for record in best}
     others = [each for each in references if each[1].arch not in entered]
-    rivals = sorted(others, key=lambda each: rank(each[1]))[:RIVALS]
+    rivals = sorted(others, key=lambda each: by_proxy(each[1], objective))[:RIVALS]
     return [
         *(Contender(record, published.get(record.arch)) for record in best),
         *(Contender(record, reference) for reference, record in rivals),
@@ -237,7 +222,7 @@ def _race(
                 job = replace(job, outcomes=path, balanced=config.quality.balanced)
             jobs.append((job, folder / "final.jsonl"))
         _adopt(folder, jobs[0][0])
-        what = "final" if seeds == 1 else f"{_times(config)[:-1]} {replicate}:"
+        what = "final" if seeds == 1 else f"{repeats(config)[:-1]} {replicate}:"
         with show(what, len(jobs), objective=objective) as progress:
             records = _said(run_jobs(evaluator, jobs, progress), [each.name for each in alive])
         for contender, (job, _), record in zip(alive, jobs, records, strict=True):
@@ -251,11 +236,7 @@ def _race(
         if len(contenders) == 1:
             return contenders, None
         stand = _stand(contenders, objective, labels)
-        alive = [
-            contender
-            for contender, chance in zip(contenders, stand.p_best, strict=True)
-            if chance >= GIVEN_UP and len(contender.trainings) == replicate
-        ]
+        alive = _still_in(contenders, stand, replicate)
         if len(alive) < 2:
             break
     assert stand is not None
@@ -263,6 +244,23 @@ def _race(
     return [contenders[place] for place in order], Standing(
         stand.means[order], stand.covariance[np.ix_(order, order)], stand.p_best[order]
     )
+
+
+def _still_in(contenders: Sequence[Contender], stand: Standing, replicate: int) -> list[Contender]:
+    """Those that may be the best, of the ones with so many trainings.
+
+    After the first training two at least: what seeds make of a network is not known before any has
+    two.
+    """
+    least = min(GIVEN_UP, OF_EVEN / len(contenders))
+    here = [place for place in stand.order if len(contenders[place].trainings) == replicate]
+    sure = 2 if replicate == 1 else 0
+    return [
+        contenders[place]
+        for place in sorted(
+            each for rank, each in enumerate(here) if rank < sure or stand.p_best[each] >= least
+        )
+    ]
 
 
 def _stand(
@@ -319,73 +317,8 @@ def _gain(contenders: Sequence[Contender], quality: Quality, labels: Labels) -> 
     ]
     assert rivals[0].reference is not None
     lead = standing(values, labels if quality.balanced else None).lead(0, 1)
-    return Gain(rivals[0].reference, float(values[1].mean()), lead, quality)
-
-
-def _within(
-    contenders: list[Contender],
-    seeds: int,
-    config: SettledConfig,
-    candidates: Sequence[TrialRecord],
-    seconds_left: float | None,
-) -> tuple[list[Contender], int]:
-    """As many contenders and seeds as the time that is left is expected to allow: first with one
-    seed, then fewer of them; one at least."""
-    if seconds_left is None or len(contenders) == 1:
-        return contenders, seeds
-    wanted, seeds_wanted = len(contenders), seeds
-    while seeds > 1 and _expected_seconds(config, contenders, seeds, candidates) > seconds_left:
-        seeds -= 1
-    kept = list(contenders)
-    while len(kept) > 1 and _expected_seconds(config, kept, seeds, candidates) > seconds_left:
-        # The last reference first: they are the least likely to be the best.
-        kept.pop()
-    if (len(kept), seeds) != (wanted, seeds_wanted):
-        say(
-            f"search.minutes={config.search.minutes:g} leaves {duration(max(0.0, seconds_left))} "
-            f"for the final round: {len(kept)} of {wanted} networks with {seeds} of "
-            f"{seeds_wanted} {_times(config)}"
-        )
-    return kept, seeds
-
-
-def trainings_expected(config: SettledConfig, references: int) -> float:
-    """Long trainings of a final round: half of the networks are expected to be worth a further
-    seed."""
-    if config.search.finalists == 1:
-        return 1.0
-    networks = min(config.search.finalists, config.search.trials) + min(references, RIVALS)
-    return networks * _trainings_of_each(most_trainings(config))
-
-
-def most_trainings(config: RunConfig) -> int:
-    """Of a network of the final round: one for each fold, or for each seed."""
-    return config.dataset.folds or config.search.final_seeds
-
-
-def _times(config: RunConfig) -> str:
-    """What the trainings of a network differ by."""
-    return "folds" if config.dataset.folds else "seeds"
-
-
-def _trainings_of_each(seeds: int) -> float:
-    return 1 + 0.5 * (seeds - 1)
-
-
-def _expected_seconds(
-    config: SettledConfig,
-    contenders: Sequence[Contender],
-    seeds: int,
-    candidates: Sequence[TrialRecord],
-) -> float:
-    """As long as the candidates took per multiply-add and epoch."""
-    pace = [
-        sum(record.seconds.values()) / (record.cost.macs * max(1, record.fidelity["epochs"]))
-        for record in candidates
-    ]
-    macs = sum(contender.by_proxy.cost.macs for contender in contenders)
-    work = macs * config.final_epochs * _trainings_of_each(seeds)
-    return float(np.median(pace)) * work / config.workers.count
+    own, reached = (float(each.mean()) for each in values)
+    return Gain(rivals[0].reference, own, reached, lead, len(labels), quality)
 
 
 def _announce(
@@ -401,7 +334,7 @@ def _announce(
         + (f" and {of_references} published networks" if of_references else "")
         + f", {epochs} epochs"
         + (
-            f", then those that may be the best with up to {seeds} {_times(config)}"
+            f", then those that may be the best with up to {seeds} {repeats(config)}"
             if seeds > 1
             else ""
         )

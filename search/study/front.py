@@ -11,16 +11,18 @@ from search.pareto import non_dominated
 from search.plot import plot_pareto
 from search.record.folder import StudyFolder
 from search.record.trials import TrialRecord, read_records
-from search.space.budget import budget_macs, cost_budget
+from search.space.budget import budget_macs, cost_budget, front_metric
 from search.space.latency_budget import PREDICTED_MS
 from search.study.baseline import read_baseline
 from search.study.objective import Objective
 from search.study.reference import read_reference_names
 
 
-def front_table(records: Sequence[TrialRecord], objective: Objective) -> pd.DataFrame:
-    """A row per candidate, by macs; `on_front` marks those that no other one dominates in the
-    objective's quality and macs."""
+def front_table(
+    records: Sequence[TrialRecord], objective: Objective, metric: str = "macs"
+) -> pd.DataFrame:
+    """A row per candidate, the cheapest first; `on_front` marks those that no other one dominates
+    in the objective's quality and the cost `metric`."""
     table = pd.DataFrame(
         {
             "trial": [record.number for record in records],
@@ -34,7 +36,7 @@ def front_table(records: Sequence[TrialRecord], objective: Objective) -> pd.Data
             "arch": [record.arch for record in records],
         }
     )
-    return _marked(table, objective.quality)
+    return _marked(table, objective.quality, metric)
 
 
 def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
@@ -47,7 +49,8 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     if not records:
         raise StudyError(f"{folder.path} has no completed trial to plot")
     objective = Objective.of(config)
-    table = front_table(records, objective)
+    metric = front_metric(config)
+    table = front_table(records, objective, metric)
     folder.write("pareto.csv", table.to_csv(index=False))
     names = read_reference_names(folder)
     references = {
@@ -58,17 +61,15 @@ def write_front(config: RunConfig, folder: StudyFolder) -> pd.DataFrame:
     title = f"{config.study}: {config.dataset.name} at {config.proxy.size} px, "
     title += judged_by(config)
     # At an exact budget of macs all have the same: what they cost besides is drawn.
-    budget, macs = cost_budget(config), budget_macs(config)
-    exact = budget.target is not None and macs is not None
-    if exact:
-        title += f", all at {budget}"
+    if metric != "macs":
+        title += f", all at {cost_budget(config)}"
     png = plot_pareto(
         records,
-        None if exact else macs,
+        budget_macs(config) if metric == "macs" else None,
         references,
         _chosen(folder, records, objective),
         title,
-        "params" if exact else "macs",
+        metric,
         objective.quality,
     )
     folder.write("pareto.png", png)
@@ -133,9 +134,9 @@ def _reached(records: Sequence[TrialRecord], quality: Quality) -> dict[str, list
     }
 
 
-def _marked(table: pd.DataFrame, quality: Quality) -> pd.DataFrame:
-    table["on_front"] = non_dominated(table[quality.val], table["macs"])
-    return table.sort_values(["macs", quality.val], ascending=[True, False], ignore_index=True)
+def _marked(table: pd.DataFrame, quality: Quality, metric: str = "macs") -> pd.DataFrame:
+    table["on_front"] = non_dominated(table[quality.val], table[metric])
+    return table.sort_values([metric, quality.val], ascending=[True, False], ignore_index=True)
 
 
 def _predicted(records: Sequence[TrialRecord]) -> dict[str, list[float]]:

@@ -104,6 +104,16 @@ class Objective:
             self.quality.of(record.metrics), record.cost.macs, self.target_macs, self.exponent
         )
 
+    @property
+    def compared(self) -> str:
+        """The name of what a final round compares: the loss after temperature scaling, or the
+        reward."""
+        return "reward" if self.aim == "reward" else f"scaled_val_{self.quality.loss}"
+
+    def compared_value(self, mean: float) -> float:
+        """What a network reached in it, of a mean of which more is better."""
+        return mean if self.aim == "reward" else -mean
+
     def rank(self, record: TrialRecord) -> tuple[float, int]:
         """A key to sort by: the better record has the greater one."""
         return self.score(record), -record.cost.macs

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from search.config.quality import Quality
+from search.study.lead import Lead
 from search.training.label_metrics import f1_values as label_f1_values
 from search.training.label_metrics import precision_values
 
@@ -28,20 +29,6 @@ Z95: Final = float(norm.ppf(0.975))
 SHARED: Final = 2.0
 """Images' worth of what other classes vary by, in what a class is taken to: two images that are
 both right do not say that all others would be."""
-
-
-@dataclass(frozen=True)
-class Lead:
-    """How much one network is ahead of another: the estimate, and a 95% interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)

@@ -107,10 +107,9 @@ def _train_all(
         if not records:
             raise StudyError(f"{folder.path}: no candidate was trained ({tally.ended_early})")
         with _timed(seconds, "final round"):
-            left = None
-            if config.search.minutes is not None:
-                left = 60 * config.search.minutes - (time.monotonic() - started)
-            last = train_final(config, data, folder, evaluator, records, left, show)
+            minutes = config.search.minutes
+            until = None if minutes is None else started + 60 * minutes
+            last = train_final(config, data, folder, evaluator, records, until, show)
         with _timed(seconds, "controls"):
             controls = train_controls(config, folder, evaluator, study.members, show)
     with _timed(seconds, "report"):

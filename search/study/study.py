@@ -30,7 +30,7 @@ from search.data.splits import ImageData
 from search.errors import StudyError
 from search.record.folder import StudyFolder, StudyLock
 from search.record.trials import FailureRecord, Record, TrialRecord, read_records
-from search.space.budget import cost_budget
+from search.space.budget import cost_budget, front_metric
 from search.space.latency_budget import table_sha256
 from search.space.members import SpaceCandidates
 from search.study.baseline import Baseline, read_baseline
@@ -173,8 +173,8 @@ class Study:
         return pd.DataFrame(rows, columns=["trial", "kind", "error", "arch"])
 
     def front(self) -> pd.DataFrame:
-        """The Pareto front of macs and validation accuracy (or what else `search.metric` is), the
-        cheapest first.
+        """The Pareto front of validation accuracy (or what else `search.metric` is) and macs, or
+        parameters where the budget gives all the same macs; the cheapest first.
 
         Raises:
             StudyError: nothing was trained to the end yet.
@@ -182,7 +182,7 @@ class Study:
         records = self.folder.completed()
         if not records:
             raise StudyError(f"{self.path} has no completed trial yet")
-        table = front_table(records, self.objective)
+        table = front_table(records, self.objective, front_metric(self.config))
         return table[table["on_front"]].drop(columns="on_front").reset_index(drop=True)
 
     @property

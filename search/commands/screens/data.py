@@ -13,7 +13,7 @@ from blocks.images.walk import reason_counts
 from blocks.names import counted
 from search.assess.power import least_difference
 from search.commands.screens.plan import ACCURACIES
-from search.data.classes import UNEQUAL, worth
+from search.data.classes import UNEQUAL, describe_absent, worth
 from search.data.splits import PARTS
 from search.look.counts import extremes, labels_an_image, prevalence
 from search.look.look import Look
@@ -96,11 +96,7 @@ def _classes(found: Look) -> list[str]:
         f"the smallest in train is {name} with {counted(least, 'image')}; the largest has "
         f"{found.imbalance:.3g} times as many"
     ]
-    for part in ("val", "test"):
-        without = int((found.counts[part] == 0).sum())
-        if without:
-            what = "labels" if found.data.several else "classes"
-            lines.append(f"warning: {without} {what} have no {part} image")
+    lines += describe_absent(found.data)
     if found.data.several:
         numbers = ", ".join(
             f"{images:,} have {number or 'none'}"

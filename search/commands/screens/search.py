@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from blocks.console import console, duration, millions, network
+from blocks.names import counted
 from search.assess.statistics import wilson
 from search.config.quality import ACCURACY, SEVERAL, Quality
 from search.config.schema import RunConfig
@@ -13,6 +14,8 @@ from search.record.trials import TrialRecord
 from search.space.latency_budget import PREDICTED_MS
 from search.study.final import FinalRound
 from search.study.front import judged_by
+from search.study.lead import FEW_TEST_IMAGES
+from search.study.objective import Objective
 from search.study.run import SearchResult
 
 
@@ -85,7 +88,7 @@ def _show_baseline(found: SearchResult, config: RunConfig) -> None:
             "images (`python -m search data`)"
         )
     if last.standing is not None:
-        console.print(_finalists_table(last, quality))
+        console.print(_finalists_table(last, config))
     for reference, record in last.references:
         console.print(
             f"  by the proxy val {quality.words} {quality.of(record.metrics):.4f} at macs "
@@ -116,11 +119,15 @@ def describe_gain(last: FinalRound) -> str:
         return "no published network was trained as long as B0, to say what the search gained"
     gain = last.gain
     points = [100 * value for value in (gain.lead.mean, gain.lead.low, gain.lead.high)]
-    said = "" if gain.lead.told_apart else "; not told apart"
+    said = "" if gain.told_apart else "; not told apart"
+    if gain.images < FEW_TEST_IMAGES:
+        said += f", as there are only {counted(gain.images, 'test image')}"
+    several = len(last.chosen.trainings) > 1
     return (
         f"gain over {gain.reference.name}, the best published network at this budget: "
         f"{points[0]:+.1f} points of test {gain.quality.words} "
         f"(95% {points[1]:+.1f} to {points[2]:+.1f}){said}"
+        + (f"; {gain.own:.4f} in the mean of its trainings" if several else "")
     )
 
 
@@ -141,17 +148,17 @@ def describe_majority(majority: Majority, metrics: Mapping[str, float], quality:
     return f"{said}; search.metric=balanced_accuracy counts classes alike"
 
 
-def _finalists_table(last: FinalRound, quality: Quality) -> Table:
-    assert last.standing is not None
+def _finalists_table(last: FinalRound, config: RunConfig) -> Table:
+    stand, quality, objective = last.standing, config.quality, Objective.of(config)
+    assert stand is not None
     table = Table(title="Final round", title_justify="left")
-    loss = f"val_{quality.loss}"
-    columns = f"val {quality.words}", loss.replace("_", " ")
+    columns = f"val {quality.words}", objective.compared.replace("_", " ")
     for column in ("network", "trainings", *columns, "P(best)"):
         table.add_column(column, justify="left" if column == "network" else "right")
-    for contender, chance in zip(last.contenders, last.standing.p_best, strict=True):
+    for contender, mean, chance in zip(last.contenders, stand.means, stand.p_best, strict=True):
         table.add_row(
             contender.name, str(len(contender.trainings)),
-            f"{contender.mean(quality.val):.4f}", f"{contender.mean(loss):.4f}",
+            f"{contender.mean(quality.val):.4f}", f"{objective.compared_value(float(mean)):.4f}",
             f"{chance:.2f}",
         )  # fmt: skip
     return table

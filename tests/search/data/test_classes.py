@@ -38,6 +38,16 @@ def test_unequal_classes_are_said() -> None:
     assert describe_classes(config_of(), replace(data, train=split_of(10, 20, 30))) == []
 
 
+def test_a_class_without_images_to_judge_on_is_said() -> None:
+    data = replace(data_of(split_of(9, 9, 9), split_of(3, 3, 3)), val=split_of(4, 0, 5))
+    assert describe_classes(config_of(), data) == [
+        "warning: 1 of 3 classes have no val image (mole): a network that never answers them seems "
+        "better than it is"
+    ]
+    [line] = describe_classes(config_of(), replace(data, val=data.train, test=split_of(0, 0, 5)))
+    assert line.startswith("warning: 2 of 3 classes have no test image (rash, mole)")
+
+
 def test_few_images_of_one_class_are_few_of_all() -> None:
     assert worth(ACCURACY, split_of(1, 2, 97)) == 100
     assert worth(BALANCED, split_of(30, 30, 30)) == 90

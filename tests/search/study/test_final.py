@@ -18,7 +18,9 @@ from search.data.face import load_data
 from search.errors import ConfigError, StudyError
 from search.record.trials import TrialRecord
 from search.space.references import Reference
-from search.study.final import Contender, FinalRound, _entrants, _gain, _values, _within
+from search.study.contender import Contender
+from search.study.final import FinalRound, _entrants, _gain, _still_in, _values
+from search.study.final_time import within
 from search.study.memory import rungs
 from search.study.objective import Objective
 from search.study.race import (
@@ -208,6 +210,7 @@ def test_the_gain_is_in_what_networks_are_judged_by(metric: str | None) -> None:
     found = _gain(contenders, quality, labels)
     assert found is not None
     assert found.reached == pytest.approx(0.9 if metric is None else 0.5)
+    assert found.own == pytest.approx(found.reached + found.lead.mean)
     # Accuracy: 16 of 20 less 18; balanced: (15/18 + 1/2) / 2 less 1/2.
     assert found.lead.mean == pytest.approx(-0.1 if metric is None else (15 / 18 + 0.5) / 2 - 0.5)
     assert found.lead.low < found.lead.mean < found.lead.high
@@ -218,24 +221,63 @@ def test_the_gain_is_in_what_networks_are_judged_by(metric: str | None) -> None:
     last = FinalRound(contenders, None, [], None, found)
     words = "accuracy" if metric is None else "balanced accuracy"
     assert f"points of test {words} (95%" in describe_gain(last)
+    # Two images that say the same of both networks have no variance, and tell nothing.
+    few = [
+        replace(each, outcomes=[Outcomes(loss, right, loss, right, answer, answer)])
+        for each in contenders
+        for loss, right, answer in [
+            (one.test_loss[-2:], one.test_right[-2:], one.test_answer[-2:]) for one in each.outcomes
+        ]
+    ]
+    sure = _gain(few, ACCURACY, labels[-2:])
+    assert sure is not None
+    assert not sure.told_apart
+    said = describe_gain(FinalRound(few, None, [], None, sure))
+    assert said.endswith("; not told apart, as there are only 2 test images")
 
 
 def test_a_round_is_made_to_fit_the_time_that_is_left(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     config = settled("search.minutes=1", "search.final_epochs=10", "search.final_seeds=2")
-    records = [trained(number, 0.5) for number in range(4)]
-    contenders = [Contender(record) for record in records]
+    records = [trained(number, loss) for number, loss in enumerate([0.2, 0.6, 0.3, 0.4])]
+    arch = parse_arch("r28-i1-s8-[ds_r1_k3_s2_e1_c8]-h16")
+    published = Reference("a", arch, 0, 0, 1.0, 1.0)
+    best, third = Contender(records[0]), Contender(records[1])
+    known, other = Contender(records[2], published), Contender(records[3], published)
+    contenders = [best, third, known, other]
+
+    def kept(seconds: float) -> tuple[list[Contender], int]:
+        return within(contenders, 2, config, Objective.of(config), records, seconds)
+
     # 10 s each, two at once: 20 s with one seed, half as much again with two.
-    assert _within(contenders, 2, config, records, None) == (contenders, 2)
-    assert _within(contenders, 2, config, records, 31.0) == (contenders, 2)
+    assert kept(31.0) == (contenders, 2)
     with caplog.at_level("INFO"):
-        assert _within(contenders, 2, config, records, 21.0) == (contenders, 1)
-        assert _within(contenders, 2, config, records, 11.0) == (contenders[:2], 1)
-        assert _within(contenders, 2, config, records, -5.0) == (contenders[:1], 1)
-    assert caplog.messages[1] == (
-        "search.minutes=1 leaves 11.0 s for the final round: 2 of 4 networks with 1 of 2 seeds"
+        assert kept(21.0) == (contenders, 1)
+        # The worst by the proxy go, candidates or not; the best reference stays beside the best.
+        assert kept(16.0) == ([best, known, other], 1)
+        assert kept(11.0) == ([best, known], 1)
+        assert kept(-5.0) == ([best], 1)
+    assert caplog.messages[2] == (
+        "search.minutes=1 leaves 11.0 s for the final round: 2 of 4 networks with 1 of 2 seeds; "
+        "more minutes make it surer"
     )
+
+
+def test_who_is_trained_once_more() -> None:
+    def still_in(*losses: float, trainings: int = 1, images: int = 400) -> list[str]:
+        contenders = [Contender(trained(each, 0.5)) for each in range(len(losses))]
+        for contender in contenders:
+            contender.trainings = [contender.by_proxy] * trainings
+        noise = np.random.default_rng(0).normal(size=(len(losses), 1, images))
+        values = [-loss + 0.5 * own for loss, own in zip(losses, noise, strict=True)]
+        return [each.name for each in _still_in(contenders, standing(values), trainings)]
+
+    # Two at least, so that it is seen what a seed makes of a network; later those that may be best.
+    assert still_in(0.1, 5.0, 4.0) == ["trial 0", "trial 2"]
+    assert still_in(0.1, 5.0, 4.0, trainings=2) == ["trial 0"]
+    # Of many that are level each has little chance to be the best, and most go on.
+    assert len(still_in(*[0.5] * 40)) > 10
 
 
 def test_nothing_is_stopped_before_it_can_be_judged() -> None:
