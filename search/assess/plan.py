@@ -16,6 +16,7 @@ from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
 from search.data.batches import COUNTED
 from search.data.classes import describe_classes, worth
+from search.data.folds import advise
 from search.data.resized import mapped
 from search.data.sample import Sample, sample
 from search.data.splits import ImageData
@@ -83,7 +84,8 @@ def plan(config: RunConfig) -> Plan:
     if not timed:
         raise too_few(members.budget, len(timed), 1)
     typical = draw_members(members, TYPICAL, seed)
-    for line in describe_classes(known, data) + describe_latency(members):
+    said = [*describe_classes(known, data), *advise(known, train, val), *describe_latency(members)]
+    for line in said:
         say(line)
     say(
         f"timing {BATCHES} training steps of {len(timed)} random members, "

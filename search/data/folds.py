@@ -2,14 +2,29 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blocks.names import counted
+from search.config.schema import RunConfig
 from search.errors import DataError
 
 Numbers = NDArray[np.int64]
+FEW: Final = 200
+"""Validation images below which folds are advised: the accuracies of two networks are then known to
+some three points."""
+
+
+def advise(config: RunConfig, train: int, val: int) -> list[str]:
+    """That folds would let more images judge, where few do."""
+    if config.dataset.folds is not None or val >= FEW or config.search.finalists == 1:
+        return []
+    return [
+        f"only {counted(val, 'val image')}: dataset.folds=5 lets all {train + val:,} of train and "
+        "val judge in the final round"
+    ]
 
 
 def deal(

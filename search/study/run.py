@@ -15,6 +15,7 @@ from blocks.native.library import why_not
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
 from search.data.classes import Majority, describe_classes, majority_of
+from search.data.folds import advise
 from search.errors import StudyError
 from search.evaluators.pool import WorkerPool
 from search.evaluators.supernet import SupernetEvaluator, obtain_supernet
@@ -169,6 +170,7 @@ def _introduction(study: OpenStudy) -> list[str]:
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
         f"{channels} images, {data.num_classes} {what}, at {config.proxy.size} px",
         *describe_classes(config, data),
+        *advise(config, len(data.train), len(data.val)),
     ]
     device = config.workers.device
     if wants_compiled(config.proxy, device) and not compiled(config.proxy, device):

@@ -13,9 +13,10 @@ from scaling.trainings import part_of
 from search.config.schema import DatasetConfig
 from search.data.batches import prepare, prepare_folds
 from search.data.datasets import load_data
-from search.data.folds import deal
+from search.data.folds import advise, deal
 from search.data.splits import ImageData, labels_by_fold
 from search.errors import DataError
+from tests.search.config.test_checks import config_of
 
 
 def unit(number: int) -> bytes:
@@ -135,3 +136,13 @@ def test_folds_are_of_the_images_and_their_number(digits: Path, tmp_path: Path) 
     path = str(few(digits, tmp_path, **own))
     with pytest.raises(DataError, match=r"dataset\.folds=3 would divide .* has a val split of its"):
         loaded(folds=3)
+
+
+def test_folds_are_advised_where_few_images_judge() -> None:
+    [said] = advise(config_of(), 328, 82)
+    assert said == (
+        "only 82 val images: dataset.folds=5 lets all 410 of train and val judge in the final round"
+    )
+    assert advise(config_of(), 4000, 900) == []
+    assert advise(config_of("dataset.folds=5"), 328, 82) == []
+    assert advise(config_of("search.finalists=1"), 328, 82) == []
