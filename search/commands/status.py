@@ -42,9 +42,7 @@ def describe(folder: StudyFolder) -> None:
 
         found = read_baseline(folder)
         name = f"trial {found.trial}" if found.trial is not None else "a published network"
-        reached = stored.quality.of(found.metrics, "test")
-        console.print(
-            f"  B0: {name}, test {stored.quality.words} {reached:.4f}, macs "
-            f"{millions(found.cost.macs)}; b0.yaml"
-        )
+        reached = found.metrics.get(stored.quality.test)
+        test = "" if reached is None else f"test {stored.quality.words} {reached:.4f}, "
+        console.print(f"  B0: {name}, {test}macs {millions(found.cost.macs)}; b0.yaml")
     console.print(f"  written: {', '.join(folder.written) or 'nothing yet'}")

@@ -41,7 +41,7 @@ def _final_round(facts: Facts) -> Section | None:
         return None
     quality = facts.quality
     compared = Objective.of(facts.config).compared
-    if compared not in finalists[0]:  # of before 0.2
+    if compared not in finalists[0]:  # an earlier version has left the file
         compared = f"val_{quality.loss}"
     rows = [
         [
