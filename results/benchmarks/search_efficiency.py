@@ -112,47 +112,51 @@ def halved(
     return rank
 
 
-def final_round(finalists: int) -> Strategy:
-    """Halving of the longer trainings from their third, then a long training of the best: a third
-    of the epochs are for these."""
+def final_round(
+    finalists: int,
+    part: int,
+    cost: Callable[[Replay], float],
+    losses: Callable[[Replay, Rows], Array],
+) -> Strategy:
+    """Halving of the longer trainings from their third, then a closer look at the best, of so many
+    epochs each: one `part`th of all epochs at most is for these."""
     ranked = halved("mid", lambda replay: replay.proxy)
 
     def choose(replay: Replay) -> int:
-        long = replay.curves("long")
-        each = long.epochs[-1]
-        number = max(1, min(finalists, int(replay.epochs / 3 / each)))
+        each = cost(replay)
+        number = max(1, min(finalists, int(replay.epochs / part / each)))
         left = replay.epochs - (number * each if number > 1 else 0)
         rows = ranked(replace(replay, epochs=left))[:number]
-        return best(rows, -long.loss[rows, 0, -1])
+        return best(rows, -losses(replay, rows))
 
     return choose
 
 
-def fold_losses(replay: Replay, rows: Rows) -> Array:
-    """(rows, folds): the losses of `mid`, of which each held out another fold."""
-    curves = [replay.curves(schedule) for schedule in ("mid", "folds")]
-    return np.hstack([curves[0].loss[rows, :1, -1], curves[1].loss[rows, :, -1]])
+def long_cost(replay: Replay) -> float:
+    """Epochs of one long training."""
+    return float(replay.curves("long").epochs[-1])
 
 
-def on_folds(finalists: int) -> Strategy:
-    """Halving of the longer trainings from their third, then as long a training of the best for
-    each fold: half of the epochs are for these."""
-    ranked = halved("mid", lambda replay: replay.proxy)
+def long_losses(replay: Replay, rows: Rows) -> Array:
+    """(rows,): after the first long training."""
+    return np.asarray(replay.curves("long").loss[rows, 0, -1])
 
-    def choose(replay: Replay) -> int:
-        each = replay.curves("mid").epochs[-1] * FOLDS
-        number = max(1, min(finalists, int(replay.epochs / 2 / each)))
-        left = replay.epochs - (number * each if number > 1 else 0)
-        rows = ranked(replace(replay, epochs=left))[:number]
-        return best(rows, -fold_losses(replay, rows).mean(1))
 
-    return choose
+def folds_cost(replay: Replay) -> float:
+    """Epochs of a longer training for each fold."""
+    return float(replay.curves("mid").epochs[-1]) * FOLDS
+
+
+def folds_losses(replay: Replay, rows: Rows) -> Array:
+    """(rows,): the mean of the longer trainings', of which each held out another fold."""
+    first, others = (replay.curves(schedule).loss for schedule in ("mid", "folds"))
+    return np.asarray(np.hstack([first[rows, :1, -1], others[rows, :, -1]]).mean(1))
 
 
 def all_on_folds(replay: Replay) -> int:
     """Longer trainings of all, one for each fold."""
-    rows = replay.take(replay.curves("mid").epochs[-1] * FOLDS)
-    return best(rows, -fold_losses(replay, rows).mean(1))
+    rows = replay.take(folds_cost(replay))
+    return best(rows, -folds_losses(replay, rows))
 
 
 def two_stages(finalists: int) -> Strategy:
@@ -178,11 +182,11 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "proxies, then the best 4 for longer": two_stages(4),
     "trainings three times as long": whole("mid", "loss"),
     "halving of these from their third": halving("mid", lambda replay: replay.proxy),
-    "the same, then the best 4 for long": final_round(4),
+    "the same, then the best 4 for long": final_round(4, 3, long_cost, long_losses),
 }
 """In the order in which they are shown; the last is how a search works by default."""
 WITH_FOLDS: Final[Mapping[str, Strategy]] = {
-    "the same, then the best 4 on five folds": on_folds(4),
+    "the same, then the best 4 on five folds": final_round(4, 2, folds_cost, folds_losses),
     "all on five folds": all_on_folds,
 }
 """Of banks whose members were trained on folds."""

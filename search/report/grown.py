@@ -43,6 +43,7 @@ def _final_round(facts: Facts) -> Section | None:
     compared = Objective.of(facts.config).compared
     if compared not in finalists[0]:  # an earlier version has left the file
         compared = f"val_{quality.loss}"
+    words = compared.replace("_", " ")
     rows = [
         [
             str(each["name"]), str(each["trainings"]), _number(each.get(quality.val), ".4f"),
@@ -52,11 +53,9 @@ def _final_round(facts: Facts) -> Section | None:
     ]  # fmt: skip
     said = (
         "The best candidates and the best published networks, trained for longer. P(best): the "
-        f"chance to be the best by {compared.replace('_', ' ')}, of pairs of validation images and "
-        "the spread of seeds."
+        f"chance to be the best by {words}, of pairs of validation images and the spread of seeds."
     )
-    headings = ["network", "trainings", f"val {quality.words}", compared.replace("_", " ")]
-    table = Table([*headings, "P(best)"], rows,
+    table = Table(["network", "trainings", f"val {quality.words}", words, "P(best)"], rows,
                   [str(each.get("arch", "")) for each in finalists])  # fmt: skip
     return Section("final", "How B0 was chosen", [Text(said), table])
 

@@ -119,8 +119,8 @@ def cost_budget(config: RunConfig) -> Budget:
 def front_metric(config: RunConfig) -> str:
     """The cost that a front is drawn against: `macs`, or `params` where a budget gives all networks
     the same macs."""
-    exact = cost_budget(config).target is not None and budget_macs(config) is not None
-    return "params" if exact else "macs"
+    budget = cost_budget(config)
+    return "params" if budget.metric == "macs" and budget.target is not None else "macs"
 
 
 def budget_macs(config: RunConfig) -> int | None:

@@ -37,6 +37,6 @@ class Contender:
         return float(np.mean([record.metrics[metric] for record in self.trainings]))
 
 
-def by_proxy(record: TrialRecord, objective: Objective) -> tuple[float, int, int]:
+def proxy_rank(record: TrialRecord, objective: Objective) -> tuple[float, int, int]:
     """A key to sort by: of what is likelier to be the best the lesser."""
     return -objective.signal(record), record.cost.macs, record.number

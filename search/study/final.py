@@ -27,7 +27,7 @@ from search.pareto import reward
 from search.record.folder import StudyFolder
 from search.record.trials import FailureRecord, TrialRecord, read_records
 from search.space.references import Reference
-from search.study.contender import RIVALS, Contender, by_proxy
+from search.study.contender import RIVALS, Contender, proxy_rank
 from search.study.final_time import most_trainings, repeats, within
 from search.study.fold_standing import standing_by_folds
 from search.study.lead import Lead, may_tell
@@ -143,11 +143,11 @@ def _entrants(
     if finalists == 1:
         return [Contender(objective.best(candidates))]
 
-    best = sorted(candidates, key=lambda each: by_proxy(each, objective))[:finalists]
+    best = sorted(candidates, key=lambda each: proxy_rank(each, objective))[:finalists]
     published = {record.arch: reference for reference, record in references}
     entered = {record.arch for record in best}
     others = [each for each in references if each[1].arch not in entered]
-    rivals = sorted(others, key=lambda each: by_proxy(each[1], objective))[:RIVALS]
+    rivals = sorted(others, key=lambda each: proxy_rank(each[1], objective))[:RIVALS]
     return [
         *(Contender(record, published.get(record.arch)) for record in best),
         *(Contender(record, reference) for reference, record in rivals),
@@ -254,12 +254,9 @@ def _still_in(contenders: Sequence[Contender], stand: Standing, replicate: int) 
     """
     least = min(GIVEN_UP, OF_EVEN / len(contenders))
     here = [place for place in stand.order if len(contenders[place].trainings) == replicate]
-    sure = 2 if replicate == 1 else 0
+    sure = here[:2] if replicate == 1 else []
     return [
-        contenders[place]
-        for place in sorted(
-            each for rank, each in enumerate(here) if rank < sure or stand.p_best[each] >= least
-        )
+        contenders[place] for place in sorted(here) if place in sure or stand.p_best[place] >= least
     ]
 
 

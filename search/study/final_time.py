@@ -9,7 +9,7 @@ from blocks.messages import say
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig
 from search.record.trials import TrialRecord
-from search.study.contender import RIVALS, Contender, by_proxy
+from search.study.contender import RIVALS, Contender, proxy_rank
 from search.study.objective import Objective
 
 
@@ -63,11 +63,12 @@ def within(
     """As many contenders and seeds as the time that is left is expected to allow: first with one
     seed, then without the worst by the proxy. The best candidate and the best reference are the
     last to go, and one of them stays."""
-    kept, least = list(contenders), seeds
-    while least > 1 and _expected_seconds(config, kept, least, candidates) > seconds_left:
+    ranked, least = _by_promise(contenders, config, objective), seeds
+    while least > 1 and _expected_seconds(config, ranked, least, candidates) > seconds_left:
         least -= 1
-    while len(kept) > 1 and _expected_seconds(config, kept, least, candidates) > seconds_left:
-        kept.remove(_least_likely(kept, config, objective))
+    while len(ranked) > 1 and _expected_seconds(config, ranked, least, candidates) > seconds_left:
+        ranked.pop()
+    kept = [each for each in contenders if each in ranked]
     if (len(kept), least) != (len(contenders), seeds):
         say(
             f"search.minutes={config.search.minutes:g} leaves {duration(max(0.0, seconds_left))} "
@@ -77,17 +78,13 @@ def within(
     return kept, least
 
 
-def _least_likely(
+def _by_promise(
     contenders: Sequence[Contender], config: SettledConfig, objective: Objective
-) -> Contender:
-    """The worst by the proxy but for the best candidate and the best reference, while there are
-    others; those come best first."""
+) -> list[Contender]:
+    """The best candidate and the best reference, then the others, those that are better by the
+    proxy first; contenders of one kind come best first."""
     order = list(contenders)
     if config.evaluator == "train":  # a supernet judges candidates by another measure
-        order.sort(key=lambda each: by_proxy(each.by_proxy, objective))
-    firsts = {
-        id(next((each for each in order if (each.reference is None) == own), None))
-        for own in (True, False)
-    }
-    others = [each for each in order if id(each) not in firsts]
-    return (others or order)[-1]
+        order.sort(key=lambda each: proxy_rank(each.by_proxy, objective))
+    best = {each.reference is None: each for each in reversed(order)}.values()
+    return sorted(order, key=lambda each: each not in best)
