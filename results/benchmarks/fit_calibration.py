@@ -4,9 +4,10 @@
 
 The bank holds networks that scaling makes of one B0, really trained (`results/banks`). Each repeat
 takes some of those that a fit's own design reaches, B0 and the first of them with all their seeds,
-and infers as the command does. What all of the bank says stands for the truth: coverage is the
-share of the repeats whose 95% interval holds it. Bank and subsample share trainings, so it is a
-little too high where a subsample is a large part of the bank.
+and infers as the command does. What all of the bank says stands for the truth, or with `--within`
+what those of its networks say that a design reaches: coverage is the share of the repeats whose 95%
+interval holds it. Bank and subsample share trainings, so it is a little too high where a subsample
+is a large part of the bank.
 
 The same with the candidates of a search taken in, for which a bank of random members of the same
 images stands: do fewer networks then teach as much?
@@ -31,6 +32,7 @@ from pathlib import Path
 import numpy as np
 from fit_coverage import Repeats, macs_contour, reliability, show
 from harness import check_finite, make_parser, parse, print_foot
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "banks"))
 
@@ -47,6 +49,7 @@ from scaling.fitting.optimum import CAUTION, Optimum, chance_of_better, find_opt
 from scaling.fitting.posterior import Posterior, infer
 from search.record.trials import TrialRecord, read_records
 
+Rows = NDArray[np.intp]
 NONE = Further()
 TWENTY = 20
 """Fits of which no two should contradict each other."""
@@ -73,6 +76,11 @@ class Trained:
         return Observations(self.logs[list(rows)], tuple(kept), self.images)
 
     @cached_property
+    def reach(self) -> Rows:
+        """The rows, but B0's, that a fit's own design reaches."""
+        return np.flatnonzero(self.ratios[1:] <= 2 ** SCALED[0]) + 1
+
+    @cached_property
     def steps(self) -> Floats:
         """Logs of the least growth along each axis."""
         return self.bank.lattice(SCALED[0]).steps
@@ -87,6 +95,7 @@ def main() -> None:
     parser.add_argument("--repeated", type=int, default=4)
     parser.add_argument("--short", type=int, nargs="*", default=[2, 3], help="epochs")
     parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--within", action="store_true", help="without the bank's costly networks")
     parser.add_argument("--caution", type=float, default=CAUTION, help="of the choice")
     parser.add_argument(
         "--candidates", default="fashion:mid",
@@ -107,16 +116,20 @@ def main() -> None:
                   "trainings")  # fmt: skip
             everything = trained.observations(range(len(trained.logs)))
             whole = infer(everything, 4 * arguments.draws, 0)
-            calibrate(trained, whole, schedule.name, arguments.points, arguments)
+            truth = whole
+            if arguments.within:
+                near = trained.observations([0, *trained.reach])
+                truth = infer(near, 4 * arguments.draws, 0)
+            calibrate(trained, truth, schedule.name, arguments.points, arguments)
             for taken_in in (NONE, candidates_of(trained, arguments.candidates)):
                 what = f"{schedule.name}, {len(taken_in.points)} candidates"
-                calibrate(trained, whole, what, arguments.beside, arguments, taken_in)
+                calibrate(trained, truth, what, arguments.beside, arguments, taken_in)
             for epochs in arguments.short:
                 if schedule.test or epochs not in schedule.looks:
                     continue  # the test images are read at the end alone
                 more = arguments.points[0] * schedule.epochs // epochs
                 short = read(bank, schedule, epochs)
-                calibrate(short, whole, f"{schedule.name}, {epochs} epochs", [more], arguments)
+                calibrate(short, truth, f"{schedule.name}, {epochs} epochs", [more], arguments)
             transfer(trained, whole, arguments.costs)  # what all of the bank says
     print_foot(arguments)
 
@@ -187,7 +200,7 @@ def calibrate(
     contour = macs_contour(trained.bank.lattice(SCALED[0]), 2.0)
     rivals = contour.rivals()
     best = find_optimum(whole, contour.logs, rivals, steps=trained.steps, caution=0)
-    reach = np.flatnonzero(trained.ratios[1:] <= 2 ** SCALED[0]) + 1
+    reach = trained.reach
     for points in sizes:
         if points > len(reach) + 1:
             print(f"  {points} networks: only {len(reach) + 1} are there")

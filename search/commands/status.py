@@ -41,7 +41,8 @@ def describe(folder: StudyFolder) -> None:
         from search.study.baseline import read_baseline
 
         found = read_baseline(folder)
-        name = f"trial {found.trial}" if found.trial is not None else "a published network"
+        # What was done to a published network, after its name, is in b0.yaml.
+        name = (found.reference or f"trial {found.trial}").partition(":")[0]
         reached = found.metrics.get(stored.quality.test)
         test = "" if reached is None else f"test {stored.quality.words} {reached:.4f}, "
         console.print(f"  B0: {name}, {test}macs {millions(found.cost.macs)}; b0.yaml")

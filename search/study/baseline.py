@@ -35,7 +35,8 @@ class Baseline:
 
     `metrics` are those of its final, long training, on the validation and the test images;
     `proxy` those of its proxy training. `weights` is the file of the long training's weights.
-    `trial` is None where B0 is a published network, which no candidate was better than.
+    `trial` is None where B0 is a published network, which no candidate was better than; `reference`
+    is that network's name, and what was done to it.
     """
 
     arch: ArchSpec
@@ -46,6 +47,7 @@ class Baseline:
     proxy: dict[str, float] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     weights: Path | None = None
+    reference: str | None = None
 
     @property
     def cost(self) -> Cost:
@@ -148,6 +150,7 @@ def read_baseline(folder: StudyFolder) -> Baseline:
             proxy=_numbers(content.get("proxy") or content.get("supernet")),
             classes=tuple(map(str, (content.get("dataset") or {}).get("classes", ()))),
             weights=folder / content["weights"] if content.get("weights") else None,
+            reference=content.get("reference"),
         )
     except FileNotFoundError:
         raise StudyError(

@@ -168,7 +168,7 @@ def _introduction(study: OpenStudy) -> list[str]:
     what = "labels" if data.several else "classes"
     lines = [
         f"{data.name}: {len(data.train)} train, {len(data.val)} val, {len(data.test)} test "
-        f"{channels} images, {data.num_classes} {what}, at {config.proxy.size} px",
+        f"{channels} images, {data.num_classes} {what}; proxy.resolution={config.proxy.size}",
         *describe_classes(config, data),
         *advise(config, len(data.train), len(data.val)),
     ]

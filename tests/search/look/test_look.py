@@ -97,6 +97,7 @@ def test_the_command_shows_writes_and_says_how_to_go_on(
     shown = run(arguments, capsys)
     assert "files         2 are in no split; a search stops at the first" in shown
     assert str(pets / "boot" / "cut.png") in shown
+    assert "networks see them at proxy.resolution=16" in shown
     assert "always answering boot" in shown
     assert "linear probe on raw pixels" in shown
     asked = ["dataset.on_corrupt=skip", "search.metric=balanced_accuracy"]

@@ -9,12 +9,14 @@ import torch
 import yaml
 
 from search import Study, run
+from search.commands.status import describe
 from search.config.change import changed
 from search.config.schema import RunConfig
 from search.config.settled import SettledConfig, SettledProxy, SettledWorkers
 from search.data.datasets import load_data
 from search.errors import StudyError
 from search.evaluators.train import TrainEvaluator
+from search.record.folder import StudyFolder
 from search.space.members import draw_members
 from tests.conftest import Refuse
 from tests.search.config.test_checks import config_of
@@ -48,6 +50,19 @@ def test_a_search_says_nothing_and_returns_its_study(
     assert capsys.readouterr() == ("", "")
     assert again.path == study.path
     assert len(again.trials()) == 3
+
+
+def test_status_names_b0_also_where_it_was_published(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load((copied / "b0.yaml").read_text())
+    assert "reference" not in content
+    describe(StudyFolder(str(copied.parent), copied.name))
+    assert f"B0: trial {content['trial']}, test accuracy" in capsys.readouterr().out
+    published = {"trial": None, "reference": "tinynet_c: 2 of its strides taken out"}
+    (copied / "b0.yaml").write_text(yaml.safe_dump(content | published))
+    describe(StudyFolder(str(copied.parent), copied.name))
+    assert "B0: tinynet_c, test accuracy" in capsys.readouterr().out
 
 
 def test_whoever_asks_hears_what_goes_on(
