@@ -84,14 +84,14 @@ def test_scaled_members_cost_half_to_eight_times_their_baseline() -> None:
 
 def test_rotations_train_on_every_image_once() -> None:
     import torch
-    from banks import rotated
+    from banks import Division, rotated
 
     from search.data.face import load_data
     from search.data.splits import ImageData
 
     data: ImageData = load_data("fashion_mnist", 28)
     whole = sum(len(split) for split in (data.train, data.val, data.test))
-    parts = [rotated(data, part) for part in range(5)]
+    parts = [rotated(data, Division(part)) for part in range(5)]
     assert sum(len(part.train) + len(part.val) for part in parts) == whole
     for part in parts:
         assert len(part.train) + len(part.val) + len(part.test) == whole
@@ -102,12 +102,12 @@ def test_rotations_train_on_every_image_once() -> None:
 
 
 def test_each_image_of_a_rotation_is_held_out_by_one_fold() -> None:
-    from banks import BANKS, FOLDS, rotated
+    from banks import BANKS, FOLDS, Division, rotated
 
     from search.data.face import load_data
 
     data = load_data("fashion_mnist", 28)
-    parts = [rotated(data, 1, fold) for fold in range(FOLDS)]
+    parts = [rotated(data, Division(1, fold)) for fold in range(FOLDS)]
     held = sum(len(part.val) for part in parts)
     for part in parts:
         assert len(part.train) + len(part.val) == held
@@ -116,10 +116,26 @@ def test_each_image_of_a_rotation_is_held_out_by_one_fold() -> None:
     # Fold 0 of a member is its first training by `mid`, the others are those of `folds`.
     bank = BANKS["signs"]
     by_name = {each.name: each for each in bank.schedules}
-    assert bank.part(by_name["mid"], 0) == (0, 0)
-    own = [bank.part(by_name["folds"], seed) for seed in range(by_name["folds"].seeds)]
-    assert own == [(0, fold) for fold in range(1, FOLDS)]
-    assert bank.parts == sorted({*own, (0, 0), (1, 0), (2, 0)})
+    assert bank.division(by_name["mid"], 0) == Division(0)
+    own = [bank.division(by_name["folds"], seed) for seed in range(by_name["folds"].seeds)]
+    assert own == [Division(0, fold) for fold in range(1, FOLDS)]
+    halves = [Division(0, fold, 2) for fold in range(2)]
+    assert [bank.division(by_name["half60"], seed) for seed in range(2)] == halves
+
+
+def test_few_images_train_and_validate_and_all_test() -> None:
+    from banks import Division, few_of
+
+    from search.data.face import load_data
+
+    data = load_data("fashion_mnist", 28)
+    halves = [few_of(data, 410, Division(0, fold, 2)) for fold in range(2)]
+    assert halves[0].train.images.equal(halves[1].val.images)
+    assert halves[0].val.images.equal(halves[1].train.images)
+    assert len(halves[0].train) + len(halves[0].val) == 410
+    for each in (halves[0].train, halves[0].val):
+        assert np.bincount(each.labels.numpy()).min() >= 20
+    assert halves[0].test is data.test
 
 
 def test_what_a_killed_script_left_is_read(tmp_path: Path) -> None:

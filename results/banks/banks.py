@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from blocks.arch import parse_arch
 from scaling.fitting.design import BEYOND, LOW, draw_points
@@ -27,14 +28,22 @@ default, and further ones."""
 PARTS: Final = 5
 """Into which a bank with rotations divides its images."""
 FOLDS: Final = 5
-"""Into which it divides a part of them."""
+"""Into which a bank of few images divides those to train and validate on."""
+
+
+class Division(NamedTuple):
+    """A split of a bank's images: its rotation, and which fold of how many validates."""
+
+    rotation: int
+    fold: int = 0
+    of: int = FOLDS
 
 
 @dataclass(frozen=True)
 class Schedule:
     """A training, with how many seeds. `every`: epochs between two looks at the validation images.
-    `test`: whether the test images are read. `folds`: whether its seeds hold out, one after the
-    other, the further fifths of the images that the first seed of others trains and validates on.
+    `test`: whether the test images are read. `folds`: of each seed the fold that is held out, and
+    of how many; without them it is the first of the usual ones.
     """
 
     name: str
@@ -43,7 +52,7 @@ class Schedule:
     seeds: int
     every: int = 1
     test: bool = False
-    folds: bool = False
+    folds: tuple[tuple[int, int], ...] = ()
 
     @property
     def looks(self) -> list[int]:
@@ -56,7 +65,8 @@ class Bank:
     """Members of a space at one budget, on one set of images.
 
     With `rotations` above 1 the images are split anew for each replicate: its test images are a
-    part of their own, and all parts together are all images.
+    part of their own, and all parts together are all images. With `few` only so many images train
+    and validate.
 
     `embedded` is the shipped part of Fashion-MNIST, with all its test images; else the images are
     a folder of classes.
@@ -72,19 +82,15 @@ class Bank:
     target: str
     schedules: tuple[Schedule, ...] = field(repr=False)
     rotations: int = 1
+    few: int = 0
     baseline: str | None = None
     embedded: bool = False
 
-    @property
-    def parts(self) -> list[tuple[int, int]]:
-        """The splits of the images that its trainings need, as rotation and fold."""
-        return sorted(
-            {self.part(each, seed) for each in self.schedules for seed in range(each.seeds)}
-        )
-
-    def part(self, schedule: Schedule, replicate: int) -> tuple[int, int]:
-        """The split of a training, as rotation and fold."""
-        return (0, replicate + 1) if schedule.folds else (replicate % self.rotations, 0)
+    def division(self, schedule: Schedule, replicate: int) -> Division:
+        """The split of a training."""
+        if schedule.folds:
+            return Division(0, *schedule.folds[replicate])
+        return Division(replicate % self.rotations)
 
     def candidates(self, space: str) -> SpaceCandidates:
         """The members of a space at the bank's budget."""
@@ -128,10 +134,21 @@ def schedules(
     )  # fmt: skip
 
 
+def with_halves(usual: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+    """And `mid` on halves: for as many epochs, and for twice as many, which are as many steps."""
+    *others, mid, long = usual
+    halves = [
+        replace(mid, name=f"half{epochs}", epochs=epochs, seeds=2, every=20, folds=((0, 2), (1, 2)))
+        for epochs in (mid.epochs, 2 * mid.epochs)
+    ]
+    return (*others, mid, *halves, long)
+
+
 def with_folds(usual: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
     """And `mid` on the further folds."""
     at = next(place for place, each in enumerate(usual) if each.name == "mid")
-    folds = replace(usual[at], name="folds", seeds=FOLDS - 1, folds=True)
+    further = tuple((fold, FOLDS) for fold in range(1, FOLDS))
+    folds = replace(usual[at], name="folds", seeds=len(further), folds=further)
     return (*usual[: at + 1], folds, *usual[at + 1 :])
 
 
@@ -153,7 +170,22 @@ BANKS: Final = {
         Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank("photos", 32, 3, 10, "4M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank(
-            "signs", 32, 3, 10, "2M", with_folds(schedules(20, 60, 100, (3, 3, 3, 3), 3, False)), 3
+            "few_photos",
+            32,
+            3,
+            10,
+            "2M",
+            with_halves(schedules(20, 60, 100, (2, 2, 2, 2), 3, True)),
+            few=410,
+        ),
+        Bank(
+            "signs",
+            32,
+            3,
+            10,
+            "2M",
+            with_folds(with_halves(schedules(20, 60, 100, (3, 3, 3, 3), 3, False))),
+            3,
         ),
         Bank(
             "fashion_scaled",
@@ -182,7 +214,7 @@ def worked(name: str) -> Path:
     return HERE / "work" / f"{name}.jsonl"
 
 
-def load(bank: Bank, root: Path | None, rotation: int, fold: int) -> ImageData:
+def load(bank: Bank, root: Path | None, division: Division) -> ImageData:
     """The images of one split of a bank."""
     if root is None:
         raise SystemExit(f"error: the bank {bank.name} needs --root=FOLDER of its images")
@@ -196,28 +228,53 @@ def load(bank: Bank, root: Path | None, rotation: int, fold: int) -> ImageData:
         "test_fraction": 0.15,
     }
     data = load_data("imagefolder", bank.resolution, root=str(root), **settings)
-    if bank.rotations == 1:
-        return data
-    return rotated(data, rotation, fold)
+    if bank.few:
+        return few_of(data, bank.few, division)
+    return data if bank.rotations == 1 else rotated(data, division)
 
 
-def rotated(data: ImageData, part: int, fold: int = 0) -> ImageData:
-    """All images split anew: one of `PARTS` to train (one of `FOLDS` of it to validate), the others
-    for test; classes in equal shares."""
-    splits = (data.train, data.val, data.test)
-    images = torch.cat([split.images for split in splits])
-    labels = torch.cat([split.labels for split in splits])
+def rotated(data: ImageData, division: Division) -> ImageData:
+    """All images split anew: one of `PARTS` to train (a fold of it to validate), the others for
+    test; classes in equal shares."""
+    images = _joined(data.train, data.val, data.test)
+    place = _places(images, data.num_classes)
+    test = place % PARTS != division.rotation
+    val = ~test & ((place // PARTS) % division.of == division.fold)
+    return replace(
+        data,
+        train=_picked(images, ~test & ~val),
+        val=_picked(images, val),
+        test=_picked(images, test),
+    )
+
+
+def few_of(data: ImageData, few: int, division: Division) -> ImageData:
+    """So many of the images to train and validate on, a fold of them to validate, classes in equal
+    shares; all test images."""
+    images = _joined(data.train, data.val)
+    place = _places(images, data.num_classes)
+    kept = place < few // data.num_classes
+    val = kept & (place % division.of == division.fold)
+    return replace(data, train=_picked(images, kept & ~val), val=_picked(images, val))
+
+
+def _joined(*splits: Split) -> Split:
+    return Split(
+        torch.cat([split.images for split in splits]), torch.cat([split.labels for split in splits])
+    )
+
+
+def _places(images: Split, classes: int) -> NDArray[np.int64]:
+    """(images,): the place of each in its class, at random."""
     generator = np.random.default_rng(0)
-    place = np.zeros(len(labels), dtype=np.int64)
-    for label in range(data.num_classes):
-        here = np.flatnonzero(labels.numpy() == label)
+    place = np.zeros(len(images.labels), dtype=np.int64)
+    for label in range(classes):
+        here = np.flatnonzero(images.labels.numpy() == label)
         place[generator.permutation(here)] = np.arange(len(here))
-    test = place % PARTS != part
-    val = ~test & ((place // PARTS) % FOLDS == fold)
-    train = ~test & ~val
+    return place
 
-    def pick(mask: np.ndarray) -> Split:
-        rows = torch.from_numpy(np.flatnonzero(mask))
-        return Split(images[rows].contiguous(memory_format=torch.channels_last), labels[rows])
 
-    return replace(data, train=pick(train), val=pick(val), test=pick(test))
+def _picked(images: Split, mask: NDArray[np.bool_]) -> Split:
+    rows = torch.from_numpy(np.flatnonzero(mask))
+    kept = images.images[rows].contiguous(memory_format=torch.channels_last)
+    return Split(kept, images.labels[rows])

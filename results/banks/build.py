@@ -52,8 +52,9 @@ def main() -> None:
         if (arch, schedule.name, replicate) not in done
     ]
     print(f"{len(done)} trainings are there, {len(tasks)} to come", flush=True)
-    parts = {part: load(bank, given.root, *part) for part in bank.parts}
-    work = partial(run, bank=bank, parts=parts, device=given.device)
+    splits = {task.division(bank) for task in tasks}
+    data = {division: load(bank, given.root, division) for division in sorted(splits)}
+    work = partial(run, bank=bank, data=data, device=given.device)
     until = time.monotonic() + 60 * given.minutes
     with (
         WorkerPool(work, SettledWorkers(count=given.workers, device=given.device)) as pool,

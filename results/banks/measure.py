@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from banks import Bank, Schedule
+from banks import Bank, Division, Schedule
 
 from blocks.arch import parse_arch
 from blocks.network import Network
@@ -30,15 +30,19 @@ class Task:
     schedule: Schedule
     replicate: int
 
+    def division(self, bank: Bank) -> Division:
+        """The split of the images that it needs."""
+        return bank.division(self.schedule, self.replicate)
+
 
 def run(
-    task: Task, bank: Bank, parts: Mapping[tuple[int, int], ImageData], device: str = "cpu"
+    task: Task, bank: Bank, data: Mapping[Division, ImageData], device: str = "cpu"
 ) -> dict[str, Any]:
     """Train by the schedule, judge after every `schedule.every` epochs, test at the end."""
     schedule = task.schedule
-    data = parts[bank.part(schedule, task.replicate)]
+    images = data[task.division(bank)]
     arch = parse_arch(task.arch)
-    batches = prepare(data, arch.resolution)
+    batches = prepare(images, arch.resolution)
     fidelity = {"bank": schedule.name, "epochs": schedule.epochs}
     seed = derive_seed(0, task.arch, fidelity, task.replicate)
     curve = []
@@ -46,7 +50,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         for until in schedule.looks:
             result = train(
-                arch, data.num_classes, batches, schedule.proxy, schedule.epochs, seed,
+                arch, images.num_classes, batches, schedule.proxy, schedule.epochs, seed,
                 until=until, checkpoint=Path(folder) / "checkpoint.pt", device=device,
             )  # fmt: skip
             curve.append((until, round(result.val_loss, 5), round(result.val_accuracy, 5)))
