@@ -32,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "banks"))
 from banks import BANKS, FOLDS, shipped
 from table import Curves, Table, read_lines, table_of
 
+HALF: Final = (1 / 2) / (1 - 1 / FOLDS)
+"""Of the images that all but one fold are, those of a half."""
 LEAST: Final = 20
 """Members below which nothing is replayed."""
 
@@ -41,11 +43,13 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Replay:
-    """A bank, its rows in the order in which they are drawn, and a bound on epochs."""
+    """A bank, its rows in the order in which they are drawn, a bound on epochs, and which half
+    validates where halves do."""
 
     table: Table
     rows: Rows
     epochs: float
+    half: int = 0
 
     @property
     def proxy(self) -> int:
@@ -88,22 +92,23 @@ def halving(schedule: str, first: Callable[[Replay], float], factor: int = 3) ->
 
 
 def halved(
-    schedule: str, first: Callable[[Replay], float], factor: int = 3
+    schedule: str, first: Callable[[Replay], float], factor: int = 3, share: float = 1.0
 ) -> Callable[[Replay], Rows]:
-    """Those that halving trains to the end, the best first."""
+    """Those that halving trains to the end, the best first. `share`: of an epoch's images."""
 
     def rank(replay: Replay) -> Rows:
         curves = replay.curves(schedule)
+        seed = replay.half if share < 1 else 0
         last = int(curves.epochs[-1])
         rungs = [first(replay)]
         while rungs[-1] * factor < last:
             rungs.append(rungs[-1] * factor)
         rungs.append(last)
         pieces = np.diff([0.0, *rungs])
-        rows = replay.take(float((pieces / factor ** np.arange(len(rungs))).sum()))
+        rows = replay.take(float((share * pieces / factor ** np.arange(len(rungs))).sum()))
         for rung in rungs:
             look = int(np.searchsorted(curves.epochs, rung))
-            order = np.argsort(curves.loss[rows, 0, look], kind="stable")
+            order = np.argsort(curves.loss[rows, seed, look], kind="stable")
             rows = rows[order]
             if rung < last:
                 rows = rows[: max(1, round(len(rows) / factor))]
@@ -112,15 +117,21 @@ def halved(
     return rank
 
 
+def third(replay: Replay) -> float:
+    """Epochs of the first rung, of trainings three times as long as the proxy."""
+    return replay.proxy
+
+
 def final_round(
     finalists: int,
     part: int,
     cost: Callable[[Replay], float],
     losses: Callable[[Replay, Rows], Array],
+    ranked: Callable[[Replay], Rows] | None = None,
 ) -> Strategy:
     """Halving of the longer trainings from their third, then a closer look at the best, of so many
     epochs each: one `part`th of all epochs at most is for these."""
-    ranked = halved("mid", lambda replay: replay.proxy)
+    ranked = ranked or halved("mid", third)
 
     def choose(replay: Replay) -> int:
         each = cost(replay)
@@ -153,6 +164,16 @@ def folds_losses(replay: Replay, rows: Rows) -> Array:
     return np.asarray(np.hstack([first[rows, :1, -1], others[rows, :, -1]]).mean(1))
 
 
+def halves_cost(replay: Replay) -> float:
+    """Epochs of a training on each half, of as many steps as one on four fifths."""
+    return float(replay.curves("half120").epochs[-1]) * 2 * HALF
+
+
+def halves_losses(replay: Replay, rows: Rows) -> Array:
+    """(rows,): the mean of the trainings on both halves."""
+    return np.asarray(replay.curves("half120").loss[rows, :, -1].mean(1))
+
+
 def all_on_folds(replay: Replay) -> int:
     """Longer trainings of all, one for each fold."""
     rows = replay.take(folds_cost(replay))
@@ -181,7 +202,7 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "halving from the first epoch, growing": halving("grown", lambda _: 1.0),
     "proxies, then the best 4 for longer": two_stages(4),
     "trainings three times as long": whole("mid", "loss"),
-    "halving of these from their third": halving("mid", lambda replay: replay.proxy),
+    "halving of these from their third": halving("mid", third),
     "the same, then the best 4 for long": final_round(4, 3, long_cost, long_losses),
 }
 """In the order in which they are shown; the last is how a search works by default."""
@@ -190,6 +211,12 @@ WITH_FOLDS: Final[Mapping[str, Strategy]] = {
     "all on five folds": all_on_folds,
 }
 """Of banks whose members were trained on folds."""
+ON_HALVES: Final = halved("half60", third, share=HALF)
+WITH_HALVES: Final[Mapping[str, Strategy]] = {
+    "halving on one half": lambda replay: int(ON_HALVES(replay)[0]),
+    "the same, then the best 4 on both": final_round(4, 2, halves_cost, halves_losses, ON_HALVES),
+}
+"""Of banks whose members were trained on halves."""
 SEEN: Final = ("the same, then the best 4 for long",)
 """Those that look at the first long training, whose test accuracy is then no judge where there is
 another."""
@@ -197,7 +224,10 @@ another."""
 
 def strategies(table: Table) -> dict[str, Strategy]:
     """Those that can be replayed."""
-    return {**STRATEGIES, **(WITH_FOLDS if "folds" in table.schedules else {})}
+    found = dict(STRATEGIES)
+    for schedule, more in (("half60", WITH_HALVES), ("folds", WITH_FOLDS)):
+        found |= more if schedule in table.schedules else {}
+    return found
 
 
 def efficiencies(
@@ -216,10 +246,10 @@ def efficiencies(
         truth = table.truth[own]
         span = reliability * (truth.max() - truth.mean())
         chosen: dict[str, list[float]] = {name: [] for name in known}
-        for _ in range(replays):
+        for number in range(replays):
             # A member that was resampled twice is drawn once.
             rows = np.array(list(dict.fromkeys(own[generator.permutation(members)].tolist())))
-            replay = Replay(table, rows, epochs)
+            replay = Replay(table, rows, epochs, number % 2)
             for name, strategy in known.items():
                 judged = unseen if name in SEEN else table.truth
                 chosen[name].append(float(judged[strategy(replay)]))
@@ -231,8 +261,9 @@ def efficiencies(
 def complete(table: Table) -> Table:
     """The members that have a first training by every schedule, and one on every fold."""
     needed = [
-        curves.loss[:, :, -1] if name == "folds" else curves.loss[:, :1, -1]
-        for name, curves in table.schedules.items()
+        table.schedules[each.name].loss[:, : None if each.folds else 1, -1]
+        for each in table.bank.schedules
+        if each.name in table.schedules
     ]
     whole = np.all(np.isfinite(np.hstack(needed)), axis=1)
     lines = read_lines(shipped(table.bank.name))
