@@ -153,6 +153,11 @@ def long_losses(replay: Replay, rows: Rows) -> Array:
     return np.asarray(replay.curves("long").loss[rows, 0, -1])
 
 
+def both_losses(replay: Replay, rows: Rows) -> Array:
+    """(rows,): after the first long training and after the one before it, as products."""
+    return long_losses(replay, rows) * replay.curves("mid").loss[rows, 0, -1]
+
+
 def folds_cost(replay: Replay) -> float:
     """Epochs of a longer training for each fold."""
     return float(replay.curves("mid").epochs[-1]) * FOLDS
@@ -217,14 +222,18 @@ WITH_HALVES: Final[Mapping[str, Strategy]] = {
     "the same, then the best 4 on both": final_round(4, 2, halves_cost, halves_losses, ON_HALVES),
 }
 """Of banks whose members were trained on halves."""
-SEEN: Final = ("the same, then the best 4 for long",)
+TRIED: Final[Mapping[str, Strategy]] = {
+    "the same, by the loss before it too": final_round(4, 3, long_cost, both_losses),
+}
+"""Final rounds that are not the default."""
+SEEN: Final = ("the same, then the best 4 for long", *TRIED)
 """Those that look at the first long training, whose test accuracy is then no judge where there is
 another."""
 
 
 def strategies(table: Table) -> dict[str, Strategy]:
     """Those that can be replayed."""
-    found = dict(STRATEGIES)
+    found = {**STRATEGIES, **TRIED}
     for schedule, more in (("half60", WITH_HALVES), ("folds", WITH_FOLDS)):
         found |= more if schedule in table.schedules else {}
     return found
