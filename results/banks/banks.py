@@ -175,7 +175,7 @@ BANKS: Final = {
             3,
             10,
             "2M",
-            with_halves(schedules(20, 60, 100, (2, 2, 2, 2), 3, True)),
+            with_folds(with_halves(schedules(20, 60, 100, (2, 2, 2, 2), 3, True))),
             few=410,
         ),
         Bank(
