@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--repeated", type=int, default=4)
     parser.add_argument("--short", type=int, nargs="*", default=[2, 3], help="epochs")
     parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--within", action="store_true", help="without the bank's costly networks")
+    parser.add_argument("--within", action="store_true", help="truth: networks that a fit reaches")
     parser.add_argument("--caution", type=float, default=CAUTION, help="of the choice")
     parser.add_argument(
         "--candidates", default="fashion:mid",

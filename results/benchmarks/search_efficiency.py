@@ -155,7 +155,7 @@ def long_losses(replay: Replay, rows: Rows) -> Array:
 
 def both_losses(replay: Replay, rows: Rows) -> Array:
     """(rows,): after the first long training and after the one before it, as products."""
-    return long_losses(replay, rows) * replay.curves("mid").loss[rows, 0, -1]
+    return np.asarray(long_losses(replay, rows) * replay.curves("mid").loss[rows, 0, -1])
 
 
 def folds_cost(replay: Replay) -> float:
@@ -208,25 +208,25 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "proxies, then the best 4 for longer": two_stages(4),
     "trainings three times as long": whole("mid", "loss"),
     "halving of these from their third": halving("mid", third),
-    "the same, then the best 4 for long": final_round(4, 3, long_cost, long_losses),
+    "the same, then the best for long": final_round(4, 3, long_cost, long_losses),
 }
 """In the order in which they are shown; the last is how a search works by default."""
 WITH_FOLDS: Final[Mapping[str, Strategy]] = {
-    "the same, then the best 4 on five folds": final_round(4, 2, folds_cost, folds_losses),
+    "the same, then the best on five folds": final_round(4, 2, folds_cost, folds_losses),
     "all on five folds": all_on_folds,
 }
 """Of banks whose members were trained on folds."""
 ON_HALVES: Final = halved("half60", third, share=HALF)
 WITH_HALVES: Final[Mapping[str, Strategy]] = {
     "halving on one half": lambda replay: int(ON_HALVES(replay)[0]),
-    "the same, then the best 4 on both": final_round(4, 2, halves_cost, halves_losses, ON_HALVES),
+    "that, then the best on both halves": final_round(4, 2, halves_cost, halves_losses, ON_HALVES),
 }
 """Of banks whose members were trained on halves."""
 TRIED: Final[Mapping[str, Strategy]] = {
-    "the same, by the loss before it too": final_round(4, 3, long_cost, both_losses),
+    "the same, by both of their losses": final_round(4, 3, long_cost, both_losses),
 }
 """Final rounds that are not the default."""
-SEEN: Final = ("the same, then the best 4 for long", *TRIED)
+SEEN: Final = ("the same, then the best for long", *TRIED)
 """Those that look at the first long training, whose test accuracy is then no judge where there is
 another."""
 
@@ -234,7 +234,7 @@ another."""
 def strategies(table: Table) -> dict[str, Strategy]:
     """Those that can be replayed."""
     found = {**STRATEGIES, **TRIED}
-    for schedule, more in (("half60", WITH_HALVES), ("folds", WITH_FOLDS)):
+    for schedule, more in (("folds", WITH_FOLDS), ("half60", WITH_HALVES)):
         found |= more if schedule in table.schedules else {}
     return found
 

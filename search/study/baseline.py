@@ -141,16 +141,18 @@ def read_baseline(folder: StudyFolder) -> Baseline:
                 f"{path}: rounding {content['rounding']!r} is unknown; expected "
                 f"{', '.join(ROUNDINGS)}"
             )
+        trial = content["trial"]
+        reference = None if trial is not None else str(content["reference"])
         return Baseline(
             parse_arch(content["arch"]),
             content["num_classes"],
-            content["trial"],
+            trial,
             content.get("rounding", "paper"),
             metrics=_numbers(content.get("final")),
             proxy=_numbers(content.get("proxy") or content.get("supernet")),
             classes=tuple(map(str, (content.get("dataset") or {}).get("classes", ()))),
             weights=folder / content["weights"] if content.get("weights") else None,
-            reference=content.get("reference"),
+            reference=reference,
         )
     except FileNotFoundError:
         raise StudyError(

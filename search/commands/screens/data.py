@@ -120,9 +120,9 @@ def _sizes(sizes: Sizes | None, seen: Size) -> list[str]:
             f"width over height {least:.2f} to {most:.2f}, median {median:.2f}",
         ]
     share = sizes.smaller_than(seen)
-    if share == 0:
+    if share <= 0.5:
         lines.append(f"networks see them at proxy.resolution={seen}")
-    if share > 0.5:
+    else:
         lines.append(
             f"warning: {share:.0%} are smaller than proxy.resolution={seen} and are "
             "enlarged, which costs macs and adds nothing"
