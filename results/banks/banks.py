@@ -134,22 +134,17 @@ def schedules(
     )  # fmt: skip
 
 
-def with_halves(usual: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
-    """And `mid` on halves: for as many epochs, and for twice as many, which are as many steps."""
-    *others, mid, long = usual
+def few_schedules(seeds: int, flip: bool) -> tuple[Schedule, ...]:
+    """Of few images: the usual ones, and `mid` on the further folds and on halves, there for as
+    many epochs, and for twice as many, which are about as many steps."""
+    *proxies, mid, long = schedules(20, 60, 100, (seeds,) * 4, 3, flip)
+    further = tuple((fold, FOLDS) for fold in range(1, FOLDS))
+    folds = replace(mid, name="folds", seeds=len(further), folds=further)
     halves = [
         replace(mid, name=f"half{epochs}", epochs=epochs, seeds=2, every=20, folds=((0, 2), (1, 2)))
         for epochs in (mid.epochs, 2 * mid.epochs)
     ]
-    return (*others, mid, *halves, long)
-
-
-def with_folds(usual: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
-    """And `mid` on the further folds."""
-    at = next(place for place, each in enumerate(usual) if each.name == "mid")
-    further = tuple((fold, FOLDS) for fold in range(1, FOLDS))
-    folds = replace(usual[at], name="folds", seeds=len(further), folds=further)
-    return (*usual[: at + 1], folds, *usual[at + 1 :])
+    return (*proxies, mid, folds, *halves, long)
 
 
 def fit_schedules(epochs: int, long: int, crop: int, flip: bool) -> tuple[Schedule, ...]:
@@ -169,24 +164,8 @@ BANKS: Final = {
         ),
         Bank("emoji", 32, 3, 9, "2M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
         Bank("photos", 32, 3, 10, "4M", schedules(4, 12, 20, (2, 2, 2, 2), 3, True)),
-        Bank(
-            "few_photos",
-            32,
-            3,
-            10,
-            "2M",
-            with_folds(with_halves(schedules(20, 60, 100, (2, 2, 2, 2), 3, True))),
-            few=410,
-        ),
-        Bank(
-            "signs",
-            32,
-            3,
-            10,
-            "2M",
-            with_folds(with_halves(schedules(20, 60, 100, (3, 3, 3, 3), 3, False))),
-            3,
-        ),
+        Bank("few_photos", 32, 3, 10, "2M", few_schedules(2, True), few=410),
+        Bank("signs", 32, 3, 10, "2M", few_schedules(3, False), rotations=3),
         Bank(
             "fashion_scaled",
             28,

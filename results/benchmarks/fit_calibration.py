@@ -49,7 +49,6 @@ from scaling.fitting.optimum import CAUTION, Optimum, chance_of_better, find_opt
 from scaling.fitting.posterior import Posterior, infer
 from search.record.trials import TrialRecord, read_records
 
-Rows = NDArray[np.intp]
 NONE = Further()
 TWENTY = 20
 """Fits of which no two should contradict each other."""
@@ -76,7 +75,7 @@ class Trained:
         return Observations(self.logs[list(rows)], tuple(kept), self.images)
 
     @cached_property
-    def reach(self) -> Rows:
+    def reach(self) -> NDArray[np.intp]:
         """The rows, but B0's, that a fit's own design reaches."""
         return np.flatnonzero(self.ratios[1:] <= 2 ** SCALED[0]) + 1
 

@@ -66,6 +66,7 @@ class Replay:
 
 
 Strategy = Callable[[Replay], int]
+Ranking = Callable[[Replay], Rows]
 
 
 def best(rows: Rows, values: Array) -> int:
@@ -85,20 +86,20 @@ def whole(schedule: str, metric: str) -> Strategy:
     return choose
 
 
-def halving(schedule: str, first: Callable[[Replay], float], factor: int = 3) -> Strategy:
-    """Train all to the first rung; of each rung the best third goes on to the next, by loss."""
-    ranked = halved(schedule, first, factor)
+def first_of(ranked: Ranking) -> Strategy:
+    """The best of them."""
     return lambda replay: int(ranked(replay)[0])
 
 
 def halved(
-    schedule: str, first: Callable[[Replay], float], factor: int = 3, share: float = 1.0
-) -> Callable[[Replay], Rows]:
-    """Those that halving trains to the end, the best first. `share`: of an epoch's images."""
+    schedule: str, first: Callable[[Replay], float], factor: int = 3, on_half: bool = False
+) -> Ranking:
+    """Train all to the first rung; of each rung the best third goes on to the next, by loss. Those
+    that are trained to the end, the best first. `on_half`: by a training on one half."""
 
     def rank(replay: Replay) -> Rows:
         curves = replay.curves(schedule)
-        seed = replay.half if share < 1 else 0
+        seed, share = (replay.half, HALF) if on_half else (0, 1.0)
         last = int(curves.epochs[-1])
         rungs = [first(replay)]
         while rungs[-1] * factor < last:
@@ -122,16 +123,19 @@ def third(replay: Replay) -> float:
     return replay.proxy
 
 
+LONGER: Final = halved("mid", third)
+ON_HALF: Final = halved("half60", third, on_half=True)
+
+
 def final_round(
     finalists: int,
     part: int,
     cost: Callable[[Replay], float],
     losses: Callable[[Replay, Rows], Array],
-    ranked: Callable[[Replay], Rows] | None = None,
+    ranked: Ranking = LONGER,
 ) -> Strategy:
-    """Halving of the longer trainings from their third, then a closer look at the best, of so many
-    epochs each: one `part`th of all epochs at most is for these."""
-    ranked = ranked or halved("mid", third)
+    """Halving, by default of the longer trainings from their third, then a closer look at the best,
+    of so many epochs each: one `part`th of all epochs at most is for these."""
 
     def choose(replay: Replay) -> int:
         each = cost(replay)
@@ -204,10 +208,10 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "proxies, growing images, loss": whole("grown", "loss"),
     "proxies, full size, accuracy": whole("full", "accuracy"),
     "proxies, full size, loss": whole("full", "loss"),
-    "halving from the first epoch, growing": halving("grown", lambda _: 1.0),
+    "halving from the first epoch, growing": first_of(halved("grown", lambda _: 1.0)),
     "proxies, then the best 4 for longer": two_stages(4),
     "trainings three times as long": whole("mid", "loss"),
-    "halving of these from their third": halving("mid", third),
+    "halving of these from their third": first_of(LONGER),
     "the same, then the best for long": final_round(4, 3, long_cost, long_losses),
 }
 """In the order in which they are shown; the last is how a search works by default."""
@@ -216,10 +220,9 @@ WITH_FOLDS: Final[Mapping[str, Strategy]] = {
     "all on five folds": all_on_folds,
 }
 """Of banks whose members were trained on folds."""
-ON_HALVES: Final = halved("half60", third, share=HALF)
 WITH_HALVES: Final[Mapping[str, Strategy]] = {
-    "halving on one half": lambda replay: int(ON_HALVES(replay)[0]),
-    "that, then the best on both halves": final_round(4, 2, halves_cost, halves_losses, ON_HALVES),
+    "halving on one half": first_of(ON_HALF),
+    "that, then the best on both halves": final_round(4, 2, halves_cost, halves_losses, ON_HALF),
 }
 """Of banks whose members were trained on halves."""
 TRIED: Final[Mapping[str, Strategy]] = {
